@@ -1,0 +1,62 @@
+"""One message shape for every parameter error: what it must be, and what was got."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from catvec.errors import ParameterError
+
+SHOWN = 5  # offending values named in a message
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def refuse(name: str, must: str, got: object) -> ParameterError:
+    """The error for a parameter: `` `name` must be ..., got ... ``."""
+    return ParameterError(f"`{name}` must be {must}, got {_shown(got)}")
+
+
+def some(values: Iterable[object]) -> str:
+    """Up to five values for a message, and how many more there are."""
+    listed = list(values)
+    text = ", ".join(_shown(value) for value in listed[:SHOWN])
+    return text + (f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else "")
+
+
+def check_int(name: str, value: Any, *, minimum: int) -> int:
+    """`value` as an int that is at least `minimum`; booleans are refused."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < minimum:
+        raise refuse(name, f"an int >= {minimum}", value)
+    return int(value)
+
+
+def check_float(
+    name: str,
+    value: Any,
+    *,
+    minimum: float = -math.inf,
+    maximum: float = math.inf,
+    strict: bool = False,
+) -> float:
+    """`value` as a finite float between the bounds, which are excluded if `strict`."""
+    left, right = "()" if strict else "[]"
+    numeric = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    inside = numeric and math.isfinite(value) and minimum <= value <= maximum
+    if not inside or (strict and value in (minimum, maximum)):
+        left = "(" if minimum == -math.inf else left
+        right = ")" if maximum == math.inf else right
+        raise refuse(name, f"a float in {left}{minimum:g}, {maximum:g}{right}", value)
+    return float(value)
+
+
+def check_option(name: str, value: Any, options: Collection[str]) -> str:
+    """`value` as one of the strings `options`."""
+    if not isinstance(value, str) or value not in options:
+        raise refuse(name, "one of " + ", ".join(map(repr, options)), value)
+    return value

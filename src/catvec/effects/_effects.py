@@ -1,0 +1,189 @@
+r"""Effects: how much a category shifts the target, shrunk by empirical Bayes.
+
+For a column with categories k seen with total weight :math:`n_k`, mean target :math:`m_k` and
+overall mean :math:`m`,
+
+.. math::
+    c_k = \frac{n_k}{n_k + \kappa}, \qquad
+    e_k = g\bigl(m + c_k (m_k - m)\bigr) - g(m), \qquad
+    \kappa = \sigma^2 / \tau^2
+
+with g the link (identity, logit, log), :math:`\sigma^2` the variance of the target within
+categories and :math:`\tau^2` the variance of the true means between them, both by moments. The
+shrunk mean is the posterior mean under a normal prior for measures, a beta (Dirichlet) prior for
+classes and a gamma prior for counts: all of them have this one form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from catvec.frames import Fold
+
+STRONGEST = 1e9  # a column whose categories do not differ has no evidence to offer
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What effects are learned from.
+
+    Attributes
+    ----------
+    codes : ndarray of shape (n_rows, n_columns), int32
+    n_codes : tuple of int
+        Codes of each column.
+    values : ndarray of shape (n_rows,), float64
+        The target; class numbers for classes.
+    task : str
+        As `catvec.frames.Target.task`.
+    n_classes : int
+        Classes of a multiclass target, else 1.
+    weight : ndarray of shape (n_rows,), float64
+        Weights; a row of weight 2 counts as two rows.
+    """
+
+    codes: np.ndarray
+    n_codes: tuple[int, ...]
+    values: np.ndarray
+    task: str
+    n_classes: int
+    weight: np.ndarray
+
+    def take(self, rows: np.ndarray) -> Evidence:
+        """The same of some of the rows."""
+        return Evidence(
+            self.codes[rows],
+            self.n_codes,
+            self.values[rows],
+            self.task,
+            self.n_classes,
+            self.weight[rows],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Effect:
+    """Effects of the categories of one column.
+
+    Attributes
+    ----------
+    effects : ndarray of shape (n_codes, n_outputs), float32
+        Shift of the target on the link scale; 0 for codes without rows.
+    confidences : ndarray of shape (n_codes,), float32
+        ``n / (n + strength)``, from 0 to 1.
+    strength : float
+        Weight of the prior, in rows: a category with as many rows is believed half.
+    """
+
+    effects: np.ndarray
+    confidences: np.ndarray
+    strength: float
+
+    def encode(self, codes: np.ndarray) -> np.ndarray:
+        """Effects and confidence by row, float32 of shape (n_rows, n_outputs + 1)."""
+        return np.column_stack([self.effects[codes], self.confidences[codes]])
+
+
+def learn_effects(evidence: Evidence) -> list[Effect]:
+    """Effects of every column.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        Training rows.
+
+    Returns
+    -------
+    list of Effect
+        One by column.
+    """
+    squares = _squares(evidence)
+    return [
+        _shrunk(*_sums(evidence, column), squares, evidence.task)
+        for column in range(len(evidence.n_codes))
+    ]
+
+
+def cross_fit(evidence: Evidence, folds: Sequence[Fold]) -> np.ndarray:
+    """Effects and confidences of rows, each from a fit without it.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        All training rows.
+    folds : sequence of Fold
+        Rows to learn from and rows to encode. Rows in no test are encoded as unknown.
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_columns, n_outputs + 1), float32
+        By column its effects, then its confidence.
+    """
+    n_rows, n_columns = evidence.codes.shape
+    encoded = np.zeros((n_rows, n_columns, evidence.n_classes + 1), np.float32)
+    for fold in folds:
+        for c, effect in enumerate(learn_effects(evidence.take(fold.train))):
+            encoded[fold.test, c] = effect.encode(evidence.codes[fold.test, c])
+    return encoded
+
+
+def _sums(evidence: Evidence, column: int) -> tuple[np.ndarray, np.ndarray]:
+    """Weight by code (n_codes,), and weighted sum of the target by code (n_codes, n_outputs)."""
+    codes, n_codes = evidence.codes[:, column], evidence.n_codes[column]
+    n = np.bincount(codes, evidence.weight, n_codes)
+    if evidence.n_classes == 1:
+        return n, np.bincount(codes, evidence.weight * evidence.values, n_codes)[:, None]
+    cell = codes.astype(np.int64) * evidence.n_classes + evidence.values.astype(np.int64)
+    sums = np.bincount(cell, evidence.weight, n_codes * evidence.n_classes)
+    return n, sums.reshape(n_codes, evidence.n_classes)
+
+
+def _squares(evidence: Evidence) -> float:
+    """Sum of squares of the target about its mean; over the indicators of classes, if several."""
+    weight, values = evidence.weight, evidence.values
+    if evidence.n_classes > 1:
+        share = np.bincount(values.astype(np.int64), weight, evidence.n_classes) / weight.sum()
+        return float(weight.sum() * (1.0 - (share**2).sum()))
+    return float(np.sum(weight * (values - np.average(values, weights=weight)) ** 2))
+
+
+def _shrunk(n: np.ndarray, sums: np.ndarray, squares: float, task: str) -> Effect:
+    mean = sums.sum(axis=0) / n.sum()  # (n_outputs,)
+    means = np.divide(sums, n[:, None], out=np.tile(mean, (len(n), 1)), where=n[:, None] > 0)
+    strength = _strength(n, means - mean, squares)
+    confidence = n / (n + strength)
+    shrunk = mean + confidence[:, None] * (means - mean)
+    effects = _link(shrunk, task) - _link(mean, task)
+    return Effect(effects.astype(np.float32), confidence.astype(np.float32), strength)
+
+
+def _strength(n: np.ndarray, shifts: np.ndarray, squares: float) -> float:
+    r"""Weight of the prior, :math:`\sigma^2 / \tau^2`, by moments of one-way analysis of variance.
+
+    With N the weight of all rows, G the categories seen and :math:`d_k` their shifts,
+    :math:`\sigma^2 = (S - \sum n_k d_k^2) / (N - G)` and
+    :math:`\tau^2 = (\sum n_k d_k^2 - (G - 1) \sigma^2) / (N - \sum n_k^2 / N)`, where S is the sum
+    of squares about the mean (Searle, Casella & McCulloch 1992, Variance Components, section 3.6).
+    """
+    total, groups = n.sum(), np.count_nonzero(n)
+    between = float((n[:, None] * shifts**2).sum())
+    room = total - (n**2).sum() / total  # 0 for a constant column
+    if total <= groups or room <= 0 or squares <= 0:
+        return STRONGEST
+    within = max(squares - between, 0.0) / (total - groups)
+    tau = (between - (groups - 1) * within) / room
+    # Even a column that explains the target fully keeps a trace of doubt about a single row.
+    return float(np.clip(within / tau, 1e-3, STRONGEST)) if tau > 0 else STRONGEST
+
+
+def _link(mean: np.ndarray, task: str) -> np.ndarray:
+    if task == "regression":
+        return mean
+    tiny = 1e-9
+    if task == "binary":
+        inside = np.clip(mean, tiny, 1 - tiny)
+        return np.log(inside) - np.log1p(-inside)
+    return np.log(np.maximum(mean, tiny))

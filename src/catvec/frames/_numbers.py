@@ -1,0 +1,98 @@
+"""Numeric columns: robust scaling, missing flags, and the knots between which one interpolates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+CLIP = 3.0  # robustly scaled numbers beyond about this many units are bent towards it
+
+
+@dataclass(frozen=True, eq=False)
+class Number:
+    """What was learned about one numeric column.
+
+    Attributes
+    ----------
+    name : str
+        The column.
+    center, scale : float
+        Its median, and its interquartile range or what stands in for it.
+    has_missing : bool
+        Whether a value was missing in training; then a flag stands beside the number.
+    knots : ndarray of shape (n_knots,), float64
+        Ascending places between which a value is interpolated; empty for none.
+    """
+
+    name: str
+    center: float
+    scale: float
+    has_missing: bool
+    knots: np.ndarray
+
+    @classmethod
+    def learn(cls, name: str, values: np.ndarray, n_knots: int) -> Number:
+        """Learn from float64 values, NaN where missing; an all-missing column gives zeros."""
+        seen = values[~np.isnan(values)]
+        has_missing = len(seen) < len(values)
+        if not len(seen):
+            return cls(name, 0.0, 1.0, has_missing, np.zeros(0))
+        center = float(np.median(seen))
+        return cls(name, center, _robust_scale(seen), has_missing, _knots(seen, n_knots))
+
+    def scaled(self, values: np.ndarray) -> np.ndarray:
+        """Values as float32 about 0 with spread about 1, smoothly clipped; 0 where missing.
+
+        Robust scaling with smooth clipping ``z / sqrt(1 + (z / 3)^2)`` as in RealMLP
+        (Holzmueller et al. 2024, arXiv 2407.04491, section 3).
+        """
+        z = (values - self.center) / self.scale
+        np.nan_to_num(z, copy=False, nan=0.0)
+        return (z / np.sqrt(1.0 + (z / CLIP) ** 2)).astype(np.float32)
+
+    def positions(self, values: np.ndarray) -> np.ndarray:
+        """Where values lie on the knots, float32 in ``[0, n_knots - 1]``; outside, at the ends.
+
+        NaN for a missing value, and -1 for one where training saw none missing.
+        """
+        place = np.interp(values, self.knots, np.arange(len(self.knots), dtype=np.float64))
+        missing = np.isnan(values)
+        place[missing] = np.nan if self.has_missing else -1.0
+        return place.astype(np.float32)
+
+    def to_json(self) -> dict[str, Any]:
+        """What JSON can hold; Python writes floats so that they read back the same."""
+        return {
+            "name": self.name,
+            "center": self.center,
+            "scale": self.scale,
+            "has_missing": self.has_missing,
+            "knots": self.knots.tolist(),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Number:
+        """Undo `to_json`."""
+        return cls(**{**data, "knots": np.asarray(data["knots"], dtype=np.float64)})
+
+
+def _robust_scale(seen: np.ndarray) -> float:
+    low, high = np.quantile(seen, [0.25, 0.75])
+    if high > low:
+        return float(high - low)
+    span = float(seen.max() - seen.min())  # half of it, as RealMLP does where quartiles coincide
+    return span / 2 if span > 0 else 1.0
+
+
+def _knots(seen: np.ndarray, n_knots: int) -> np.ndarray:
+    """A knot at each distinct value while there are at most `n_knots`, else quantiles."""
+    if n_knots == 0:
+        return np.zeros(0)
+    distinct = np.unique(seen)
+    if len(distinct) <= n_knots:
+        return distinct
+    places = np.linspace(0.0, 1.0, n_knots)
+    return np.unique(np.quantile(seen, places, method="inverted_cdf"))

@@ -1,0 +1,179 @@
+"""The target: what kind of task it sets, what the network learns for it, and the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from catvec._checks import some
+from catvec.errors import InputError
+
+TASKS = ("regression", "binary", "multiclass", "count")
+MOST_CLASSES = 20  # integers with more distinct values than this are taken for a regression
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """What was learned about the target.
+
+    Attributes
+    ----------
+    task : {"regression", "binary", "multiclass", "count"}
+        What is predicted.
+    classes : ndarray of shape (n_classes,) or None
+        The labels in ascending order; None for regressions and counts.
+    center, scale : float
+        Mean and standard deviation, by which a regression's target is standardised; else 0 and 1.
+    """
+
+    task: str
+    classes: np.ndarray | None
+    center: float
+    scale: float
+
+    @property
+    def n_outputs(self) -> int:
+        """Scores by row: one, or one by class for more than two classes."""
+        return len(self.classes) if self.task == "multiclass" and self.classes is not None else 1
+
+    def values(self, y: np.ndarray) -> np.ndarray:
+        """Labels as class numbers, counts and measures as they are; float64.
+
+        Raises
+        ------
+        InputError
+            If `y` holds labels that training did not.
+        """
+        if self.classes is None:
+            return _numeric(y)
+        place = np.searchsorted(self.classes, y)
+        place = np.minimum(place, len(self.classes) - 1)
+        new = self.classes[place] != y
+        if new.any():
+            raise InputError(f"labels not seen in training: {some(np.unique(y[new]).tolist())}")
+        return place.astype(np.float64)
+
+    def standardized(self, values: np.ndarray) -> np.ndarray:
+        """What the network learns, float32 of shape (n_rows,)."""
+        return ((values - self.center) / self.scale).astype(np.float32)
+
+    def to_json(self) -> dict[str, Any]:
+        """What JSON can hold."""
+        classes = None
+        if self.classes is not None:
+            classes = {"values": self.classes.tolist(), "dtype": self.classes.dtype.str}
+        return {
+            "task": self.task,
+            "classes": classes,
+            "center": self.center,
+            "scale": self.scale,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Target:
+        """Undo `to_json`."""
+        stored = data["classes"]
+        classes = None if stored is None else np.array(stored["values"], dtype=stored["dtype"])
+        return cls(data["task"], classes, data["center"], data["scale"])
+
+
+def learn_target(y: np.ndarray, task: str) -> Target:
+    """What the target of the training rows tells.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_rows,)
+        Numbers for a regression or counts, labels of any one type for classes.
+    task : {"auto", "regression", "binary", "multiclass", "classification", "count"}
+        ``"auto"`` decides by `infer_task`; ``"classification"`` by the number of labels.
+
+    Returns
+    -------
+    Target
+
+    Raises
+    ------
+    InputError
+        If a value is missing, infinite or no number where numbers are needed, if a count is
+        negative, or if a binary target has not two labels.
+    """
+    _refuse_gaps(y)
+    task = infer_task(y) if task == "auto" else task
+    if task in ("regression", "count"):
+        return _learn_numbers(_numeric(y), task)
+    classes = _distinct_labels(y)
+    if task == "classification":
+        task = "multiclass" if len(classes) > 2 else "binary"
+    if task == "binary" and len(classes) > 2:
+        raise InputError(f"a binary target has two labels, got {some(classes.tolist())}")
+    return Target(task, classes, 0.0, 1.0)
+
+
+def infer_task(y: np.ndarray) -> str:
+    """The task a target sets: floats, and integers with more than 20 values, are a regression.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_rows,)
+        The target.
+
+    Returns
+    -------
+    str
+        ``"regression"``, ``"binary"`` or ``"multiclass"``.
+    """
+    if y.dtype.kind == "f":
+        return "regression"
+    n_labels = len(_distinct_labels(y))
+    if y.dtype.kind in "iu" and n_labels > MOST_CLASSES:
+        return "regression"
+    return "multiclass" if n_labels > 2 else "binary"
+
+
+def _learn_numbers(values: np.ndarray, task: str) -> Target:
+    if not np.isfinite(values).all():
+        raise InputError("the target contains infinity or NaN; remove those rows")
+    if task == "count":
+        if (values < 0).any():
+            raise InputError(f"a count cannot be negative, got {some(values[values < 0].tolist())}")
+        return Target(task, None, 0.0, 1.0)
+    scale = float(values.std())
+    # A constant target: mind that its computed deviation may be rounding, not exactly 0.
+    constant = scale <= 1e-12 * max(1.0, abs(float(values.mean())))
+    return Target(task, None, float(values.mean()), 1.0 if constant else scale)
+
+
+def _refuse_gaps(y: np.ndarray) -> None:
+    if y.dtype.kind == "O":
+        gaps = np.fromiter((v is None or type(v).__name__ == "NAType" or v != v for v in y), bool)
+    else:
+        gaps = np.isnat(y) if y.dtype.kind in "mM" else y != y
+    if gaps.any():
+        rows = some(np.flatnonzero(gaps).tolist())
+        raise InputError(
+            f"the target is missing (NaN) in {int(gaps.sum())} rows: {rows}; drop them"
+        )
+
+
+def _numeric(y: np.ndarray) -> np.ndarray:
+    try:
+        return y.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        texts = [v for v in y.tolist() if not isinstance(v, int | float)]
+        raise InputError(
+            f"the target must be numeric for this task, but holds {some(dict.fromkeys(texts))};"
+            " labels need a classifier"
+        ) from error
+
+
+def _distinct_labels(y: np.ndarray) -> np.ndarray:
+    try:
+        return np.unique(y)
+    except TypeError as error:
+        kinds = sorted({type(v).__name__ for v in y})
+        raise InputError(
+            f"the labels of the target must be of one type, got {some(kinds)}"
+        ) from error
