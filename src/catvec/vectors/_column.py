@@ -1,0 +1,460 @@
+"""What was learned about the categories of one column: effects, vectors, counts. Immutable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from catvec._checks import check_int, check_option, refuse, some
+from catvec.errors import CategoryError, MissingDependencyError, ParameterError
+from catvec.frames import FIRST, MISSING, UNKNOWN, Vocabulary
+from catvec.vectors._neighbors import nearest, unit
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class CategoryRow:
+    """What is known of one row: a category, the missing value, or the unknown.
+
+    Attributes
+    ----------
+    vector : ndarray of shape (embedding_dim,), float32
+        The learned vector.
+    effect : float, or ndarray of shape (n_classes,), float32
+        The shrunk effect on the link scale.
+    confidence : float
+        From 0 (the effect is the mean's) to 1 (the category speaks for itself).
+    count : int
+        Training rows.
+    """
+
+    vector: Floats
+    effect: Any
+    confidence: float
+    count: int
+
+
+class ColumnVectors:
+    """Effects, vectors and counts of the categories of one column.
+
+    Rows are known categories only, in canonical order (by type, then by value); the row for values
+    never seen is `unknown`, the one for missing values is `missing`. Arrays are read-only.
+
+    Parameters
+    ----------
+    vocabulary : Vocabulary
+        The categories of the column, with their codes and counts.
+    vectors : ndarray of shape (n_codes, embedding_dim), float32
+        A row by code: unknown, missing, then the categories. The width may be 0.
+    effects : ndarray of shape (n_codes,) or (n_codes, n_classes), float32
+        Shrunk effects on the link scale, by code.
+    confidences : ndarray of shape (n_codes,), float32
+        Confidence of the effects, from 0 to 1, by code.
+    classes : sequence, optional
+        Names of the classes where effects have one column for each; 0, 1, ... by default.
+
+    Raises
+    ------
+    ParameterError
+        If a shape does not fit, a number is not finite, or a confidence is outside of [0, 1].
+
+    Notes
+    -----
+    Arrays that are writeable are copied, read-only ones are kept as they are. Where training met no
+    missing value, the missing row becomes a copy of the unknown one.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        vectors: npt.ArrayLike,
+        effects: npt.ArrayLike,
+        confidences: npt.ArrayLike,
+        *,
+        classes: Sequence[object] | None = None,
+    ) -> None:
+        self.vocabulary = vocabulary
+        name, n_codes = vocabulary.name, vocabulary.n_codes
+        self._vectors = _own(name, "vectors", vectors, n_codes, (2,))
+        self._effects = _own(name, "effects", effects, n_codes, (1, 2))
+        self._confidences = _own(name, "confidences", confidences, n_codes, (1,))
+        if n_codes and not 0 <= self._confidences.min() <= self._confidences.max() <= 1:
+            raise ParameterError(f"`confidences` of column {name!r} must lie in [0, 1]")
+        self._classes = _checked_classes(name, self._effects, classes)
+        if vocabulary.counts[MISSING] == 0:
+            self._answer_missing_as_unknown()
+
+    # --- arrays ---
+
+    @property
+    def name(self) -> str:
+        """The column."""
+        return self.vocabulary.name
+
+    @property
+    def categories(self) -> npt.NDArray[Any]:
+        """The known categories, ``(n,)``: int64, float64, bool, datetime64[us] or object."""
+        return _locked(self.vocabulary.categories.view())
+
+    @property
+    def vectors(self) -> Floats:
+        """Vectors of the known categories, ``(n, embedding_dim)`` float32."""
+        return self._vectors[FIRST:]
+
+    @property
+    def effects(self) -> Floats:
+        """Effects of the known categories, ``(n,)`` or ``(n, n_classes)`` float32, link scale."""
+        return self._effects[FIRST:]
+
+    @property
+    def confidences(self) -> Floats:
+        """Confidences of the known categories, ``(n,)`` float32, from 0 to 1."""
+        return self._confidences[FIRST:]
+
+    @property
+    def counts(self) -> npt.NDArray[np.int64]:
+        """Training rows of the known categories, ``(n,)`` int64."""
+        return _locked(self.vocabulary.counts[FIRST:])
+
+    @property
+    def unknown(self) -> CategoryRow:
+        """The row for values never seen, and for categories rarer than ``min_frequency``."""
+        return self._row(UNKNOWN)
+
+    @property
+    def missing(self) -> CategoryRow:
+        """The row for missing values; equal to `unknown` where training met none."""
+        return self._row(MISSING)
+
+    @property
+    def embedding_dim(self) -> int:
+        """Width of the vectors."""
+        return int(self._vectors.shape[1])
+
+    @property
+    def classes(self) -> tuple[Any, ...] | None:
+        """Classes of a multiclass target, one for each column of `effects`; else None."""
+        return self._classes
+
+    def by_code(self) -> tuple[Floats, Floats, Floats]:
+        """All rows by code: unknown, missing, then the categories.
+
+        Returns
+        -------
+        vectors : ndarray of shape (n_codes, embedding_dim), float32
+        effects : ndarray of shape (n_codes,) or (n_codes, n_classes), float32
+        confidences : ndarray of shape (n_codes,), float32
+        """
+        return self._vectors, self._effects, self._confidences
+
+    # --- one category ---
+
+    def __getitem__(self, category: object) -> Floats:
+        """The vector of a category; a missing value (None, NaN, ...) gives the missing row."""
+        return self._vectors[self._code(category)]
+
+    def effect(self, category: object) -> Any:
+        """The effect of a category on the link scale.
+
+        Parameters
+        ----------
+        category : object
+            A known category, or a missing value.
+
+        Returns
+        -------
+        float, or ndarray of shape (n_classes,)
+
+        Raises
+        ------
+        CategoryError
+            If the category is not known.
+        """
+        return self._row(self._code(category)).effect
+
+    def confidence(self, category: object) -> float:
+        """The confidence of a category's effect, from 0 to 1.
+
+        Parameters
+        ----------
+        category : object
+            A known category, or a missing value.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        CategoryError
+            If the category is not known.
+        """
+        return self._row(self._code(category)).confidence
+
+    def __contains__(self, category: object) -> bool:
+        """Whether the column knows a category; a missing value: whether training met one."""
+        try:
+            code = self.vocabulary.code(category)
+        except ValueError:  # a list, bytes, infinity: no category
+            return False
+        return code >= FIRST or (code == MISSING and bool(self.vocabulary.counts[MISSING]))
+
+    def __len__(self) -> int:
+        """Number of known categories."""
+        return len(self.vocabulary)
+
+    def __iter__(self) -> Iterator[Any]:
+        """The known categories as Python values."""
+        return iter(self.categories.tolist())
+
+    # --- all of them ---
+
+    def to_frame(self, kind: str | None = None) -> Any:
+        """All rows as a dataframe to look at.
+
+        Parameters
+        ----------
+        kind : {"pandas", "polars", "pyarrow"}, optional
+            What to make; by default the first of these that is installed.
+
+        Returns
+        -------
+        pandas.DataFrame, polars.DataFrame or pyarrow.Table
+            A row by category, before them one for unknown and one for missing, after them the rare
+            values that share the unknown row; with the columns ``category``, ``role``, ``count``,
+            ``effect`` (``effect_<class>`` where there is one by class), ``confidence`` and
+            ``vector_00``, ``vector_01``, ... In pandas, integer and boolean categories have
+            pandas' nullable types, since unknown and missing rows have no category.
+
+        Raises
+        ------
+        MissingDependencyError
+            If the package asked for is not installed.
+        """
+        from catvec.vectors._parquet import wide_table
+
+        if kind is not None:
+            check_option("kind", kind, _KINDS)
+        wanted = kind or next(found for found in _KINDS if find_spec(found))
+        if not find_spec(wanted):
+            raise MissingDependencyError(f"`kind` {kind!r} needs {kind}: pip install {kind}")
+        return _framed(wide_table(self), wanted)
+
+    def most_similar(self, category: object, topn: int = 10) -> list[tuple[Any, float]]:
+        """The known categories whose vectors point most nearly the same way.
+
+        Parameters
+        ----------
+        category : object
+            A known category, or a vector: an array or a list of `embedding_dim` numbers.
+        topn : int, default=10
+            How many to give, at most.
+
+        Returns
+        -------
+        list of (category, cosine)
+            The highest cosine first, ties in canonical order, the category asked for left out. A
+            zero vector has cosine 0 with everything.
+
+        Raises
+        ------
+        CategoryError
+            If the category is not known.
+        ParameterError
+            If the vector has another width or is not finite, or `topn` is below 1.
+        """
+        return self.analogy([category], topn=topn)
+
+    def analogy(
+        self,
+        positive: Sequence[object],
+        negative: Sequence[object] = (),
+        topn: int = 10,
+    ) -> list[tuple[Any, float]]:
+        """What is to `positive` as they are to `negative`: ``analogy(["a2", "b1"], ["a1"])``.
+
+        Parameters
+        ----------
+        positive, negative : sequence of object
+            Known categories or vectors, whose directions are added and subtracted.
+        topn : int, default=10
+            How many to give, at most.
+
+        Returns
+        -------
+        list of (category, cosine)
+            As `most_similar`; the categories given are left out.
+
+        Raises
+        ------
+        CategoryError
+            If a category is not known.
+        ParameterError
+            If there is nothing to add up, a vector does not fit, or `topn` is below 1.
+
+        References
+        ----------
+        3CosAdd: Levy and Goldberg, "Linguistic regularities in sparse and explicit word
+        representations" (2014), equation 2; after Mikolov et al. (2013).
+        """
+        check_int("topn", topn, minimum=1)
+        for label, given in (("positive", positive), ("negative", negative)):
+            if isinstance(given, str) or not isinstance(given, Sequence | np.ndarray):
+                raise refuse(label, "a list of categories or vectors", given)
+        if not len(positive) + len(negative):
+            raise refuse("positive", "a list of at least one category", positive)
+        parts = [(+1.0, x) for x in positive] + [(-1.0, x) for x in negative]
+        query = sum(sign * unit(self._direction(x)) for sign, x in parts)
+        asked = [self._code(x) - FIRST for _, x in parts if not _is_vector(x)]
+        rows, cosines = nearest(self.vectors, np.asarray(query), topn, asked)
+        found = self.categories[rows].tolist()
+        return list(zip(found, cosines.tolist(), strict=True))
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the other holds the same categories and, bit for bit, the same numbers."""
+        if not isinstance(other, ColumnVectors):
+            return NotImplemented
+        if (self.name, self.classes) != (other.name, other.classes):
+            return False
+        pairs = zip(self.by_code(), other.by_code(), strict=True)
+        return all(np.array_equal(a, b) for a, b in pairs) and self.vocabulary.to_table().equals(
+            other.vocabulary.to_table()
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        low, high = _range(self.effects)
+        return (
+            f"ColumnVectors({self.name!r}: {len(self):,} categories, {self.embedding_dim}"
+            f" dimensions, effects {low} to {high}, {self.missing.count:,} rows missing)"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (self.vocabulary, self.by_code(), self.classes)
+
+    # --- inside ---
+
+    def _code(self, category: object) -> int:
+        """The code of a known category or a missing value."""
+        try:
+            code = self.vocabulary.code(category)
+        except ValueError as error:
+            raise CategoryError(f"column {self.name!r} has no such category: {error}") from error
+        if code == UNKNOWN:
+            raise CategoryError(
+                f"column {self.name!r} does not know the category {some([category])}: it was not"
+                " seen in training, or too rarely; `.unknown` answers for such values"
+            )
+        return code
+
+    def _row(self, code: int) -> CategoryRow:
+        effect = self._effects[code]
+        return CategoryRow(
+            self._vectors[code],
+            effect if self._effects.ndim == 2 else float(effect),
+            float(self._confidences[code]),
+            int(self.vocabulary.counts[code]),
+        )
+
+    def _direction(self, category: object) -> npt.NDArray[np.float64]:
+        """The vector of a category, or a vector as it is given."""
+        if not _is_vector(category):
+            return self[category].astype(np.float64)
+        vector = np.asarray(category, dtype=np.float64)
+        if vector.shape != (self.embedding_dim,) or not np.isfinite(vector).all():
+            raise ParameterError(
+                f"a vector of column {self.name!r} must be {self.embedding_dim} finite numbers, got"
+                f" shape {vector.shape}"
+            )
+        return vector
+
+    def _answer_missing_as_unknown(self) -> None:
+        for name in ("_vectors", "_effects", "_confidences"):
+            array = getattr(self, name)
+            if not np.array_equal(array[UNKNOWN], array[MISSING]):
+                array = array.copy()
+                array[MISSING] = array[UNKNOWN]
+                setattr(self, name, _locked(array))
+
+
+_KINDS = ("pandas", "polars", "pyarrow")
+
+
+def _framed(table: pa.Table, kind: str) -> Any:
+    """An Arrow table as the kind of dataframe asked for."""
+    if kind == "pandas":
+        return table.to_pandas()
+    # By name, since catvec itself imports polars nowhere.
+    return import_module("polars").from_arrow(table) if kind == "polars" else table
+
+
+def _own(
+    column: str, what: str, values: npt.ArrayLike, n_codes: int, ndims: tuple[int, ...]
+) -> Floats:
+    """An array as read-only float32 of ours, with its shape and its numbers checked."""
+    given = np.asarray(values)
+    array = np.ascontiguousarray(given, dtype=np.float32)
+    if array.ndim not in ndims or len(array) != n_codes:
+        shape = " or ".join({1: f"({n_codes},)", 2: f"({n_codes}, d)"}[n] for n in ndims)
+        raise ParameterError(
+            f"`{what}` of column {column!r} must have the shape {shape}, got {given.shape}"
+        )
+    if not all_finite(array):
+        raise ParameterError(f"`{what}` of column {column!r} must be finite numbers")
+    return _locked(array.copy() if array.flags.writeable and array is given else array)
+
+
+def all_finite(array: Floats) -> bool:
+    """Whether there is neither NaN nor infinity; without a temporary array of its size."""
+    return array.size == 0 or bool(np.isfinite(array.min()) and np.isfinite(array.max()))
+
+
+def _locked(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    array.flags.writeable = False
+    return array
+
+
+def _restore(
+    vocabulary: Vocabulary, arrays: tuple[Floats, Floats, Floats], classes: Any
+) -> ColumnVectors:
+    """Unpickle; NumPy's pickles forget that an array was read-only."""
+    vectors, effects, confidences = map(_locked, arrays)
+    return ColumnVectors(vocabulary, vectors, effects, confidences, classes=classes)
+
+
+def _checked_classes(
+    column: str, effects: Floats, classes: Sequence[object] | None
+) -> tuple[Any, ...] | None:
+    if effects.ndim == 1:
+        if classes is not None:
+            raise ParameterError(f"`classes` of column {column!r} need effects of two dimensions")
+        return None
+    named = tuple(range(effects.shape[1])) if classes is None else tuple(classes)
+    plain = tuple(name.item() if isinstance(name, np.generic) else name for name in named)
+    if len(plain) != effects.shape[1] or len(set(map(str, plain))) < len(plain):
+        raise ParameterError(
+            f"`classes` of column {column!r} must be {effects.shape[1]} distinct names, got"
+            f" {some(plain)}"
+        )
+    return plain
+
+
+def _is_vector(category: object) -> bool:
+    return isinstance(category, np.ndarray | list | tuple)
+
+
+def _range(effects: Floats) -> tuple[str, str]:
+    if not effects.size:
+        return "-", "-"
+    return f"{effects.min():.3g}", f"{effects.max():.3g}"

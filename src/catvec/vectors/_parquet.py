@@ -1,0 +1,347 @@
+"""One column's rows as an Arrow table, and as the Parquet file of the artifact."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from catvec.errors import CatvecError
+from catvec.frames import UNKNOWN, Vocabulary
+from catvec.vectors._column import ColumnVectors, all_finite
+from catvec.vectors._storage import Artifact
+
+CHUNK = 65_536  # rows written or read at a time, so that a large table needs no second copy
+KEYS = ("category", "family", "role", "count")
+
+
+def column_section(column: ColumnVectors, file: str) -> dict[str, Any]:
+    """What ``schema.json`` says of a column.
+
+    Parameters
+    ----------
+    column : ColumnVectors
+    file : str
+        Logical name of the column's file.
+
+    Returns
+    -------
+    dict
+    """
+    vocabulary = column.vocabulary
+    return {
+        "name": column.name,
+        "families": list(vocabulary.families),
+        "n_categories": len(column),
+        "n_rare": sum(map(len, vocabulary.rare_counts)),
+        "embedding_dim": column.embedding_dim,
+        "file": file,
+    }
+
+
+def write_column(column: ColumnVectors, path: Path) -> None:
+    """Write a column as Parquet: a row by code, then the rare values with the unknown's numbers.
+
+    Parameters
+    ----------
+    column : ColumnVectors
+    path : Path
+
+    Raises
+    ------
+    OSError
+        If the disk refuses.
+    """
+    parts = list_tables(column)
+    first = next(parts)
+    of_pandas = first.schema.metadata or {}
+    schema = first.schema.with_metadata({"catvec.column": column.name, **of_pandas})
+    plain = ["family", "role"]  # the other columns hardly repeat themselves
+    with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=plain) as file:
+        file.write_table(first.cast(schema))
+        for part in parts:
+            file.write_table(part.cast(schema))
+
+
+def read_column(
+    artifact: Artifact, section: Mapping[str, Any], classes: list[Any] | None
+) -> ColumnVectors:
+    """Read what `write_column` wrote.
+
+    Parameters
+    ----------
+    artifact : Artifact
+    section : mapping
+        The column's section of the schema.
+    classes : list, optional
+        The schema's classes.
+
+    Returns
+    -------
+    ColumnVectors
+
+    Raises
+    ------
+    ArtifactError
+        If the file does not hold what the schema says.
+    """
+    name = section["name"]
+    path = artifact.verified_path(section["file"])
+    try:
+        return _read_column(path, section, classes)
+    except (_Lie, CatvecError, pa.ArrowException, OSError, KeyError) as error:
+        raise artifact.damage(
+            f"the file of column {name!r} does not fit its schema ({error})"
+        ) from error
+
+
+def list_tables(column: ColumnVectors) -> Iterator[pa.Table]:
+    """All rows of a column as Arrow tables of some rows each, the vector as one list.
+
+    Parameters
+    ----------
+    column : ColumnVectors
+
+    Returns
+    -------
+    iterator of pyarrow.Table
+        ``category``, ``family``, ``role``, ``count``, ``effect`` (float, or a list where there is
+        one by class), ``confidence``, ``vector`` (list). At least one table.
+    """
+    keys = column.vocabulary.to_table()
+    for start in range(0, keys.num_rows, CHUNK):
+        part = keys.slice(start, CHUNK)
+        vectors, effects, confidences = _rows(column, start, start + part.num_rows)
+        yield _for_pandas(
+            part.append_column(_field("effect", effects), _list_array(effects))
+            .append_column(_field("confidence", confidences), _list_array(confidences))
+            .append_column(_field("vector", vectors), _list_array(vectors))
+        )
+
+
+def wide_table(column: ColumnVectors) -> pa.Table:
+    """All rows of a column as one Arrow table, with a column for each dimension.
+
+    Parameters
+    ----------
+    column : ColumnVectors
+
+    Returns
+    -------
+    pyarrow.Table
+        ``category``, ``role``, ``count``, ``effect`` (or ``effect_<class>``), ``confidence``,
+        ``vector_00``, ...
+    """
+    keys = column.vocabulary.to_table()
+    vectors, effects, confidences = _rows(column, 0, keys.num_rows)
+    columns = {
+        "category": keys["category"],
+        "role": keys["role"].cast(pa.string()),
+        "count": keys["count"],
+    }
+    of_effects = effects.reshape(len(effects), -1)
+    for name, values in zip(effect_names(column.classes), of_effects.T, strict=True):
+        columns[name] = pa.array(np.ascontiguousarray(values))
+    columns["confidence"] = pa.array(confidences)
+    for i, values in zip(dimension_names(column.embedding_dim), vectors.T, strict=True):
+        columns[f"vector_{i}"] = pa.array(np.ascontiguousarray(values))
+    return _for_pandas(pa.table(columns))
+
+
+def effect_names(classes: tuple[Any, ...] | None) -> list[str]:
+    """``effect``, or ``effect_<class>`` for each class."""
+    return ["effect"] if classes is None else [f"effect_{name}" for name in classes]
+
+
+def dimension_names(width: int) -> list[str]:
+    """``00``, ``01``, ...: equally long, so that they sort."""
+    digits = max(2, len(str(width - 1)))
+    return [f"{i:0{digits}d}" for i in range(width)]
+
+
+# --- writing ----------------------------------------------------------------------------
+
+
+def _rows(column: ColumnVectors, start: int, stop: int) -> list[npt.NDArray[np.float32]]:
+    """Numbers of some rows of the vocabulary's table; rare values have those of the unknown."""
+    arrays = column.by_code()
+    n_codes = column.vocabulary.n_codes
+    if stop <= n_codes:
+        return [array[start:stop] for array in arrays]
+    codes = np.arange(start, stop)
+    codes[codes >= n_codes] = UNKNOWN
+    return [array[codes] for array in arrays]
+
+
+def _for_pandas(table: pa.Table) -> pa.Table:
+    """Have pandas read integer and boolean categories as nullable types, not floats and objects."""
+    name = _NULLABLE.get(str(table.schema.field("category").type))
+    if name is None:
+        return table
+    column = {
+        "name": "category",
+        "field_name": "category",
+        "pandas_type": name.lower(),
+        "numpy_type": name,
+        "metadata": None,
+    }
+    note = {"index_columns": [], "column_indexes": [], "columns": [column]}
+    return table.replace_schema_metadata({"pandas": json.dumps(note)})
+
+
+_NULLABLE = {"int64": "Int64", "uint64": "UInt64", "bool": "boolean"}
+
+
+def _kind(width: int | None) -> pa.DataType:
+    """A float, or a list of `width` floats."""
+    if width is None:
+        return pa.float32()
+    # Arrow cannot write fixed-size lists of size 0 to Parquet.
+    return pa.list_(pa.float32(), width) if width else pa.list_(pa.float32())
+
+
+def _field(name: str, values: npt.NDArray[np.float32]) -> pa.Field:
+    return pa.field(name, _kind(values.shape[1] if values.ndim == 2 else None))
+
+
+def _list_array(values: npt.NDArray[np.float32]) -> pa.Array:
+    """A vector as floats, a matrix as one list by row."""
+    if values.ndim == 1:
+        return pa.array(values)
+    flat = pa.array(np.ascontiguousarray(values).reshape(-1))
+    if values.shape[1] == 0:
+        return pa.ListArray.from_arrays(pa.array(np.zeros(len(values) + 1, np.int32)), flat)
+    return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+
+
+# --- reading ----------------------------------------------------------------------------
+
+
+class _Lie(Exception):
+    """The file is not what the schema says."""
+
+
+def _lie(what: str) -> NoReturn:
+    raise _Lie(what)
+
+
+def _read_column(
+    path: Path, section: Mapping[str, Any], classes: list[Any] | None
+) -> ColumnVectors:
+    with pq.ParquetFile(path) as file:
+        _check_types(file, section, classes)
+        keys = file.read(columns=list(KEYS))
+        vocabulary = Vocabulary.from_table(section["name"], keys)
+        _check_vocabulary(vocabulary, keys, section)
+        n = vocabulary.n_codes
+        width, n_classes = section["embedding_dim"], len(classes) if classes is not None else None
+        vectors = _read_floats(file, "vector", n, width)
+        effects = _read_floats(file, "effect", n, n_classes)
+        confidences = _read_floats(file, "confidence", n, None)
+    return ColumnVectors(vocabulary, vectors, effects, confidences, classes=classes)
+
+
+def _check_types(
+    file: pq.ParquetFile, section: Mapping[str, Any], classes: list[Any] | None
+) -> None:
+    """Refuse a file of another column, or of other columns, types or widths."""
+    schema = file.schema_arrow
+    wanted = {
+        "count": pa.int64(),
+        "effect": _kind(len(classes) if classes is not None else None),
+        "confidence": pa.float32(),
+        "vector": _kind(section["embedding_dim"]),
+    }
+    missing = [name for name in (*KEYS, *wanted) if name not in schema.names]
+    if missing:
+        _lie(f"it lacks {missing}")
+    for name, kind in wanted.items():
+        if not _same_kind(schema.field(name).type, kind):
+            _lie(f"its {name!r} is {schema.field(name).type}, not {kind}")
+    written = (schema.metadata or {}).get(b"catvec.column", b"").decode()
+    if written != section["name"]:
+        _lie(f"it is the file of column {written!r}")
+
+
+def _same_kind(found: pa.DataType, wanted: pa.DataType) -> bool:
+    """Whether two types agree; the name that Parquet gives to a list's items does not count."""
+    if pa.types.is_fixed_size_list(wanted):
+        same_size = pa.types.is_fixed_size_list(found) and found.list_size == wanted.list_size
+        return bool(same_size and found.value_type == wanted.value_type)
+    if pa.types.is_list(wanted):
+        return bool(pa.types.is_list(found) and found.value_type == wanted.value_type)
+    return bool(found == wanted)
+
+
+def _check_vocabulary(vocabulary: Vocabulary, keys: pa.Table, section: Mapping[str, Any]) -> None:
+    n_rare = keys.num_rows - vocabulary.n_codes
+    found = (len(vocabulary), n_rare, list(vocabulary.families))
+    said = (section["n_categories"], section["n_rare"], list(section["families"]))
+    if found != said:
+        _lie(f"it has (categories, rare values, families) {found}, not {said}")
+    if keys["count"].null_count or bool((vocabulary.counts < 0).any()):
+        _lie("a count is null or negative")
+
+
+def _read_floats(
+    file: pq.ParquetFile, name: str, n: int, width: int | None
+) -> npt.NDArray[np.float32]:
+    """The first `n` rows of a column of floats, or of lists of `width` floats; read-only."""
+    result = np.zeros(n if width is None else (n, width), np.float32)
+    start = 0
+    for batch in file.iter_batches(CHUNK, columns=[name]):
+        rows = min(batch.num_rows, n - start)
+        if width == 0 or rows <= 0:
+            break
+        array = batch.column(0).slice(0, rows)
+        values = array if width is None else array.flatten()
+        if array.null_count or values.null_count:
+            _lie(f"a row of its {name!r} is null")
+        part = values.to_numpy()
+        if not all_finite(part):
+            _lie(f"a number of its {name!r} is not finite")
+        result[start : start + rows] = part.reshape(result[start : start + rows].shape)
+        start += rows
+    result.flags.writeable = False
+    return result
+
+
+def checked_section(artifact: Artifact, section: object) -> dict[str, Any]:
+    """A column's section of the schema, after its entries were found to be of their types.
+
+    Parameters
+    ----------
+    artifact : Artifact
+    section : object
+        As JSON gave it.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ArtifactError
+        If it is not what `column_section` makes.
+    """
+    kinds = {
+        "name": str,
+        "families": list,
+        "n_categories": int,
+        "n_rare": int,
+        "embedding_dim": int,
+        "file": str,
+    }
+    if not isinstance(section, dict) or any(
+        not isinstance(section.get(name), kind) for name, kind in kinds.items()
+    ):
+        raise artifact.damage("its schema.json describes a column wrongly")
+    if section["embedding_dim"] < 0:
+        raise artifact.damage("its schema.json gives a column a negative width")
+    return section
