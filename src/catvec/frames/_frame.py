@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from catvec._checks import some
+from catvec._checks import refuse, some
 from catvec.errors import CellTypeError, InputError
 
 # Kinds of keys, in canonical order. 1 and 1.0 are one key; "1", True and a date are others.
@@ -38,6 +38,12 @@ class Column:
     n_rows: int
 
     @property
+    def is_categorical(self) -> bool:
+        """Whether it is one unless told otherwise: text, booleans, a category type, or empty."""
+        coded = any(pa.types.is_dictionary(array.type) for array in self.families.values())
+        return coded or self.kind not in ("number", "date")
+
+    @property
     def kind(self) -> str:
         """A family, ``"mixed"`` for several, or ``"empty"`` where every cell is missing."""
         if len(self.families) > 1:
@@ -49,17 +55,18 @@ class Column:
 
         Booleans are 0 and 1, dates are days since 1970. Text is an `InputError`.
         """
-        if self.kind == "empty":
-            return np.full(self.n_rows, np.nan)
-        if self.kind not in ("number", "boolean", "date"):
+        if "text" in self.families:
             raise InputError(
                 f"column {self.name!r} holds text ({some(self._texts(3))}) but is read as a number;"
                 " name it as categorical, convert it, or leave it out"
             )
-        values = _plain(self.families[self.kind])
-        if self.kind == "date":
-            values = pc.divide(pc.cast(values.view(pa.int64()), pa.float64(), safe=False), 864e8)
-        return np.asarray(pc.cast(values, pa.float64(), safe=False).to_numpy(zero_copy_only=False))
+        parts = [_floats(family, _plain(array)) for family, array in self.families.items()]
+        if len(parts) == 1:
+            return parts[0]
+        numbers = np.full(self.n_rows, np.nan)
+        for part in parts:
+            np.copyto(numbers, part, where=~np.isnan(part))
+        return numbers
 
     def _texts(self, n: int) -> list[str]:
         return [str(v) for v in pc.drop_null(_plain(self.families["text"]))[:n].to_pylist()]
@@ -100,6 +107,43 @@ class Frame:
             self._columns[name] = _column(name, self._read(name), self.n_rows)
         return self._columns[name]
 
+    def resolve(self, columns: Sequence[str | int], parameter: str) -> list[str]:
+        """The names that a parameter's columns mean: names, or positions.
+
+        Parameters
+        ----------
+        columns : sequence of str or int
+            A number is a position, unless a column has it for a name.
+        parameter : str
+            Who asks, for the messages.
+
+        Returns
+        -------
+        list of str
+            Each once.
+
+        Raises
+        ------
+        ParameterError
+            If `columns` is no list.
+        InputError
+            If there is no such column.
+        """
+        if isinstance(columns, str) or not isinstance(columns, Sequence | np.ndarray):
+            raise refuse(parameter, "a list of column names or positions", columns)
+        names = [self._resolve(column, parameter) for column in columns]
+        return list(dict.fromkeys(names))
+
+    def _resolve(self, column: str | int, parameter: str) -> str:
+        if str(column) in self.names:
+            return str(column)
+        integer = isinstance(column, int | np.integer) and not isinstance(column, bool)
+        if integer and -len(self.names) <= int(column) < len(self.names):
+            return self.names[int(column)]
+        raise InputError(
+            f"no column {column!r}, which `{parameter}` names; the columns are {some(self.names)}"
+        )
+
 
 def open_frame(X: object) -> Frame:
     """Open a table of any kind we know.
@@ -124,12 +168,11 @@ def open_frame(X: object) -> Frame:
         return _open_mapping(X)
     if isinstance(X, pa.RecordBatch):
         X = pa.Table.from_batches([X])
-    _refuse_twice(getattr(X, "columns", None) if not isinstance(X, pa.Table) else X.column_names)
-    native = nw.from_native(X, pass_through=True)
-    if isinstance(native, nw.LazyFrame):
+    frame = nw.from_native(X, pass_through=True)
+    if isinstance(frame, nw.LazyFrame):
         raise InputError("a lazy frame was given; call .collect() on it first")
-    if isinstance(native, nw.DataFrame):
-        return _open_narwhals(native)
+    if isinstance(frame, nw.DataFrame):
+        return _open_narwhals(frame)
     return _open_array(X)
 
 
@@ -142,23 +185,34 @@ def one_column(name: str, values: object) -> Column:
 # --- the kinds of tables ----------------------------------------------------------------
 
 
-def _refuse_twice(names: Iterable[object] | None) -> None:
-    counts = Counter(str(name) for name in names) if names is not None else Counter()
+def _refuse_twice(names: Iterable[object]) -> None:
+    counts = Counter(str(name) for name in names)
     twice = [name for name, count in counts.items() if count > 1]
     if twice:
         raise InputError(f"column names must be distinct, but occur more than once: {some(twice)}")
 
 
 def _open_narwhals(frame: nw.DataFrame[Any]) -> Frame:
+    names = frame.columns
+    _refuse_twice(names)
     # pandas allows names that are not text; ours are text everywhere.
-    native = {str(name): name for name in frame.columns}
+    native = {str(name): name for name in names}
+    named = all(isinstance(name, str) for name in names)
+    return Frame(
+        tuple(native), len(frame), named, lambda name: _of_series(frame.get_column(native[name]))
+    )
 
-    def read(name: str) -> Any:
-        series = frame[native[name]]
-        return series.to_numpy() if series.dtype == nw.Object else series.to_arrow()
 
-    named = all(isinstance(name, str) for name in frame.columns)
-    return Frame(tuple(native), len(frame), named, read)
+def _of_series(series: nw.Series[Any]) -> pa.ChunkedArray | np.ndarray:
+    """A Series as Arrow, or as objects where Arrow cannot hold its cells as they are."""
+    if getattr(series.to_native(), "dtype", None) == np.dtype(object):
+        return series.to_numpy()
+    if series.dtype == nw.Int128:  # neither Arrow nor NumPy knows it
+        return np.array(series.to_list(), dtype=object)
+    try:
+        return series.to_arrow()
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+        return series.to_numpy()  # a category type over values of several types, a sparse one
 
 
 def _open_mapping(X: Mapping[Any, Any]) -> Frame:
@@ -177,7 +231,7 @@ def _open_array(X: object) -> Frame:
             "a sparse matrix was passed, but dense data is required: a category is a cell, so"
             " there is nothing to leave out; use .toarray()"
         )
-    array = np.asarray(X)
+    array = _as_array(X)
     if np.iscomplexobj(array):
         raise InputError("Complex data not supported")
     if array.ndim != 2:
@@ -191,21 +245,30 @@ def _open_array(X: object) -> Frame:
     return Frame(names, array.shape[0], False, lambda name: array[:, places[name]])
 
 
+def _as_array(X: Any) -> np.ndarray:
+    if isinstance(X, np.ma.MaskedArray):
+        return X.astype(object).filled(None)
+    if not isinstance(X, list | tuple):
+        return np.asarray(X)
+    try:
+        return np.asarray(X, dtype=object)  # without the type NumPy would make 1 into "1"
+    except ValueError as error:
+        raise InputError(f"Expected 2D array, got rows of different lengths: {error}") from error
+
+
 def _values(values: Any) -> Any:
     """One column of whatever kind as an Arrow array or a NumPy vector."""
-    if isinstance(values, pa.Array | pa.ChunkedArray | np.ndarray):
+    if isinstance(values, pa.Array | pa.ChunkedArray):
         return values
     series = nw.from_native(values, allow_series=True, pass_through=True)
     if isinstance(series, nw.Series):
-        return series.to_numpy() if series.dtype == nw.Object else series.to_arrow()
-    if isinstance(values, str | bytes) or not isinstance(values, Sequence):
-        values = np.asarray(values)
-        if values.ndim != 1:
-            raise InputError(f"a column must be one-dimensional, got {values.ndim} dimensions")
-        return values
-    objects: np.ndarray = np.empty(len(values), dtype=object)
-    objects[:] = list(values)  # np.array(list) would make 1 into "1"
-    return objects
+        return _of_series(series)
+    if isinstance(values, Sequence) and not isinstance(values, str | bytes):
+        return np.fromiter(values, dtype=object, count=len(values))  # np.array makes 1 into "1"
+    values = np.asanyarray(values)
+    if values.ndim != 1:
+        raise InputError(f"a column must be one-dimensional, got {values.ndim} dimensions")
+    return values
 
 
 # --- one column -------------------------------------------------------------------------
@@ -213,9 +276,8 @@ def _values(values: Any) -> Any:
 
 def _column(name: str, values: Any, n_rows: int) -> Column:
     if isinstance(values, pa.ChunkedArray):
-        values = values.combine_chunks()
-        values = values if isinstance(values, pa.Array) else pa.concat_arrays(values.chunks)
-    if isinstance(values, pa.Array):
+        families = _families_of_array(name, _in_one(values))
+    elif isinstance(values, pa.Array):
         families = _families_of_array(name, values)
     else:
         families = _families_of_vector(name, values)
@@ -224,30 +286,41 @@ def _column(name: str, values: Any, n_rows: int) -> Column:
     return Column(name, present, n_rows)
 
 
+def _in_one(values: pa.ChunkedArray) -> pa.Array:
+    if pa.types.is_string(values.type) and values.nbytes > np.iinfo(np.int32).max:
+        values = values.cast(pa.large_string())  # offsets of 32 bits would overflow
+    array = values.combine_chunks()
+    return array if isinstance(array, pa.Array) else pa.concat_arrays(array.chunks)
+
+
 def _families_of_vector(name: str, values: np.ndarray) -> dict[str, pa.Array]:
     if values.dtype.kind == "c":
         raise InputError("Complex data not supported")
-    if not values.dtype.isnative:
-        values = values.astype(values.dtype.newbyteorder("="))
-    if values.dtype.kind != "O":
-        return _families_of_array(name, pa.array(values, from_pandas=True))
-    try:
-        array = pa.array(values, from_pandas=True)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
+    if values.dtype.kind == "O":
         return _families_of_objects(name, values)
-    # Arrow reads True beside 2.5 as 1.0 and cuts the time off a datetime beside a date, so only
-    # what it cannot have bent is taken from it.
-    if pa.types.is_string(array.type) or pa.types.is_boolean(array.type):
-        return _families_of_array(name, array)
-    return _families_of_objects(name, values)
+    try:
+        array = pa.array(_native(values), from_pandas=True)
+    except UnicodeError as error:
+        raise _no_unicode(name) from error
+    return _families_of_array(name, array)
+
+
+def _native(values: np.ndarray) -> np.ndarray:
+    """A vector in the byte order, width and unit of time that Arrow reads."""
+    kind = values.dtype
+    if kind.kind == "f" and kind.itemsize > 8:
+        return values.astype(np.float64)
+    if kind.kind == "M" and np.datetime_data(kind)[0] not in ("D", "s", "ms", "us", "ns"):
+        return values.astype("datetime64[us]")
+    return values if kind.isnative else values.astype(kind.newbyteorder("="))
 
 
 def _families_of_array(name: str, array: pa.Array) -> dict[str, pa.Array]:
-    if isinstance(array, pa.ExtensionArray):
-        array = array.storage
+    if isinstance(array, pa.ExtensionArray) and pa.types.is_string(array.storage.type):
+        array = array.storage  # JSON; others mean something else than what they are stored as
     if pa.types.is_dictionary(array.type):
         return {
-            family: pa.DictionaryArray.from_arrays(array.indices, values)
+            family: _dictionary(array.indices, values)
             for family, values in _families_of_array(name, array.dictionary).items()
         }
     kind, change = _reading(array.type)
@@ -255,7 +328,16 @@ def _families_of_array(name: str, array: pa.Array) -> dict[str, pa.Array]:
         return {}
     if change is None:
         raise _no_category(name, str(array.type))
-    return {kind: _one_zero_no_nan(change(array))}
+    try:
+        return {kind: _one_zero_no_nan(change(array))}
+    except pa.ArrowInvalid as error:
+        raise InputError(f"column {name!r}: {error}") from error
+
+
+def _dictionary(indices: pa.Array, values: pa.Array) -> pa.DictionaryArray:
+    """Indices into values; where a value is null, the index is."""
+    array = pa.DictionaryArray.from_arrays(indices, values)
+    return array.dictionary_decode().dictionary_encode() if values.null_count else array
 
 
 def _reading(kind: pa.DataType) -> tuple[str, Callable[[pa.Array], pa.Array] | None]:
@@ -282,7 +364,8 @@ def _reading(kind: pa.DataType) -> tuple[str, Callable[[pa.Array], pa.Array] | N
 def _microseconds(array: pa.Array) -> pa.Array:
     """Dates and times as microseconds; a time with a zone by its instant in UTC."""
     zone = getattr(array.type, "tz", None)
-    array = array.cast(pa.timestamp("us", zone), safe=False)
+    finest = pc.CastOptions(pa.timestamp("us", zone), allow_time_truncate=True)
+    array = pc.cast(array, options=finest)
     return array.view(pa.int64()).view(pa.timestamp("us")) if zone else array
 
 
@@ -301,7 +384,9 @@ def _refuse_infinite(name: str, array: pa.Array | None) -> None:
     if array is None:
         return
     values = array.dictionary if pa.types.is_dictionary(array.type) else array
-    if pa.types.is_floating(values.type) and pc.any(pc.is_inf(values)).as_py():
+    if not pa.types.is_floating(values.type) or not pc.any(pc.is_inf(values)).as_py():
+        return
+    if pc.any(pc.is_inf(_plain(array))).as_py():  # a dictionary may list what no row holds
         raise InputError(
             f"column {name!r} contains infinity; replace infinite numbers by a missing value or a"
             " finite bound"
@@ -315,10 +400,38 @@ def _no_category(name: str, kind: str) -> CellTypeError:
     )
 
 
-# --- object columns, cell by cell -------------------------------------------------------
+def _no_unicode(name: str) -> InputError:
+    return InputError(
+        f"column {name!r} holds text with surrogates, which is no valid Unicode; decode it anew,"
+        ' for example with errors="replace"'
+    )
+
+
+# --- object columns ---------------------------------------------------------------------
 
 
 def _families_of_objects(name: str, values: np.ndarray) -> dict[str, pa.Array]:
+    """What Arrow reads as it is, else cell by cell.
+
+    Arrow reads True beside 2.5 as 1.0 and cuts the time off a datetime beside a date, so it is
+    trusted with text and booleans, and with numbers of one type.
+    """
+    try:
+        array = pa.array(values, from_pandas=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
+        return _families_of_cells(name, values)
+    except UnicodeError as error:
+        raise _no_unicode(name) from error
+    if isinstance(array, pa.ChunkedArray):  # more than 2 GB of text
+        array = _in_one(array)
+    kind = array.type
+    plain = pa.types.is_large_string(kind) or pa.types.is_string(kind) or pa.types.is_boolean(kind)
+    if plain or (pa.types.is_primitive(kind) and set(map(type, values)) in ({int}, {float})):
+        return _families_of_array(name, array)
+    return _families_of_cells(name, values)
+
+
+def _families_of_cells(name: str, values: np.ndarray) -> dict[str, pa.Array]:
     cells: dict[str, list[Any]] = {}
     kinds: dict[type, str] = {}
     for i, value in enumerate(values):
@@ -351,7 +464,10 @@ def _array_of(name: str, kind: str, cells: list[Any]) -> pa.Array:
     if kind == "date":
         stamps = [None if cell is None else _stamp(cell) for cell in cells]
         return pa.array(stamps, pa.timestamp("us"))
-    return pa.array(cells, pa.string() if kind == "text" else pa.bool_())
+    try:
+        return pa.array(cells, pa.large_string() if kind == "text" else pa.bool_())
+    except UnicodeError as error:
+        raise _no_unicode(name) from error
 
 
 def _numbers_of(name: str, cells: list[Any]) -> pa.Array:
@@ -381,6 +497,13 @@ def _stamp(cell: Any) -> Any:
     if isinstance(cell, datetime.date) and not isinstance(cell, datetime.datetime):
         cell = datetime.datetime(cell.year, cell.month, cell.day)
     return cell
+
+
+def _floats(family: str, values: pa.Array) -> np.ndarray:
+    """Numbers, booleans as 0 and 1, dates as days since 1970; NaN where null."""
+    if family == "date":
+        values = pc.divide(pc.cast(values.view(pa.int64()), pa.float64(), safe=False), 864e8)
+    return np.asarray(pc.cast(values, pa.float64(), safe=False).to_numpy(zero_copy_only=False))
 
 
 def _plain(array: pa.Array) -> pa.Array:

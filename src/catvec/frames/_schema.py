@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from catvec._checks import refuse, some
+from catvec._checks import some
 from catvec.errors import InputError
 from catvec.frames._frame import Frame
 from catvec.frames._numbers import Number
-from catvec.frames._vocabulary import Vocabulary
+from catvec.frames._vocabulary import MISSING, Vocabulary
 
 logger = logging.getLogger("catvec")
 
@@ -224,10 +224,9 @@ def _roles(
     """Names of the categorical and of the numeric columns, in the order of the table."""
     rest = [name for name in frame.names if name not in leave_out]
     if columns is None:
-        categorical = [n for n in rest if frame.column(n).kind in ("text", "boolean", "mixed")]
-        categorical += [n for n in rest if frame.column(n).kind == "empty"]
+        categorical = [name for name in rest if frame.column(name).is_categorical]
     else:
-        categorical = _named(frame, columns)
+        categorical = frame.resolve(columns, "columns")
         texts = [n for n in rest if n not in categorical and _holds_text(frame, n)]
         if texts:
             raise InputError(
@@ -242,28 +241,9 @@ def _holds_text(frame: Frame, name: str) -> bool:
     return "text" in frame.column(name).families
 
 
-def _named(frame: Frame, columns: Sequence[str | int]) -> list[str]:
-    """The names that `columns` means; a number is a position unless it is a name."""
-    if isinstance(columns, str) or not isinstance(columns, Sequence | np.ndarray):
-        raise refuse("columns", "a list of column names or positions, or None", columns)
-    names = []
-    for column in columns:
-        integer = isinstance(column, int | np.integer) and not isinstance(column, bool)
-        by_name = str(column) in frame.names
-        if by_name:
-            names.append(str(column))
-        elif integer and -len(frame.names) <= int(column) < len(frame.names):
-            names.append(frame.names[int(column)])
-        else:
-            raise InputError(
-                f"no column {column!r}, which `columns` names; the columns are {some(frame.names)}"
-            )
-    return list(dict.fromkeys(names))
-
-
 def _log_wide(learned: Sequence[tuple[Vocabulary, np.ndarray]]) -> None:
     for vocabulary, codes in learned:
-        n_seen = int((codes != 1).sum())
+        n_seen = int((codes != MISSING).sum())
         if n_seen >= 20 and len(vocabulary) >= ALMOST_ALL * n_seen:
             logger.info(
                 "column %r has almost as many categories (%d) as rows (%d): little can be learned"

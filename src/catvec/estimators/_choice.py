@@ -1,0 +1,138 @@
+"""What is chosen from the training rows: the width of vectors, and how strongly they are shrunk.
+
+Each choice is made once in a fit, by the rows of the fit alone; the folds of an encoder share it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from catvec._checks import some
+from catvec.errors import InputError
+from catvec.estimators._parameters import SharedParameters
+from catvec.frames import Schema
+from catvec.network import RULES
+
+logger = logging.getLogger("catvec")
+
+SHRINKAGES = (0.3, 3.0, 30.0, 300.0)  # the best one differs a thousandfold by task (FINDINGS 2)
+MIDDLE = 10.0  # where there are no held-out rows to choose by
+CHOICE_ROWS = 100_000  # rows the choice looks at: a prior is as strong on a part as on the whole
+DIM_RULE = "compact"  # what embedding_dim="auto" means
+KNOT_DIM = 8  # width of the table of a number
+FEWEST_STEPS = 30  # of an epoch; a small table takes smaller batches
+SMALLEST_BATCH = 16
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen.
+
+    Attributes
+    ----------
+    dims : tuple of int
+        Width of the vectors by categorical column.
+    knot_dims : tuple of int
+        Width of the tables by number with knots.
+    shrinkage : tuple of float
+        Strength of the prior by table, categorical columns first.
+    tried : mapping of float to float
+        Held-out loss by strength, where it was chosen.
+    """
+
+    dims: tuple[int, ...]
+    knot_dims: tuple[int, ...]
+    shrinkage: tuple[float, ...]
+    tried: Mapping[float, float]
+
+
+def choose_dims(p: SharedParameters, schema: Schema) -> tuple[int, ...]:
+    """Width by column, from a number, a rule, a function, or a mapping of these by column."""
+    given = p.embedding_dim
+    of_column = given if isinstance(given, Mapping) else {}
+    _check_names("embedding_dim", of_column, schema)
+    widths = []
+    for vocabulary in schema.vocabularies:
+        rule = of_column.get(vocabulary.name, "auto") if isinstance(given, Mapping) else given
+        widths.append(_width(rule, max(len(vocabulary), 1)))
+    return tuple(widths)
+
+
+def knot_dims(schema: Schema) -> tuple[int, ...]:
+    """Width by number with knots; never more than it has knots."""
+    return tuple(min(KNOT_DIM, len(n.knots)) for n in schema.numbers if len(n.knots))
+
+
+def choose_shrinkage(
+    p: SharedParameters,
+    schema: Schema,
+    n_tables: int,
+    held_out_losses: Callable[[Sequence[float]], Sequence[float]] | None,
+) -> tuple[tuple[float, ...], Mapping[float, float]]:
+    """Strength of the prior by table, and the held-out losses it was chosen by.
+
+    Parameters
+    ----------
+    p : SharedParameters
+        With `shrinkage`: a number, a mapping by column (others by the choice), or ``"auto"``.
+    schema : Schema
+        The columns.
+    n_tables : int
+        Tables: of categorical columns, then of numbers.
+    held_out_losses : callable or None
+        Trains a network at each strength and returns their losses on held-out rows; None where
+        there are no held-out rows.
+
+    Returns
+    -------
+    shrinkage : tuple of float
+    tried : mapping of float to float
+    """
+    given = p.shrinkage
+    by_column = given if isinstance(given, Mapping) else {}
+    _check_names("shrinkage", by_column, schema)
+    if isinstance(given, int | float):
+        return (float(given),) * n_tables, {}
+    best, tried = MIDDLE, {}
+    settled = all(v.name in by_column for v in schema.vocabularies) and bool(by_column)
+    if held_out_losses is not None and n_tables and not settled:
+        tried = dict(zip(SHRINKAGES, held_out_losses(SHRINKAGES), strict=True))
+        best = min(tried, key=lambda strength: tried[strength])
+        logger.info("shrinkage %g chosen by held-out loss, of %s", best, tried)
+    names = [vocabulary.name for vocabulary in schema.vocabularies]
+    names += [""] * (n_tables - len(names))
+    return tuple(float(by_column.get(name, best)) for name in names), tried
+
+
+def choose_batch_size(batch_size: int, n_rows: int) -> int:
+    """Rows of a step: as many as asked for, unless an epoch would have too few steps."""
+    return min(batch_size, max(SMALLEST_BATCH, n_rows // FEWEST_STEPS))
+
+
+def _width(rule: Any, cardinality: int) -> int:
+    if callable(rule):
+        width = rule(cardinality)
+    elif isinstance(rule, str):
+        width = RULES[DIM_RULE if rule == "auto" else rule](cardinality)
+    else:
+        width = rule
+    if not isinstance(width, int | np.integer) or width < 1:
+        raise InputError(
+            f"`embedding_dim` gave {width!r} for {cardinality} categories, not an int >= 1"
+        )
+    return int(width)
+
+
+def _check_names(parameter: str, of_column: Mapping[str, Any], schema: Schema) -> None:
+    names = [vocabulary.name for vocabulary in schema.vocabularies]
+    strange = [name for name in of_column if name not in names]
+    if strange:
+        raise InputError(
+            f"`{parameter}` names {some(strange)}, which are no categorical columns; these are"
+            f" {some(names)}"
+        )

@@ -1,0 +1,295 @@
+"""`EmbeddingEncoder`: categories in, effects and vectors out, for whatever model comes next."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from sklearn.base import TransformerMixin
+from sklearn.model_selection import check_cv
+from sklearn.utils.validation import check_is_fitted
+
+from catvec._checks import check_int, check_option, some
+from catvec.errors import InputError
+from catvec.estimators._base import EmbeddingEstimator
+from catvec.estimators._learning import Committee, Learner, category_vectors
+from catvec.estimators._parameters import document
+from catvec.estimators._training_set import TrainingSet
+from catvec.frames import Fold, make_folds
+from catvec.vectors import CategoryVectors
+
+OUTPUTS = ("both", "effects", "vectors")
+TASKS = ("auto", "regression", "binary", "multiclass", "count")
+
+
+@document(" when vectors are trained; by default what suits the task.", 1)
+@dataclass(kw_only=True, eq=False, repr=False)
+class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):  # type: ignore[misc]
+    """Replace categories by shrunk effects, their confidence, and learned vectors.
+
+    ``fit_transform(X, y)`` is cross-fitted: the effects and vectors of a row come from a fit that
+    never saw its target, so a model trained on them is not misled. It therefore differs from
+    ``fit(X, y).transform(X)``; ``transform`` is for new rows.
+
+    Parameters
+    ----------
+    task : {"auto", "regression", "binary", "multiclass", "count"}, default="auto"
+        What the target is. ``"auto"``: floats, and integers with more than 20 values, are a
+        regression; else classes. Counts only when asked.
+    cv : int or splitter, default=5
+        Folds of ``fit_transform``. Rows that a splitter never tests, such as the first block of a
+        ``TimeSeriesSplit``, are encoded as unknown.
+    output : {"both", "effects", "vectors"}, default="both"
+        What to write by categorical column: effects with their confidence, vectors, or both.
+        Effects alone need no network and are quick.
+    passthrough : bool, default=True
+        Whether numeric columns follow, as they are.
+    {shared}
+
+    Attributes
+    ----------
+    vectors_ : CategoryVectors
+        Effects, vectors and counts, of the fit on all rows.
+    history_ : list of dict
+        Losses by network and epoch, of the fit on all rows.
+    schema_ : Schema
+        What was learned about the columns.
+    target_ : Target
+        What was learned about the target.
+    choice_ : Choice
+        What was chosen where a parameter was "auto".
+    n_features_in_ : int
+        Columns of the training table.
+    feature_names_in_ : ndarray of str
+        Their names, if it had names.
+
+    See Also
+    --------
+    EmbeddingRegressor, EmbeddingClassifier : Predict from such a table.
+
+    Notes
+    -----
+    What is promised is about a row's effects and vectors. The choice of shrinkage and widths and
+    the rotation of the folds' vectors into one basis look at all training rows.
+
+    Examples
+    --------
+    >>> from catvec import EmbeddingEncoder
+    >>> X = {"city": ["Bern", "Rome", "Bern", "Rome"] * 25, "size": [1.0, 2.0, 3.0, 4.0] * 25}
+    >>> y = [1.0, 3.0, 1.5, 3.5] * 25
+    >>> encoder = EmbeddingEncoder(output="effects", random_state=0)
+    >>> encoder.fit_transform(X, y).shape
+    (100, 3)
+    >>> encoder.get_feature_names_out()
+    array(['city_effect', 'city_confidence', 'size'], dtype=object)
+    """
+
+    losses: ClassVar = ("auto", "squared", "absolute", "quantile", "logistic", "softmax", "poisson")
+
+    task: str = "auto"
+    cv: Any = 5
+    output: str = "both"
+    passthrough: bool = True
+    n_networks: int = 1
+
+    def fit(
+        self,
+        X: object,
+        y: object = None,
+        *,
+        sample_weight: object = None,
+        groups: object = None,
+        X_val: object = None,
+        y_val: object = None,
+    ) -> Self:
+        """Learn effects and vectors from all rows.
+
+        Parameters
+        ----------
+        X : DataFrame, pyarrow.Table, mapping of columns, or array-like of shape (n_rows, n_columns)
+            The training table.
+        y : array-like of shape (n_rows,)
+            The target.
+        sample_weight : array-like of shape (n_rows,), optional
+            Weights; a row of weight 2 counts as two rows.
+        groups : array-like of shape (n_rows,), optional
+            Rows of a group stay together in every split.
+        X_val, y_val : table and array-like, optional
+            Rows to decide by when to stop, instead of some of the training rows.
+
+        Returns
+        -------
+        EmbeddingEncoder
+            Itself.
+
+        Raises
+        ------
+        InputError
+            If the table or the target do not fit; the message names column, values and remedy.
+        ParameterError
+            If a parameter is out of range.
+        """
+        data = dict(sample_weight=sample_weight, groups=groups, X_val=X_val, y_val=y_val)
+        training, learner = self._start(X, y, data)
+        self._finish(training, *learner.committees([training] if self._trains() else []))
+        return self
+
+    def fit_transform(  # type: ignore[override]
+        self,
+        X: object,
+        y: object = None,
+        *,
+        sample_weight: object = None,
+        groups: object = None,
+        X_val: object = None,
+        y_val: object = None,
+    ) -> np.ndarray:
+        """Learn from all rows, and encode each row by a fit that never saw its target.
+
+        Parameters
+        ----------
+        X, y, sample_weight, groups, X_val, y_val
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_features), float64
+            Columns as `get_feature_names_out` names them.
+
+        Raises
+        ------
+        InputError, ParameterError
+            As in `fit`.
+        """
+        data = dict(sample_weight=sample_weight, groups=groups, X_val=X_val, y_val=y_val)
+        training, learner = self._start(X, y, data)
+        folds = self._folds(training, learner, y)
+        parts = [training.take(fold.train) for fold in folds]
+        trained = learner.committees([training, *parts] if self._trains() else [])
+        self._finish(training, *trained[:1])
+        encoded = np.zeros((len(training), self._n_encoded()), np.float32)
+        for i, (fold, part) in enumerate(zip(folds, parts, strict=True)):
+            networks = trained[i + 1].networks if trained else []
+            vectors = category_vectors(part, networks, reference=self.vectors_)
+            codes = training.arrays.codes[fold.test]
+            encoded[fold.test] = vectors.encode_codes(codes, output=self.output)
+        return self._beside_numbers(encoded, training.arrays.values)
+
+    def transform(self, X: object) -> np.ndarray:
+        """Encode new rows.
+
+        Parameters
+        ----------
+        X : DataFrame, pyarrow.Table, mapping of columns, or array-like of shape (n_rows, n_columns)
+            With the columns of the training table; found by name, others are ignored.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_features), float64
+            Columns as `get_feature_names_out` names them. A category not seen in training has
+            effect 0, confidence 0 and the unknown vector.
+
+        Raises
+        ------
+        InputError
+            If a column is missing or of another type, or for an unknown category with
+            ``handle_unknown="error"``.
+        """
+        arrays = self._read(X)
+        encoded = self.vectors_.encode_codes(arrays.codes, output=self.output)
+        return self._beside_numbers(encoded, arrays.values)
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Names of the columns that `transform` writes.
+
+        Parameters
+        ----------
+        input_features : array-like of str, optional
+            Names for the columns of an array; else those of the training table.
+
+        Returns
+        -------
+        ndarray of shape (n_features,), object
+            ``Store_effect``, ``Store_confidence``, ``Store_00``, ..., then numeric columns as they
+            are called.
+
+        Raises
+        ------
+        ValueError
+            If `input_features` are not those of the training table.
+        """
+        check_is_fitted(self)
+        encoded = self.vectors_.get_feature_names_out(output=self.output).tolist()
+        numbers = [number.name for number in self.schema_.numbers] if self.passthrough else []
+        if input_features is None:
+            return np.asarray(encoded + numbers, dtype=object)
+        given = self._given_names(input_features)
+        renamed = []
+        for column in self.vectors_:
+            width = self._n_encoded_of(column)
+            renamed += [given[column] + name[len(column) :] for name in encoded[:width]]
+            encoded = encoded[width:]
+        return np.asarray(renamed + [given[name] for name in numbers], dtype=object)
+
+    # --- inside ---
+
+    def _task(self) -> str:
+        return self.task
+
+    def _trains(self) -> bool:
+        return self.output != "effects" and bool(self.schema_.vocabularies)
+
+    def _start(self, X: object, y: object, data: dict[str, Any]) -> tuple[TrainingSet, Learner]:
+        check_option("task", self.task, TASKS)
+        check_option("output", self.output, OUTPUTS)
+        if isinstance(self.cv, int):
+            check_int("cv", self.cv, minimum=2)
+        return self._prepare(X, y, needs_networks=self.output != "effects", **data)
+
+    def _finish(self, training: TrainingSet, committee: Committee | None = None) -> None:
+        networks = committee.networks if committee else []
+        self.history_ = committee.history if committee else []
+        self.vectors_ = category_vectors(training, networks)
+        names = self.get_feature_names_out().tolist()
+        taken = list(training.schema.names) if self._n_encoded() else []
+        passed = {number.name for number in training.schema.numbers} if self.passthrough else set()
+        counts = Counter(names + [name for name in taken if name not in passed])
+        clash = [name for name, count in counts.items() if count > 1]
+        if clash:
+            raise InputError(
+                f"encoded columns would be called {some(clash)}, as columns of the table are;"
+                " rename those"
+            )
+
+    def _folds(self, training: TrainingSet, learner: Learner, y: object) -> list[Fold]:
+        if isinstance(self.cv, int):
+            return make_folds(training.ties, self.cv, np.random.default_rng([learner.seed, 3]))
+        splitter = check_cv(self.cv)
+        rows = np.zeros((len(training), 1))
+        pairs = splitter.split(rows, np.asarray(y), training.ties.groups)
+        return [Fold(np.asarray(train), np.asarray(test)) for train, test in pairs]
+
+    def _n_encoded(self) -> int:
+        return len(self.vectors_.get_feature_names_out(output=self.output))
+
+    def _n_encoded_of(self, column: str) -> int:
+        alone = CategoryVectors([self.vectors_[column]])
+        return len(alone.get_feature_names_out(output=self.output))
+
+    def _beside_numbers(self, encoded: np.ndarray, values: np.ndarray) -> np.ndarray:
+        # float64, since a number that is passed through must stay what it was.
+        parts = [encoded, values] if self.passthrough else [encoded]
+        return np.concatenate(parts, axis=1, dtype=np.float64)
+
+    def _given_names(self, input_features: Any) -> dict[str, str]:
+        given = [str(name) for name in input_features]
+        if len(given) != self.n_features_in_:
+            raise ValueError(
+                "input_features should have length equal to number of features"
+                f" ({self.n_features_in_}), got {len(given)}"
+            )
+        if self.schema_.named and given != list(self.schema_.names):
+            raise ValueError("input_features is not equal to feature_names_in_")
+        return dict(zip(self.schema_.names, given, strict=True))

@@ -1,0 +1,137 @@
+"""Saving and loading estimators: the vectors' artifact, with a section and a file more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import safetensors.numpy
+
+from catvec.errors import ArtifactError
+from catvec.estimators._choice import Choice
+from catvec.frames import Schema, Target
+from catvec.network import Network, NetworkConfig
+from catvec.vectors import Artifact, CategoryVectors, load_artifact, write_artifact
+from catvec.vectors._storage import PathLike
+
+if TYPE_CHECKING:
+    from catvec.estimators._base import EmbeddingEstimator
+
+NETWORK = "network.safetensors"
+PLAIN = (bool, int, float, str, type(None), np.integer, np.floating)
+
+
+def save(estimator: EmbeddingEstimator, path: PathLike) -> None:
+    """Write a fitted estimator; see `EmbeddingEstimator.save`."""
+    schema, files = estimator.vectors_.to_parts()
+    networks = getattr(estimator, "networks_", [])
+    model = {
+        "class": type(estimator).__name__,
+        "parameters": _plain_parameters(estimator),
+        "schema": estimator.schema_.to_json(),
+        "target": estimator.target_.to_json(),
+        "choice": {**asdict(estimator.choice_), "tried": list(estimator.choice_.tried.items())},
+        "history": estimator.history_,
+        "loss": getattr(estimator, "loss_", None),
+        "validation_scores": getattr(estimator, "validation_scores_", None),
+        "networks": [asdict(network.config) for network in networks],
+    }
+    if networks:
+        files = {**files, NETWORK: lambda to: safetensors.numpy.save_file(_arrays(networks), to)}
+    write_artifact(path, {**schema, "model": model}, files)
+
+
+def load(path: PathLike, kinds: Sequence[type[EmbeddingEstimator]]) -> EmbeddingEstimator:
+    """Read an estimator of one of these classes."""
+    return load_artifact(path, lambda artifact: _restored(artifact, kinds))
+
+
+def _restored(artifact: Artifact, kinds: Sequence[type[EmbeddingEstimator]]) -> EmbeddingEstimator:
+    model = artifact.schema.get("model")
+    if not isinstance(model, dict):
+        raise ArtifactError(
+            "the artifact holds vectors only, no estimator; open it by CategoryVectors.load"
+        )
+    kind = next((k for k in kinds if k.__name__ == model.get("class")), None)
+    if kind is None:
+        raise ArtifactError(
+            f"the artifact holds an {model.get('class')}, not an"
+            f" {' or '.join(k.__name__ for k in kinds)}; load it by its own class"
+        )
+    try:
+        return _estimator(kind, artifact, model)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, ArtifactError):
+            raise
+        raise artifact.damage(
+            f"the section `model` of its schema.json does not fit ({error})"
+        ) from error
+
+
+def _estimator(
+    kind: type[EmbeddingEstimator], artifact: Artifact, model: dict[str, Any]
+) -> EmbeddingEstimator:
+    estimator = kind(**_parameters(model["parameters"]))
+    vectors = CategoryVectors.from_artifact(artifact)
+    vocabularies = [vectors[name].vocabulary for name in model["schema"]["categorical"]]
+    estimator.vectors_ = vectors
+    estimator.schema_ = schema = Schema.from_json(model["schema"], vocabularies)
+    estimator.target_ = Target.from_json(model["target"])
+    choice = {name: tuple(value) for name, value in model["choice"].items() if name != "tried"}
+    estimator.choice_ = Choice(**choice, tried=dict(map(tuple, model["choice"]["tried"])))
+    estimator.history_ = model["history"]
+    estimator.n_features_in_ = len(schema.names)
+    if schema.named:
+        estimator.feature_names_in_ = np.asarray(schema.names, dtype=object)
+    if model["networks"]:
+        configs = [NetworkConfig(**config) for config in model["networks"]]
+        arrays = safetensors.numpy.load(artifact.read(NETWORK))
+        estimator.networks_ = _networks(configs, arrays)
+        estimator.loss_ = model["loss"]
+        estimator.validation_scores_ = model["validation_scores"]
+    if estimator.target_.classes is not None and hasattr(kind, "predict_proba"):
+        estimator.classes_ = estimator.target_.classes
+    return estimator
+
+
+def _arrays(networks: Sequence[Network]) -> dict[str, np.ndarray]:
+    return {
+        f"{i}.{name}": np.ascontiguousarray(array)
+        for i, network in enumerate(networks)
+        for name, array in network.state().items()
+    }
+
+
+def _networks(configs: list[NetworkConfig], arrays: dict[str, np.ndarray]) -> list[Network]:
+    states: list[dict[str, np.ndarray]] = [{} for _ in configs]
+    for key, array in arrays.items():
+        number, name = key.split(".", 1)
+        states[int(number)][name] = array
+    return [Network.from_state(*pair) for pair in zip(configs, states, strict=True)]
+
+
+def _plain_parameters(estimator: EmbeddingEstimator) -> dict[str, Any]:
+    """Parameters that JSON can hold; widths by a function as the widths it gave."""
+    parameters = estimator.get_params(deep=False)
+    if not _is_plain(parameters["embedding_dim"]):
+        names = [vocabulary.name for vocabulary in estimator.schema_.vocabularies]
+        parameters["embedding_dim"] = dict(zip(names, estimator.choice_.dims, strict=True))
+    return {name: _listed(value) for name, value in parameters.items() if _is_plain(value)}
+
+
+def _parameters(stored: dict[str, Any]) -> dict[str, Any]:
+    return {**stored, "hidden_sizes": tuple(stored["hidden_sizes"])}
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(k, str) and _is_plain(v) for k, v in value.items())
+    if isinstance(value, list | tuple | np.ndarray):
+        return all(_is_plain(v) for v in value)
+    return isinstance(value, PLAIN)
+
+
+def _listed(value: Any) -> Any:
+    return [_listed(v) for v in value] if isinstance(value, list | tuple | np.ndarray) else value

@@ -1,0 +1,321 @@
+"""From a training set to networks, and from networks to vectors; for all rows or for a fold."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from catvec.effects import learn_effects
+from catvec.estimators._choice import (
+    CHOICE_ROWS,
+    Choice,
+    choose_batch_size,
+    choose_dims,
+    choose_shrinkage,
+    knot_dims,
+)
+from catvec.estimators._parameters import SharedParameters
+from catvec.estimators._training_set import TrainingSet
+from catvec.frames import UNKNOWN, make_held_out
+from catvec.network import (
+    EpochRecord,
+    Job,
+    Network,
+    NetworkConfig,
+    Trained,
+    TrainingConfig,
+    choose_engine,
+    train_committee,
+)
+from catvec.vectors import CategoryVectors, ColumnVectors, align, average_aligned
+
+logger = logging.getLogger("catvec")
+
+LOSSES = {
+    "regression": "squared",
+    "binary": "logistic",
+    "multiclass": "softmax",
+    "count": "poisson",
+}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a fit is; what `callback` is called with after each epoch.
+
+    Attributes
+    ----------
+    stage : {"choosing", "training"}
+        Choosing the shrinkage, or training the networks (of the folds, too).
+    network, n_networks : int
+        Which network of how many in this stage, from 0.
+    epoch, max_epochs : int
+        Which epoch of at most how many, from 1.
+    train_loss : float
+        Mean loss of the epoch's rows.
+    held_out_loss : float or None
+        Loss on the held-out rows, if there are any.
+    """
+
+    stage: str
+    network: int
+    n_networks: int
+    epoch: int
+    max_epochs: int
+    train_loss: float
+    held_out_loss: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Committee:
+    """Networks trained on the same rows, and which of the rows each held out.
+
+    Attributes
+    ----------
+    networks : list of Network
+    history : list of dict
+        A record by network and epoch.
+    held_out : list of ndarray, bool, or None
+        By network the rows it held out; None if the user gave rows or none were.
+    """
+
+    networks: list[Network]
+    history: list[dict[str, Any]]
+    held_out: list[np.ndarray] | None
+
+
+class Learner:
+    """Trains networks on a training set, or on part of it, as the parameters say.
+
+    Parameters
+    ----------
+    p : SharedParameters
+        Checked.
+    training : TrainingSet
+        All rows of the fit.
+    seed : int
+        Of everything random.
+    needs_networks : bool, default=True
+        False where effects are all that is wanted: then nothing is tried.
+    """
+
+    def __init__(
+        self,
+        p: SharedParameters,
+        training: TrainingSet,
+        seed: int,
+        *,
+        needs_networks: bool = True,
+    ) -> None:
+        self.p, self.training, self.seed = p, training, seed
+        self.loss = LOSSES[training.target.task] if p.loss == "auto" else p.loss
+        self.n_jobs = _n_threads(p.n_jobs)
+        row_epochs = len(training) * p.max_epochs * p.n_networks
+        self.engine = choose_engine(p.engine, row_epochs)
+        schema = training.schema
+        dims, of_knots = choose_dims(p, schema), knot_dims(schema)
+        self.choice = Choice(dims, of_knots, (), {})
+        trial = self._trial() if needs_networks else None
+        shrinkage, tried = choose_shrinkage(p, schema, len(dims + of_knots), trial)
+        self.choice = Choice(dims, of_knots, shrinkage, tried)
+
+    def committees(self, sets: Sequence[TrainingSet]) -> list[Committee]:
+        """Train a committee on each of several sets of rows, side by side.
+
+        Parameters
+        ----------
+        sets : sequence of TrainingSet
+            All rows first, then those of folds.
+
+        Returns
+        -------
+        list of Committee
+        """
+        n = self.p.n_networks
+        held_out = [self._held_out(part, n) for part in sets]
+        jobs = [
+            self._job(part, masks, i, self.choice.shrinkage)
+            for part, masks in zip(sets, held_out, strict=True)
+            for i in range(n)
+        ]
+        trained = self._run(jobs, "training")
+        return [
+            _committee(part, masks, trained[i * n : (i + 1) * n])
+            for i, (part, masks) in enumerate(zip(sets, held_out, strict=True))
+        ]
+
+    # --- inside ---
+
+    def _trial(self) -> Callable[[Sequence[float]], Sequence[float]] | None:
+        """Held-out loss at each of several strengths, on at most `CHOICE_ROWS` rows."""
+        training = self.training
+        if len(training) > CHOICE_ROWS:
+            rng = np.random.default_rng([self.seed, 1])
+            training = training.take(np.sort(rng.permutation(len(training))[:CHOICE_ROWS]))
+        held_out = self._held_out(training, 1)
+        if held_out is None and training.held_out is None:
+            return None
+        n_tables = len(self.choice.dims + self.choice.knot_dims)
+
+        def losses(strengths: Sequence[float]) -> list[float]:
+            jobs = [self._job(training, held_out, 0, (s,) * n_tables) for s in strengths]
+            return [one.held_out_loss for one in self._run(jobs, "choosing")]
+
+        return losses
+
+    def _held_out(self, training: TrainingSet, n_networks: int) -> list[np.ndarray] | None:
+        """Rows that each network holds out; None for none or where the user gave some."""
+        fraction = self.p.validation_fraction
+        if training.held_out is not None or fraction == 0:
+            return None
+        rng = np.random.default_rng([self.seed, 2])
+        held_out = make_held_out(training.ties, fraction, n_networks, rng)
+        # Too few to tell anything, or (one group, one moment) nothing would be left to train on.
+        usable = all(min(2, len(rows)) <= rows.sum() <= len(rows) - 2 for rows in held_out)
+        return held_out if usable and len(training) >= 20 else None
+
+    def _job(
+        self,
+        training: TrainingSet,
+        held_out: list[np.ndarray] | None,
+        number: int,
+        shrinkage: tuple[float, ...],
+    ) -> Job:
+        rows = None if held_out is None else held_out[number]
+        data = training.data(None if rows is None else np.flatnonzero(~rows))
+        judge = training.held_out if rows is None else training.data(np.flatnonzero(rows))
+        p = self.p
+        config = TrainingConfig(
+            loss=self.loss,
+            quantile=p.quantile,
+            shrinkage=shrinkage,
+            learning_rate=float(p.learning_rate),
+            batch_size=choose_batch_size(p.batch_size, len(data.target)),
+            max_epochs=p.max_epochs,
+            n_iter_no_change=p.n_iter_no_change,
+        )
+        return Job(
+            self._shape(data), config, data, judge, seed=self.seed + number, engine=self.engine
+        )
+
+    def _shape(self, data: Any) -> NetworkConfig:
+        schema, p = self.training.schema, self.p
+        return NetworkConfig(
+            n_codes=tuple(v.n_codes for v in schema.vocabularies),
+            dims=self.choice.dims,
+            n_numbers=data.inputs.numbers.shape[1],
+            n_knots=tuple(len(n.knots) for n in schema.numbers if len(n.knots)),
+            knot_dims=self.choice.knot_dims,
+            hidden_sizes=tuple(p.hidden_sizes),
+            dropout=float(p.dropout),
+            n_outputs=self.training.target.n_outputs,
+        )
+
+    def _run(self, jobs: list[Job], stage: str) -> list[Trained]:
+        return train_committee(jobs, n_jobs=self.n_jobs, on_epoch=self._report(stage, len(jobs)))
+
+    def _report(self, stage: str, n_networks: int) -> Callable[[int, EpochRecord], None]:
+        def report(network: int, record: EpochRecord) -> None:
+            p = self.p
+            progress = Progress(
+                stage,
+                network,
+                n_networks,
+                record.epoch,
+                p.max_epochs,
+                record.train_loss,
+                record.held_out_loss,
+            )
+            if p.verbose:
+                logger.info("%s", progress)
+            if p.callback is not None:
+                p.callback(progress)
+
+        return report
+
+
+def _committee(
+    training: TrainingSet, held_out: list[np.ndarray] | None, trained: list[Trained]
+) -> Committee:
+    for i, one in enumerate(trained):
+        codes = training.arrays.codes
+        answer_unseen_as_unknown(one.network, codes if held_out is None else codes[~held_out[i]])
+    history = [
+        {"network": i, **vars(record)} for i, one in enumerate(trained) for record in one.history
+    ]
+    return Committee([one.network for one in trained], history, held_out)
+
+
+def answer_unseen_as_unknown(network: Network, codes: np.ndarray) -> None:
+    """Give rows that training never touched the unknown row: missing ones, held-out ones."""
+    for column in range(codes.shape[1]):
+        weight = network.tables.weight(column)
+        seen = np.bincount(codes[:, column], minlength=len(weight)) > 0
+        weight[~seen] = weight[UNKNOWN]
+
+
+def category_vectors(
+    training: TrainingSet,
+    networks: Sequence[Network],
+    *,
+    reference: CategoryVectors | None = None,
+    metadata: dict[str, Any] | None = None,
+) -> CategoryVectors:
+    """Effects, and the networks' vectors turned into one basis and averaged.
+
+    Parameters
+    ----------
+    training : TrainingSet
+        The rows that the networks and effects are from.
+    networks : sequence of Network
+        None gives vectors of width 0.
+    reference : CategoryVectors, optional
+        Whose basis to take; by default the first network's.
+    metadata : dict, optional
+        What to keep with them.
+
+    Returns
+    -------
+    CategoryVectors
+        Column by column in the order of the schema.
+    """
+    effects = learn_effects(training.evidence())
+    columns = []
+    for c, vocabulary in enumerate(training.schema.vocabularies):
+        counts = np.bincount(training.arrays.codes[:, c], minlength=vocabulary.n_codes)
+        tables = [network.tables.weight(c) for network in networks]
+        vectors = _together(tables, counts, vocabulary.n_codes)
+        if reference is not None and tables:
+            vectors = align(vectors, reference[vocabulary.name].by_code()[0], counts)
+        by_class = training.target.classes if training.target.task == "multiclass" else None
+        of_effect = effects[c].effects if by_class is not None else effects[c].effects[:, 0]
+        columns.append(
+            ColumnVectors(
+                vocabulary,
+                vectors,
+                of_effect,
+                effects[c].confidences,
+                classes=None if by_class is None else by_class.tolist(),
+            )
+        )
+    return CategoryVectors(columns, metadata=metadata)
+
+
+def _together(tables: list[np.ndarray], counts: np.ndarray, n_codes: int) -> np.ndarray:
+    if not tables:
+        return np.zeros((n_codes, 0), np.float32)
+    return average_aligned(tables, counts)
+
+
+def _n_threads(n_jobs: int | None) -> int:
+    if n_jobs is None:
+        return 1
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    return n_jobs if n_jobs > 0 else max(1, cores + 1 + n_jobs)

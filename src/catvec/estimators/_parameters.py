@@ -1,0 +1,166 @@
+"""The parameters that all estimators share: stored by ``__init__``, checked when `fit` starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sklearn.base import BaseEstimator
+
+from catvec._checks import check_float, check_int, check_option, refuse
+from catvec.network import RULES
+
+T = TypeVar("T", bound=type)
+
+ENGINES = ("auto", "numpy", "numba")
+INTERACTIONS = ("auto", "concatenate")
+
+SHARED = """\
+columns : list of str or int, optional
+        Exactly the categorical columns: names, or positions for arrays. By default text,
+        categories and booleans are; integers, floats and dates only where named. The other
+        columns are numbers; text among them is then an error.
+    embedding_dim : int, str, callable or mapping, default="auto"
+        Width of the vectors: a number, the name of a rule (see `catvec.network.RULES`), a function
+        of the number of categories, or any of these by column.
+    min_frequency : int, default=1
+        Categories in fewer training rows than this share, and train, the row for unknown ones.
+    shrinkage : float, mapping or "auto", default="auto"
+        Strength of the prior that draws vectors to their column's centre, in rows of the loss; by
+        column for a mapping. ``"auto"`` takes the best of four on held-out rows.
+    pairs : None or "auto", default="auto"
+        Pairs of columns with effects of their own; so far ``"auto"`` means none.
+    interactions : {"auto", "concatenate"}, default="auto"
+        How vectors meet before the first layer.
+    n_knots : int or "auto", default="auto"
+        Most knots of a numeric column, between which a learned table is interpolated; one at each
+        distinct value while there are at most that many. 0: numbers are only scaled.
+        ``"auto"``: 128.
+    hidden_sizes : sequence of int, default=(128, 64)
+        Units of each hidden layer; none for a linear model.
+    dropout : float, default=0.1
+        Share of hidden units left out at a time in training, in [0, 1).
+    loss : str, default="auto"
+        What is minimised{losses}
+    quantile : float, optional
+        The level in (0, 1) that ``loss="quantile"`` predicts.
+    learning_rate : float, default=2e-3
+        Step of the optimizer at the start; it has decayed when training stops.
+    batch_size : int, default=256
+        Rows of a step, at most; small tables take fewer so that an epoch has steps enough.
+    max_epochs : int, default=20
+        Most passes over the training rows, by network.
+    validation_fraction : float, default=0.1
+        Share of the training rows that each network holds out to decide when to stop, in (0, 1);
+        0 for none. Not used where `fit` is given rows for it.
+    n_iter_no_change : int, default=3
+        Epochs without gain on the held-out rows, each at a lower rate, after which a network
+        stops.
+    n_networks : int, default={n_networks}
+        Networks trained from different seeds and held-out rows, whose scores are averaged.
+    handle_unknown : {{"prior", "error"}}, default="prior"
+        How a category not seen in training is answered: by the prior, or by an error.
+    time_column : str or int, optional
+        Orders the rows in time: held-out rows are then the latest, and folds expand in time. It
+        is no feature unless `columns` names it.
+    engine : {{"auto", "numpy", "numba"}}, default="auto"
+        Who runs the loops. ``"auto"``: numba if it is installed and the fit is long enough to pay
+        for compiling.
+    n_jobs : int, optional
+        Threads over networks and folds; -1 for all cores. The result does not depend on it.
+    random_state : int, RandomState or None, default=None
+        Seed of everything random.
+    verbose : int, default=0
+        1 to log a line by epoch through `logging`.
+    callback : callable, optional
+        Called after each epoch with a `catvec.estimators.Progress`."""
+
+
+def document(losses: str, n_networks: int) -> Callable[[T], T]:
+    """Write the shared parameters into a class's docstring, at ``{shared}``."""
+
+    def decorate(cls: T) -> T:
+        text = SHARED.format(losses=losses, n_networks=n_networks)
+        cls.__doc__ = (cls.__doc__ or "").replace("{shared}", text)
+        return cls
+
+    return decorate
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class SharedParameters(BaseEstimator):
+    """Stores what it is given, as scikit-learn asks; `check_parameters` looks at it."""
+
+    columns: Sequence[str | int] | None = None
+    embedding_dim: int | str | Callable[[int], int] | Mapping[str, Any] = "auto"
+    min_frequency: int = 1
+    shrinkage: float | str | Mapping[str, float] = "auto"
+    pairs: str | None = "auto"
+    interactions: str = "auto"
+    n_knots: int | str = "auto"
+    hidden_sizes: Sequence[int] = (128, 64)
+    dropout: float = 0.1
+    loss: str = "auto"
+    quantile: float | None = None
+    learning_rate: float = 2e-3
+    batch_size: int = 256
+    max_epochs: int = 20
+    validation_fraction: float = 0.1
+    n_iter_no_change: int = 3
+    n_networks: int = 4
+    handle_unknown: str = "prior"
+    time_column: str | int | None = None
+    engine: str = "auto"
+    n_jobs: int | None = None
+    random_state: Any = None
+    verbose: int = 0
+    callback: Callable[[Any], None] | None = None
+
+
+def check_parameters(p: SharedParameters, losses: Sequence[str]) -> None:
+    """Refuse parameters of the wrong type or out of range, before any data are touched."""
+    for name in ("min_frequency", "batch_size", "max_epochs", "n_iter_no_change", "n_networks"):
+        check_int(name, getattr(p, name), minimum=1)
+    check_float("dropout", p.dropout, minimum=0.0, maximum=0.99)
+    check_float("learning_rate", p.learning_rate, minimum=0.0, strict=True)
+    check_float("validation_fraction", p.validation_fraction, minimum=0.0, maximum=0.9)
+    check_option("interactions", p.interactions, INTERACTIONS)
+    check_option("handle_unknown", p.handle_unknown, ("prior", "error"))
+    check_option("engine", p.engine, ENGINES)
+    check_option("loss", p.loss, losses)
+    _check_sizes(p)
+    _check_by_column(p)
+    if p.pairs not in (None, "auto"):
+        raise refuse("pairs", 'None or "auto"', p.pairs)
+    if (p.loss == "quantile") != (p.quantile is not None):
+        raise refuse("quantile", 'given with loss="quantile", and only then', p.quantile)
+    if p.quantile is not None:
+        check_float("quantile", p.quantile, minimum=0.0, maximum=1.0, strict=True)
+    if p.n_jobs is not None and (not isinstance(p.n_jobs, int) or p.n_jobs == 0):
+        raise refuse("n_jobs", "None or an int other than 0", p.n_jobs)
+    if p.callback is not None and not callable(p.callback):
+        raise refuse("callback", "callable or None", p.callback)
+
+
+def _check_sizes(p: SharedParameters) -> None:
+    if p.n_knots != "auto":
+        check_int("n_knots", p.n_knots, minimum=0)
+    if isinstance(p.hidden_sizes, str) or not isinstance(p.hidden_sizes, Sequence):
+        raise refuse("hidden_sizes", "a sequence of ints", p.hidden_sizes)
+    for size in p.hidden_sizes:
+        check_int("hidden_sizes", size, minimum=1)
+
+
+def _check_by_column(p: SharedParameters) -> None:
+    dims = p.embedding_dim.values() if isinstance(p.embedding_dim, Mapping) else [p.embedding_dim]
+    for dim in dims:
+        if isinstance(dim, str):
+            check_option("embedding_dim", dim, ("auto", *RULES))
+        elif not callable(dim):
+            check_int("embedding_dim", dim, minimum=1)
+    if p.shrinkage == "auto":
+        return
+    strengths = p.shrinkage.values() if isinstance(p.shrinkage, Mapping) else [p.shrinkage]
+    for strength in strengths:
+        check_float("shrinkage", strength, minimum=0.0)

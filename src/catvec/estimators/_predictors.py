@@ -1,0 +1,383 @@
+"""`EmbeddingRegressor` and `EmbeddingClassifier`: predict from a table with categorical columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from sklearn.base import ClassifierMixin, RegressorMixin
+
+from catvec.estimators._base import EmbeddingEstimator
+from catvec.estimators._learning import Committee, category_vectors
+from catvec.estimators._parameters import document
+from catvec.estimators._scores import held_out_scores
+from catvec.estimators._training_set import TrainingSet, network_inputs
+from catvec.network import Inputs, Loss, Network, make_loss
+from catvec.vectors import CategoryVectors
+
+
+class EmbeddingPredictor(EmbeddingEstimator):
+    """What the regressor and the classifier share: a committee of networks, and its scores."""
+
+    networks_: list[Network]
+    vectors_: CategoryVectors
+
+    def _fit(self, X: object, y: object, **data: Any) -> Self:
+        training, learner = self._prepare(X, y, **data)
+        (committee,) = learner.committees([training])
+        self.loss_ = learner.loss
+        self.networks_ = committee.networks
+        self.history_ = committee.history
+        self.vectors_ = category_vectors(training, committee.networks)
+        self.validation_scores_ = self._score_held_out(training, committee)
+        return self
+
+    def _scores(self, X: object) -> np.ndarray:
+        """Scores on the link scale, (n_rows, n_outputs) float64, averaged over the networks."""
+        return _averaged(self.networks_, network_inputs(self.schema_, self._read(X)))
+
+    def _link(self) -> Loss:
+        return make_loss(self.loss_, self.target_.n_outputs, self.quantile)
+
+    def _predictions(self, scores: np.ndarray) -> np.ndarray:
+        """Scores as predictions of the target, or as probabilities of the classes."""
+        mean = self._link().mean(scores)
+        if self.target_.task == "multiclass":
+            return mean
+        if self.target_.task == "binary":
+            return np.column_stack([1 - mean[:, 0], mean[:, 0]])
+        return mean[:, 0] * self.target_.scale + self.target_.center
+
+    def _score_held_out(self, training: TrainingSet, committee: Committee) -> dict[str, Any]:
+        """Scores on held-out rows, each predicted by the networks that did not train on it."""
+        if training.held_out is not None:
+            scores = _averaged(committee.networks, training.held_out.inputs)
+            y = training.held_out.target * training.target.scale + training.target.center
+        elif committee.held_out is not None:
+            scores, rows = _held_out_scores(training, committee, committee.held_out)
+            y = training.values[rows]
+        else:
+            return {}
+        return held_out_scores(
+            training.target, y.astype(np.float64), self._predictions(scores), training.values
+        )
+
+
+@document(
+    ': ``"squared"`` (which ``"auto"`` means), ``"absolute"``,\n        ``"quantile"``, or'
+    ' ``"poisson"`` for counts and rates.',
+    4,
+)
+@dataclass(kw_only=True, eq=False, repr=False)
+class EmbeddingRegressor(RegressorMixin, EmbeddingPredictor):  # type: ignore[misc]
+    """Predict a number from a table with categorical columns.
+
+    Networks of embedding tables, interpolated numbers and a multilayer perceptron, with a Gaussian
+    prior on the vectors, averaged.
+
+    Parameters
+    ----------
+    {shared}
+
+    Attributes
+    ----------
+    vectors_ : CategoryVectors
+        Effects, vectors and counts by column; the networks' vectors in one basis, averaged.
+    networks_ : list of Network
+        What predicts.
+    history_ : list of dict
+        Losses by network and epoch.
+    validation_scores_ : dict
+        By metric the score on the held-out rows and that of a constant prediction. Each row is
+        scored by the networks that did not train on it; as they stopped by these rows, the scores
+        flatter a little.
+    schema_ : Schema
+        What was learned about the columns.
+    target_ : Target
+        What was learned about the target.
+    choice_ : Choice
+        What was chosen where a parameter was "auto".
+    n_features_in_ : int
+        Columns of the training table.
+    feature_names_in_ : ndarray of str
+        Their names, if it had names.
+
+    See Also
+    --------
+    EmbeddingEncoder : Hand effects and vectors to another model.
+
+    Examples
+    --------
+    >>> from catvec import EmbeddingRegressor
+    >>> X = {"city": ["Bern", "Rome", "Bern", "Rome"] * 25}
+    >>> y = [1.0, 3.0, 1.5, 3.5] * 25
+    >>> model = EmbeddingRegressor(random_state=0).fit(X, y)
+    >>> bern, rome = model.predict({"city": ["Bern", "Rome"]})
+    >>> bool(bern < rome)
+    True
+    """
+
+    losses: ClassVar = ("auto", "squared", "absolute", "quantile", "poisson")
+
+    def _task(self) -> str:
+        return "count" if self.loss == "poisson" else "regression"
+
+    def fit(
+        self,
+        X: object,
+        y: object,
+        *,
+        sample_weight: object = None,
+        groups: object = None,
+        X_val: object = None,
+        y_val: object = None,
+    ) -> Self:
+        """Learn to predict.
+
+        Parameters
+        ----------
+        X : DataFrame, pyarrow.Table, mapping of columns, or array-like of shape (n_rows, n_columns)
+            The training table.
+        y : array-like of shape (n_rows,)
+            The target: numbers; not negative for ``loss="poisson"``.
+        sample_weight : array-like of shape (n_rows,), optional
+            Weights; a row of weight 2 counts as two rows.
+        groups : array-like of shape (n_rows,), optional
+            Rows of a group stay together in every split.
+        X_val, y_val : table and array-like, optional
+            Rows to decide by when to stop, instead of some of the training rows.
+
+        Returns
+        -------
+        EmbeddingRegressor
+            Itself.
+
+        Raises
+        ------
+        InputError
+            If the table or the target do not fit; the message names column, values and remedy.
+        ParameterError
+            If a parameter is out of range.
+        TrainingError
+            If the loss becomes infinite.
+        """
+        return self._fit(X, y, sample_weight=sample_weight, groups=groups, X_val=X_val, y_val=y_val)
+
+    def predict(self, X: object) -> np.ndarray:
+        """Predict the target.
+
+        Parameters
+        ----------
+        X : DataFrame, pyarrow.Table, mapping of columns, or array-like of shape (n_rows, n_columns)
+            With the columns of the training table; found by name, others are ignored.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,), float64
+            Mean, median or quantile of the target, as the loss says.
+
+        Raises
+        ------
+        InputError
+            If a column is missing or of another type, or for an unknown category with
+            ``handle_unknown="error"``.
+        """
+        return self._predictions(self._scores(X))
+
+
+@document(
+    ': ``"logistic"`` for two classes and ``"softmax"`` for more,\n        which ``"auto"`` means.',
+    4,
+)
+@dataclass(kw_only=True, eq=False, repr=False)
+class EmbeddingClassifier(ClassifierMixin, EmbeddingPredictor):  # type: ignore[misc]
+    """Predict a class from a table with categorical columns.
+
+    Networks of embedding tables, interpolated numbers and a multilayer perceptron, with a Gaussian
+    prior on the vectors, averaged.
+
+    Parameters
+    ----------
+    class_weight : mapping, "balanced" or None, default=None
+        Weights of the classes; ``"balanced"`` gives each class the same total.
+    {shared}
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels, ascending.
+    vectors_ : CategoryVectors
+        Effects, vectors and counts by column; the networks' vectors in one basis, averaged.
+    networks_ : list of Network
+        What predicts.
+    history_ : list of dict
+        Losses by network and epoch.
+    validation_scores_ : dict
+        By metric the score on the held-out rows and that of a constant prediction. Each row is
+        scored by the networks that did not train on it; as they stopped by these rows, the scores
+        flatter a little.
+    schema_ : Schema
+        What was learned about the columns.
+    target_ : Target
+        What was learned about the target.
+    choice_ : Choice
+        What was chosen where a parameter was "auto".
+    n_features_in_ : int
+        Columns of the training table.
+    feature_names_in_ : ndarray of str
+        Their names, if it had names.
+
+    See Also
+    --------
+    EmbeddingEncoder : Hand effects and vectors to another model.
+
+    Examples
+    --------
+    >>> from catvec import EmbeddingClassifier
+    >>> X = {"city": ["Bern", "Rome", "Bern", "Rome"] * 25}
+    >>> y = ["no", "yes", "no", "yes"] * 25
+    >>> model = EmbeddingClassifier(random_state=0).fit(X, y)
+    >>> model.predict({"city": ["Rome", "Bern"]}).tolist()
+    ['yes', 'no']
+    """
+
+    losses: ClassVar = ("auto", "logistic", "softmax")
+
+    class_weight: Mapping[Any, float] | str | None = None
+
+    def _task(self) -> str:
+        return {"logistic": "binary", "softmax": "multiclass"}.get(self.loss, "classification")
+
+    def fit(
+        self,
+        X: object,
+        y: object,
+        *,
+        sample_weight: object = None,
+        groups: object = None,
+        X_val: object = None,
+        y_val: object = None,
+    ) -> Self:
+        """Learn to predict.
+
+        Parameters
+        ----------
+        X : DataFrame, pyarrow.Table, mapping of columns, or array-like of shape (n_rows, n_columns)
+            The training table.
+        y : array-like of shape (n_rows,)
+            The labels, of any one type; at least two different ones.
+        sample_weight : array-like of shape (n_rows,), optional
+            Weights; a row of weight 2 counts as two rows.
+        groups : array-like of shape (n_rows,), optional
+            Rows of a group stay together in every split.
+        X_val, y_val : table and array-like, optional
+            Rows to decide by when to stop, instead of some of the training rows.
+
+        Returns
+        -------
+        EmbeddingClassifier
+            Itself.
+
+        Raises
+        ------
+        InputError
+            If the table or the target do not fit; the message names column, values and remedy.
+        ParameterError
+            If a parameter is out of range.
+        TrainingError
+            If the loss becomes infinite.
+        """
+        self._fit(
+            X,
+            y,
+            class_weight=self.class_weight,
+            sample_weight=sample_weight,
+            groups=groups,
+            X_val=X_val,
+            y_val=y_val,
+        )
+        self.classes_ = self.target_.classes
+        return self
+
+    def predict_proba(self, X: object) -> np.ndarray:
+        """Predict the probability of each class.
+
+        Parameters
+        ----------
+        X : DataFrame, pyarrow.Table, mapping of columns, or array-like of shape (n_rows, n_columns)
+            With the columns of the training table; found by name, others are ignored.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_classes), float64
+            Columns in the order of ``classes_``; rows sum to 1.
+
+        Raises
+        ------
+        InputError
+            If a column is missing or of another type, or for an unknown category with
+            ``handle_unknown="error"``.
+        """
+        return self._predictions(self._scores(X))
+
+    def decision_function(self, X: object) -> np.ndarray:
+        """Scores on the link scale: the log-odds of the second class, or a score by class.
+
+        Parameters
+        ----------
+        X : DataFrame, pyarrow.Table, mapping of columns, or array-like of shape (n_rows, n_columns)
+            As in `predict_proba`.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,) or (n_rows, n_classes), float64
+
+        Raises
+        ------
+        InputError
+            As in `predict_proba`.
+        """
+        scores = self._scores(X)
+        return scores[:, 0] if self.target_.task == "binary" else scores
+
+    def predict(self, X: object) -> np.ndarray:
+        """Predict the most probable class.
+
+        Parameters
+        ----------
+        X : DataFrame, pyarrow.Table, mapping of columns, or array-like of shape (n_rows, n_columns)
+            As in `predict_proba`.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,)
+            Labels as in ``classes_``.
+
+        Raises
+        ------
+        InputError
+            As in `predict_proba`.
+        """
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+
+def _averaged(networks: list[Network], inputs: Inputs) -> np.ndarray:
+    """Mean of the networks' scores, on the link scale."""
+    return np.mean([network.predict(inputs) for network in networks], axis=0)
+
+
+def _held_out_scores(
+    training: TrainingSet, committee: Committee, held_out: list[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of the rows that some network held out, and which rows these are."""
+    total = np.zeros((len(training), training.target.n_outputs))
+    judges = np.zeros(len(training), np.int64)
+    for network, mask in zip(committee.networks, held_out, strict=True):
+        rows = np.flatnonzero(mask)
+        inputs = network_inputs(training.schema, training.arrays.take(rows))
+        total[rows] += network.predict(inputs)
+        judges[rows] += 1
+    rows = np.flatnonzero(judges)
+    return total[rows] / judges[rows, None], rows

@@ -1,0 +1,255 @@
+"""The training table, read: arrays, target, weights, and what binds rows when they are split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import column_or_1d
+
+from catvec._checks import refuse, some
+from catvec.effects import Evidence
+from catvec.errors import InputError
+from catvec.estimators._parameters import SharedParameters
+from catvec.frames import Arrays, Frame, Schema, Target, Ties, learn_target, open_frame, twins
+from catvec.network import Inputs, TrainingData
+
+KNOTS = 128  # what n_knots="auto" means
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingSet:
+    """The rows of a fit.
+
+    Attributes
+    ----------
+    schema : Schema
+        What was learned about the columns.
+    target : Target
+        What was learned about the target.
+    arrays : Arrays
+        The rows.
+    values : ndarray of shape (n_rows,), float64
+        The target; class numbers for classes.
+    weight : ndarray of shape (n_rows,), float64, or None
+        Weights of the rows; None for ones.
+    ties : Ties
+        What binds rows when they are split.
+    held_out : TrainingData or None
+        Rows the user gave to decide when to stop.
+    """
+
+    schema: Schema
+    target: Target
+    arrays: Arrays
+    values: np.ndarray
+    weight: np.ndarray | None
+    ties: Ties
+    held_out: TrainingData | None = None
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def take(self, rows: np.ndarray) -> TrainingSet:
+        """Some of the rows."""
+        weight = None if self.weight is None else self.weight[rows]
+        return replace(
+            self,
+            arrays=self.arrays.take(rows),
+            values=self.values[rows],
+            weight=weight,
+            ties=self.ties.take(rows),
+        )
+
+    def evidence(self) -> Evidence:
+        """What effects are learned from."""
+        n_codes = tuple(v.n_codes for v in self.schema.vocabularies)
+        weight = np.ones(len(self)) if self.weight is None else self.weight
+        task, n_classes = self.target.task, self.target.n_outputs
+        return Evidence(self.arrays.codes, n_codes, self.values, task, n_classes, weight)
+
+    def data(self, rows: np.ndarray | None = None) -> TrainingData:
+        """What a network learns from."""
+        part = self if rows is None else self.take(rows)
+        weight = None if part.weight is None else part.weight.astype(np.float32)
+        inputs = network_inputs(self.schema, part.arrays)
+        return TrainingData(inputs, self.target.standardized(part.values), weight)
+
+
+def network_inputs(schema: Schema, arrays: Arrays) -> Inputs:
+    """Rows as a network takes them."""
+    values = arrays.values
+    return Inputs(arrays.codes, schema.dense(values), schema.positions(values))
+
+
+def read_training_set(
+    p: SharedParameters,
+    X: object,
+    y: object,
+    *,
+    task: str,
+    class_weight: Mapping[Any, float] | str | None = None,
+    sample_weight: object = None,
+    groups: object = None,
+    X_val: object = None,
+    y_val: object = None,
+) -> tuple[Frame, TrainingSet]:
+    """Open the user's table and target, and learn their columns.
+
+    Returns
+    -------
+    frame : Frame
+        The open table.
+    training : TrainingSet
+
+    Raises
+    ------
+    InputError
+        If anything in them does not fit; the message names the column or rows.
+    """
+    frame = open_frame(X)
+    _refuse_nothing(frame)
+    y = read_target(y)
+    _same_length(frame, y, "y")
+    time, leave_out = _time(frame, p)
+    schema, arrays = Schema.learn(
+        frame,
+        columns=p.columns,
+        min_frequency=p.min_frequency,
+        n_knots=KNOTS if p.n_knots == "auto" else int(p.n_knots),
+        leave_out=leave_out,
+    )
+    target = learn_target(y, task)
+    if target.classes is not None and len(target.classes) < 2:
+        raise InputError(
+            f"the target has one class only, {target.classes[0]!r}; a classifier needs two"
+        )
+    values = target.values(y)
+    weight = _weights(frame, sample_weight, target, values, class_weight)
+    bound = _group_numbers(frame, groups)
+    bound = twins(arrays.codes, arrays.values) if bound is None and time is None else bound
+    strata = values.astype(np.int64) if target.classes is not None else None
+    ties = Ties(len(values), bound, time, strata)
+    training = TrainingSet(schema, target, arrays, values, weight, ties)
+    return frame, replace(training, held_out=_held_out(training, X_val, y_val))
+
+
+def read_target(y: object) -> np.ndarray:
+    """The target as a vector; a single column is taken with scikit-learn's warning.
+
+    Raises
+    ------
+    InputError
+        If there is no target, or it has more than one column.
+    """
+    if y is None:
+        raise InputError("requires y to be passed, but the target y is None")
+    vector = np.asarray(y)
+    if np.iscomplexobj(vector):
+        raise InputError("Complex data not supported")
+    if vector.ndim > 1 and vector.shape[1:] != (1,):
+        raise InputError(
+            f"y should be a 1d array, got an array of shape {vector.shape} instead;"
+            " fit one model by target"
+        )
+    return np.asarray(column_or_1d(vector, warn=True))
+
+
+def _refuse_nothing(frame: Frame) -> None:
+    # scikit-learn's wording, which its checks look for.
+    if frame.n_rows == 0:
+        shape = (0, len(frame.names))
+        raise InputError(
+            f"Found array with 0 sample(s) (shape={shape}) while a minimum of 1 is required."
+        )
+    if not frame.names:
+        shape = (frame.n_rows, 0)
+        raise InputError(f"0 feature(s) (shape={shape}) while a minimum of 1 is required.")
+
+
+def _same_length(frame: Frame, vector: np.ndarray, name: str) -> None:
+    if len(vector) != frame.n_rows:
+        raise InputError(
+            f"X and {name} have inconsistent numbers of rows: {frame.n_rows} and {len(vector)}"
+        )
+
+
+def _time(frame: Frame, p: SharedParameters) -> tuple[np.ndarray | None, list[str]]:
+    """Ranks of the rows in time, and the time column if it is to be left out."""
+    if p.time_column is None:
+        return None, []
+    (name,) = frame.resolve([p.time_column], "time_column")
+    moments = frame.column(name).floats()
+    if np.isnan(moments).any():
+        rows = some(np.flatnonzero(np.isnan(moments)).tolist())
+        raise InputError(f"the time column {name!r} is missing in rows {rows}; fill or drop them")
+    is_feature = p.columns is not None and name in frame.resolve(p.columns, "columns")
+    return np.unique(moments, return_inverse=True)[1], [] if is_feature else [name]
+
+
+def _weights(
+    frame: Frame,
+    sample_weight: object,
+    target: Target,
+    values: np.ndarray,
+    class_weight: Mapping[Any, float] | str | None,
+) -> np.ndarray | None:
+    weight = None
+    if sample_weight is not None:
+        weight = _checked_weights(frame, sample_weight)
+    if class_weight is not None:
+        by_class = _class_weights(class_weight, target, values, weight)
+        weight = by_class[values.astype(np.int64)] * (1.0 if weight is None else weight)
+    return weight
+
+
+def _checked_weights(frame: Frame, sample_weight: object) -> np.ndarray:
+    weight = np.asarray(sample_weight, dtype=np.float64)
+    if weight.ndim == 0:
+        weight = np.full(frame.n_rows, float(weight))
+    if weight.ndim != 1:
+        raise InputError(f"Sample weights must be 1D array or scalar, got {weight.ndim} dimensions")
+    _same_length(frame, weight, "sample_weight")
+    if not np.isfinite(weight).all() or (weight < 0).any() or weight.sum() <= 0:
+        raise InputError("`sample_weight` must be finite, not negative, and not 0 everywhere")
+    return weight
+
+
+def _class_weights(
+    class_weight: Mapping[Any, float] | str, target: Target, values: np.ndarray, weight: Any
+) -> np.ndarray:
+    classes = target.classes
+    assert classes is not None
+    if class_weight == "balanced":
+        rows = np.bincount(values.astype(np.int64), weight, len(classes))
+        return rows.sum() / (len(classes) * rows)
+    if not isinstance(class_weight, Mapping):
+        raise refuse("class_weight", 'None, "balanced" or a mapping by class', class_weight)
+    strange = [label for label in class_weight if label not in classes]
+    if strange:
+        raise InputError(f"`class_weight` names labels that y does not hold: {some(strange)}")
+    return np.array([float(class_weight.get(label, 1.0)) for label in classes.tolist()])
+
+
+def _group_numbers(frame: Frame, groups: object) -> np.ndarray | None:
+    if groups is None:
+        return None
+    labels = np.asarray(groups)
+    _same_length(frame, labels, "groups")
+    return np.unique(labels, return_inverse=True)[1]
+
+
+def _held_out(training: TrainingSet, X_val: object, y_val: object) -> TrainingData | None:
+    if (X_val is None) != (y_val is None):
+        raise InputError("give both X_val and y_val, or neither")
+    if X_val is None:
+        return None
+    frame, y = open_frame(X_val), read_target(y_val)
+    _same_length(frame, y, "y_val")
+    values = training.target.values(y)
+    if not np.isfinite(values).all() or not len(values):
+        raise InputError("y_val must not be empty nor hold missing or infinite values")
+    inputs = network_inputs(training.schema, training.schema.read(frame))
+    return TrainingData(inputs, training.target.standardized(values), None)

@@ -1,0 +1,465 @@
+"""Tables in files: CSV, Parquet and Arrow, told by the file's ending; written whole or not at all.
+
+A CSV file says nothing about types, so all of a column is looked at, not only its first rows, and
+`"007"` is text. At prediction the families of the training table decide instead, so that a column
+reads there as it read in training.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import difflib
+import io
+import os
+import secrets
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+
+from catvec._checks import some
+from catvec.errors import InputError
+
+ENDINGS = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".csv.gz": "csv",
+    ".tsv.gz": "csv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".ipc": "arrow",
+}
+KNOWN_ENDINGS = ".csv, .tsv, .parquet, .arrow or .feather"
+
+# What stands for a missing number, boolean or date in a CSV file, in any case. In a column of text
+# only an empty field is missing: "NA" is Namibia, and "" in quotes is an empty text.
+MISSING_MARKS = ("", "na", "n/a", "#n/a", "<na>", "nan", "null", "none", "nat")
+
+INTEGER = r"^-?(0|[1-9][0-9]*)$"  # 007 is no number
+FLOAT = r"^-?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$|^[+-]?(inf|infinity)$"
+BLOCK = 1 << 20  # bytes of CSV read at a time
+
+
+class TableFile:
+    """A table in a file or a stream, opened: its column names are known, its rows not yet read.
+
+    Attributes
+    ----------
+    label : str
+        What to call it in a message.
+    names : tuple of str
+        The columns, in the order of the file.
+    """
+
+    def __init__(self, label: str, names: Sequence[str], read: Callable[..., pa.Table]) -> None:
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        if twice:
+            raise InputError(f"{label} names a column more than once: {some(twice)}")
+        if not names:
+            raise InputError(f"{label} has no columns")
+        self.label, self.names, self._read = label, tuple(names), read
+
+    def check(self, columns: Sequence[str]) -> None:
+        """Refuse names of columns that are not there.
+
+        Parameters
+        ----------
+        columns : sequence of str
+            The names.
+
+        Raises
+        ------
+        InputError
+            For the first one that is not there; it says which ones are close.
+        """
+        for name in columns:
+            if name not in self.names:
+                close = difflib.get_close_matches(name, self.names, n=3, cutoff=0.6)
+                close = close or [n for n in self.names if n.lower() == name.lower()]
+                hint = f"did you mean {some(close)}?" if close else f"it has {some(self.names)}"
+                raise InputError(f"no column {name!r} in {self.label}; {hint}")
+
+    def read(
+        self,
+        columns: Sequence[str] | None = None,
+        *,
+        families: Mapping[str, Collection[str]] | None = None,
+    ) -> pa.Table:
+        """Read the rows.
+
+        Parameters
+        ----------
+        columns : sequence of str, optional
+            Which columns, in which order; by default all.
+        families : mapping of str to collection of str, optional
+            Families of keys ("boolean", "number", "date", "text") that a column held in training.
+            CSV files are read by them; where a column does not fit, and where none is given, by
+            what the column holds. Other files know their types.
+
+        Returns
+        -------
+        pyarrow.Table
+            Text columns of a CSV file are dictionaries.
+
+        Raises
+        ------
+        InputError
+            If a column is not there, or the file is damaged.
+        """
+        columns = list(self.names if columns is None else columns)
+        self.check(columns)
+        with _readable(self.label):
+            table: pa.Table = self._read(columns, families or {})
+        return table.select(columns)
+
+
+def open_table(source: str | os.PathLike[str] | BinaryIO, label: str | None = None) -> TableFile:
+    """Open a table for reading.
+
+    Parameters
+    ----------
+    source : path, or binary stream
+        A file, whose ending tells its format (.csv and .tsv, also with .gz; .parquet, .pq; .arrow,
+        .feather, .ipc), or a stream of CSV, which is read into memory.
+    label : str, optional
+        What to call it in a message; by default its path.
+
+    Returns
+    -------
+    TableFile
+
+    Raises
+    ------
+    InputError
+        If there is no such file, its ending is not known, it is damaged, or two columns have one
+        name.
+    """
+    if not isinstance(source, str | os.PathLike):
+        content = source.read()
+        with _readable(label or "the stream"):
+            return _open_csv(label or "the stream", lambda: pa.BufferReader(content), None)
+    path = Path(source)
+    label = label or repr(str(path))
+    kind = file_format(path)
+    if not path.exists():
+        raise InputError(f"no such file: {label}")
+    if path.is_dir():
+        raise InputError(f"{label} is a folder; name a file")
+    with _readable(label):
+        if kind == "parquet":
+            return _open_parquet(label, path)
+        if kind == "arrow":
+            return _open_arrow(label, path)
+        delimiter = "\t" if ".tsv" in path.suffixes[-2:] else None
+        return _open_csv(label, lambda: pa.input_stream(str(path), compression="detect"), delimiter)
+
+
+def file_format(path: str | os.PathLike[str]) -> str:
+    """The format of a file by its ending.
+
+    Parameters
+    ----------
+    path : str or path-like
+        Its name, in whatever case.
+
+    Returns
+    -------
+    {"csv", "parquet", "arrow"}
+
+    Raises
+    ------
+    InputError
+        If the ending is not known.
+    """
+    name = Path(path).name.lower()
+    for ending, kind in ENDINGS.items():
+        if name.endswith(ending):
+            return kind
+    raise InputError(f"{str(path)!r} must end in {KNOWN_ENDINGS}, which tells its format")
+
+
+def write_table(table: pa.Table, path: str | os.PathLike[str]) -> None:
+    """Write a table in the format that the file's ending tells; all or nothing.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        The rows.
+    path : str or path-like
+        The file; one that is there is replaced in one step at the end. Missing values are empty
+        fields in CSV.
+
+    Raises
+    ------
+    InputError
+        If the ending is not known or the disk refuses; what was there is then unchanged.
+    """
+    path = Path(path)
+    kind = file_format(path)
+    with replacing(path) as temporary:
+        if kind == "parquet":
+            import pyarrow.parquet as pq
+
+            pq.write_table(table, temporary, compression="zstd")
+        elif kind == "arrow":
+            with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, table.schema) as to:
+                to.write_table(table)
+        else:
+            tabs = ".tsv" in [suffix.lower() for suffix in path.suffixes[-2:]]
+            packed = "gzip" if path.suffix.lower() == ".gz" else None
+            with pa.output_stream(str(temporary), compression=packed) as stream:
+                write_csv(table, stream, "\t" if tabs else ",")
+
+
+def write_csv(table: pa.Table, stream: Any, delimiter: str = ",") -> None:
+    """Write a table as CSV into a binary stream.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        The rows. Missing values become empty fields, empty texts ``""``.
+    stream : binary stream
+        Where to.
+    delimiter : str, default=","
+        Between two fields.
+    """
+    options = pacsv.WriteOptions(delimiter=delimiter, quoting_style="needed")
+    pacsv.write_csv(table, stream, options)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path` that takes its place at the end, or is removed.
+
+    Parameters
+    ----------
+    path : Path
+        The file to write.
+
+    Yields
+    ------
+    Path
+        The temporary file, empty.
+
+    Raises
+    ------
+    InputError
+        If the disk refuses.
+    """
+    temporary = path.with_name(f".{secrets.token_hex(6)}.catvec.tmp")
+    try:
+        temporary.touch(exist_ok=False)
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        reason = (error.strerror or str(error)).rstrip(".")
+        raise InputError(f"could not write {str(path)!r}: {reason}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a file that could not be written, before the work whose result it takes.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Raises
+    ------
+    InputError
+        If its ending is not known, it is a folder, or its folder is absent or read-only.
+    """
+    file_format(path)
+    if path.is_dir():
+        raise InputError(f"could not write {str(path)!r}: it is a folder")
+    probe = path.with_name(f".{secrets.token_hex(6)}.catvec.tmp")
+    try:
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except OSError as error:
+        raise InputError(f"could not write {str(path)!r}: {error.strerror or error}") from error
+
+
+# --- the formats ------------------------------------------------------------------------
+
+
+def _open_parquet(label: str, path: Path) -> TableFile:
+    import pyarrow.parquet as pq
+
+    # Not read_table, which takes the names of folders such as "year=2013" for columns.
+    file = pq.ParquetFile(path)
+    names = file.schema_arrow.names
+
+    def read(columns: list[str], families: object) -> pa.Table:
+        del families
+        return file.read(columns)
+
+    return TableFile(label, names, read)
+
+
+def _open_arrow(label: str, path: Path) -> TableFile:
+    memory = pa.memory_map(str(path))
+    try:
+        reader: Any = pa.ipc.open_file(memory)
+    except pa.ArrowInvalid:
+        memory.seek(0)
+        reader = pa.ipc.open_stream(memory)
+
+    def read(columns: list[str], families: object) -> pa.Table:
+        del columns, families  # the memory is mapped: what is not used costs nothing
+        return reader.read_all()
+
+    return TableFile(label, reader.schema.names, read)
+
+
+def _open_csv(label: str, stream: Callable[[], Any], delimiter: str | None) -> TableFile:
+    names, delimiter = _header(label, stream, delimiter)
+
+    def read(columns: list[str], families: Mapping[str, Collection[str]]) -> pa.Table:
+        table = _read_texts(stream, delimiter, names, columns)
+        arrays = {
+            name: _typed(table[name], families.get(name))
+            for name in columns  # one by one, so that the texts of one column live at a time
+        }
+        return pa.table(arrays)
+
+    return TableFile(label, names, read)
+
+
+@contextlib.contextmanager
+def _readable(label: str) -> Iterator[None]:
+    """What Arrow and the system say about a file that cannot be read, in one line."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise InputError(f"{label} is not UTF-8 text; convert it to UTF-8") from error
+    except (pa.ArrowException, OSError, EOFError, csv.Error) as error:
+        reason = " ".join(str(getattr(error, "strerror", None) or error).split())
+        reason = reason if len(reason) <= 200 else f"{reason[:199]}…"
+        if "UTF8" in reason:
+            reason = "it is not UTF-8 text; convert it to UTF-8"
+        raise InputError(f"{label} cannot be read: {reason}") from error
+
+
+# --- CSV --------------------------------------------------------------------------------
+
+
+def _header(label: str, stream: Callable[[], Any], delimiter: str | None) -> tuple[list[str], str]:
+    """The names in the first record, and what stands between them."""
+    with stream() as raw, io.TextIOWrapper(raw, "utf-8-sig", newline="") as text:
+        lines = iter(text)
+        first = next(lines, "")
+        if not first.strip():
+            raise InputError(f"{label} is empty; the first line must name the columns")
+        if delimiter is None:
+            delimiter = "," if "," in first else max(",;\t|", key=first.count)
+        return next(csv.reader(chain([first], lines), delimiter=delimiter)), delimiter
+
+
+def _read_texts(
+    stream: Callable[[], Any],
+    delimiter: str,
+    names: list[str],
+    columns: list[str],
+) -> pa.Table:
+    """The columns as text; a record longer than a block is tried again with longer blocks."""
+    parse = pacsv.ParseOptions(
+        delimiter=delimiter,
+        newlines_in_values=True,
+        ignore_empty_lines=len(names) > 1,  # in a table of one column it is a missing value
+    )
+    convert = pacsv.ConvertOptions(
+        column_types={name: pa.large_string() for name in names},
+        include_columns=columns,
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=False,
+        null_values=[""],
+    )
+    block = BLOCK
+    while True:
+        read = pacsv.ReadOptions(block_size=block)
+        try:
+            with stream() as raw:
+                return pacsv.read_csv(raw, read, parse, convert)
+        except pa.ArrowInvalid as error:
+            if "straddling" not in str(error) or block >= 1 << 30:
+                raise
+            block *= 8
+
+
+def _typed(texts: pa.ChunkedArray, families: Collection[str] | None) -> pa.Array:
+    """A column of text as what it holds: numbers, booleans, dates, or text as a dictionary."""
+    column = texts.combine_chunks()
+    column = column if isinstance(column, pa.Array) else pa.concat_arrays(column.chunks)
+    column = column.dictionary_encode()
+    if families is not None and "text" in families:
+        return column
+    wanted = families or ()
+    values = pc.utf8_trim_whitespace(column.dictionary)
+    marks = pc.is_in(pc.utf8_lower(values), pa.array(MISSING_MARKS, pa.large_string()))
+    values = pc.if_else(marks, pa.scalar(None, pa.large_string()), values)
+    # By its family first; where that does not fit, whoever takes the column will say so.
+    for family in sorted(READERS, key=lambda f: f not in wanted):
+        typed = READERS[family](values, family in wanted)
+        if typed is not None:
+            return typed.take(column.indices)
+    return column
+
+
+def _numbers(values: pa.Array, forced: bool) -> pa.Array | None:
+    """Texts as integers or floats; None if some are not, or if digits would be lost."""
+    if values.null_count == len(values):
+        return pa.nulls(len(values)) if forced or not len(values) else None
+    if _all_match(values, r"^[+-]?[0-9]+$" if forced else INTEGER):
+        bare = pc.replace_substring_regex(values, r"^\+", "")
+        for kind in (pa.int64(), pa.uint64()):
+            with contextlib.suppress(pa.ArrowInvalid):
+                return bare.cast(kind)
+        return None  # an identifier of twenty digits or more
+    try:
+        return values.cast(pa.float64()) if forced or _all_match(values, FLOAT) else None
+    except pa.ArrowInvalid:
+        return None
+
+
+def _booleans(values: pa.Array, forced: bool) -> pa.Array | None:
+    lower = pc.utf8_lower(values)
+    pattern = r"^(true|false|0|1)$" if forced else r"^(true|false)$"
+    if values.null_count == len(values) or not _all_match(lower, pattern):
+        return None
+    return pc.or_(pc.equal(lower, "true"), pc.equal(lower, "1"))
+
+
+def _dates(values: pa.Array, forced: bool) -> pa.Array | None:
+    del forced
+    if values.null_count == len(values) or not _all_match(values, r"^\d{4}-\d\d-\d\d([T ].*)?$"):
+        return None
+    for kind in (pa.timestamp("us"), pa.timestamp("us", "UTC")):
+        with contextlib.suppress(pa.ArrowInvalid):
+            return values.cast(kind)
+    return None
+
+
+READERS: dict[str, Callable[[pa.Array, bool], pa.Array | None]] = {
+    "number": _numbers,
+    "boolean": _booleans,
+    "date": _dates,
+}
+
+
+def _all_match(values: pa.Array, pattern: str) -> bool:
+    """Whether every value that is not missing matches."""
+    return bool(pc.all(pc.match_substring_regex(values, pattern, ignore_case=True)).as_py())
