@@ -17,6 +17,7 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from narwhals.exceptions import DuplicateError
 
 from catvec._checks import refuse, some
 from catvec.errors import CellTypeError, InputError
@@ -30,7 +31,8 @@ class Column:
     """One column: for each family of keys in it an Arrow array, null where a row is not of it.
 
     A column of one type has one array, an all-missing one none, and an object column that holds
-    both 1 and "1" has two.
+    both 1 and "1" has two. An array is of type bool, int64, uint64, float64, timestamp[us] or
+    large_string, or a dictionary of one of them, whose values hold no null.
     """
 
     name: str
@@ -168,7 +170,11 @@ def open_frame(X: object) -> Frame:
         return _open_mapping(X)
     if isinstance(X, pa.RecordBatch):
         X = pa.Table.from_batches([X])
-    frame = nw.from_native(X, pass_through=True)
+    try:
+        frame = nw.from_native(X, pass_through=True)
+    except DuplicateError:
+        _refuse_twice(X.column_names if isinstance(X, pa.Table) else X.columns)  # type: ignore[attr-defined]
+        raise
     if isinstance(frame, nw.LazyFrame):
         raise InputError("a lazy frame was given; call .collect() on it first")
     if isinstance(frame, nw.DataFrame):
@@ -205,7 +211,9 @@ def _open_narwhals(frame: nw.DataFrame[Any]) -> Frame:
 
 def _of_series(series: nw.Series[Any]) -> pa.ChunkedArray | np.ndarray:
     """A Series as Arrow, or as objects where Arrow cannot hold its cells as they are."""
-    if getattr(series.to_native(), "dtype", None) == np.dtype(object):
+    # pandas calls a column of objects text if its first hundred are.
+    objects = getattr(series.to_native(), "dtype", None) == np.dtype(object)
+    if objects or series.dtype == nw.Object:
         return series.to_numpy()
     if series.dtype == nw.Int128:  # neither Arrow nor NumPy knows it
         return np.array(series.to_list(), dtype=object)
@@ -247,13 +255,11 @@ def _open_array(X: object) -> Frame:
 
 def _as_array(X: Any) -> np.ndarray:
     if isinstance(X, np.ma.MaskedArray):
-        return X.astype(object).filled(None)
-    if not isinstance(X, list | tuple):
-        return np.asarray(X)
-    try:
-        return np.asarray(X, dtype=object)  # without the type NumPy would make 1 into "1"
-    except ValueError as error:
-        raise InputError(f"Expected 2D array, got rows of different lengths: {error}") from error
+        array = np.array(X.data, dtype=object)
+        array[np.ma.getmaskarray(X)] = None
+        return array
+    # Without a type NumPy would make the 1 in [[1, "a"]] into "1".
+    return np.asarray(X, dtype=object if isinstance(X, list | tuple) else None)
 
 
 def _values(values: Any) -> Any:
@@ -347,9 +353,7 @@ def _reading(kind: pa.DataType) -> tuple[str, Callable[[pa.Array], pa.Array] | N
         return "empty", None
     if types.is_boolean(kind):
         return "boolean", lambda a: a
-    if types.is_string(kind) or types.is_large_string(kind):
-        return "text", lambda a: a
-    if types.is_string_view(kind):
+    if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
         return "text", lambda a: a.cast(pa.large_string())
     if types.is_integer(kind):
         wide = pa.uint64() if kind == pa.uint64() else pa.int64()
@@ -426,7 +430,7 @@ def _families_of_objects(name: str, values: np.ndarray) -> dict[str, pa.Array]:
         array = _in_one(array)
     kind = array.type
     plain = pa.types.is_large_string(kind) or pa.types.is_string(kind) or pa.types.is_boolean(kind)
-    if plain or (pa.types.is_primitive(kind) and set(map(type, values)) in ({int}, {float})):
+    if plain or set(map(type, values)) - {type(None)} in ({int}, {float}):
         return _families_of_array(name, array)
     return _families_of_cells(name, values)
 

@@ -6,6 +6,7 @@ by value), so neither the order of rows nor the kind of frame changes a code.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +21,10 @@ from catvec.errors import InputError
 from catvec.frames._frame import FAMILIES, Column, one_column
 
 UNKNOWN, MISSING, FIRST = 0, 1, 2  # codes of the two reserved rows, and of the first category
+ROLES = ("unknown", "missing", "category", "rare")
+
+# With fewer values than one for so many keys, bisecting the keys is faster than hashing them.
+FEW = 400
 
 
 @dataclass(frozen=True)
@@ -72,9 +77,8 @@ class Vocabulary:
         codes : ndarray of shape (n_rows,), int32
         """
         found = [_distinct(f, column.families[f]) for f in FAMILIES if f in column.families]
-        keys, rare_counts, next_code = [], [], FIRST
+        keys, rare_counts, parts, next_code = [], [], [], FIRST
         counts = [np.zeros(2, np.int64)]
-        codes = np.full(column.n_rows, MISSING, np.int32)
         for family, values, rows, ranks in found:
             kept = rows >= min_frequency
             of_value = np.where(kept, next_code + np.cumsum(kept) - 1, UNKNOWN).astype(np.int32)
@@ -82,7 +86,8 @@ class Vocabulary:
             keys.append(Keys(family, values, of_value))
             counts.append(rows[kept])
             rare_counts.append(rows[~kept])
-            _put(codes, of_value, ranks)
+            parts.append(np.append(of_value, np.int32(MISSING))[ranks])
+        codes = _together(parts, column.n_rows)
         totals = np.concatenate(counts)
         totals[:2] = np.bincount(codes[codes < FIRST], minlength=2)
         return cls(column.name, tuple(keys), totals, tuple(rare_counts)), codes
@@ -106,7 +111,7 @@ class Vocabulary:
 
     @cached_property
     def categories(self) -> np.ndarray:
-        """The known categories by code, ``(len(self),)``, as numbers, booleans, dates or objects."""
+        """The known categories by code, ``(len(self),)``: numbers, booleans, dates or objects."""
         parts = [_numpy(key.values)[key.codes >= FIRST] for key in self.keys]
         if len(parts) == 1:
             return parts[0]
@@ -134,11 +139,12 @@ class Vocabulary:
             If the column is of another type family than in training (numbers for text).
         """
         self._check_family(column)
-        codes = np.full(column.n_rows, MISSING, np.int32)
+        parts = []
         for family, array in column.families.items():
             values, indices = _values_and_indices(array)
-            _put(codes, self._lookup(family, values), indices)
-        return codes
+            codes = self._lookup(family, values)
+            parts.append(codes if indices is None else np.append(codes, np.int32(MISSING))[indices])
+        return _together(parts, column.n_rows)
 
     def unknown_values(self, column: Column, limit: int = 6) -> list[Any]:
         """Values of a column that training never saw; rare ones were seen. At most `limit`."""
@@ -174,7 +180,7 @@ class Vocabulary:
         for k, mask in known + rare:
             key = self.keys[k]
             part = key.values.filter(pa.array(mask))
-            values.append(_as_text(part) if mixed else part)
+            values.append(part.cast(pa.large_string()) if mixed else part)
             families += [key.family] * len(part)
         kind = values[0].type if values else pa.null()
         n_rare = sum(map(len, self.rare_counts))
@@ -208,31 +214,11 @@ class Vocabulary:
         InputError
             If the rows are not in that form (roles, order, distinct values).
         """
-        families = np.asarray(table["family"].cast(pa.string()).to_pylist(), dtype=object)
-        roles = np.asarray(table["role"].cast(pa.string()).to_pylist(), dtype=object)
-        counts = table["count"].to_numpy().astype(np.int64)
-        known, rare = roles == "category", roles == "rare"
-        n_codes = 2 + int(known.sum())
-        order = ["unknown", "missing", *["category"] * (n_codes - 2), *["rare"] * int(rare.sum())]
-        if list(roles) != order:
-            raise InputError(f"the rows of column {name!r} do not have their roles in order")
-        categories = table["category"].combine_chunks()
-        present = [f for f in FAMILIES if (families[2:] == f).any()]
-        keys, rare_counts = [], []
-        all_codes = np.where(known, np.arange(len(roles)), UNKNOWN).astype(np.int32)
-        for family in present:
-            rows = np.flatnonzero((families == family) & (known | rare))
-            values = _from_text(categories.take(pa.array(rows)), family)
-            by_value = _ascending(values)
-            rows, values = rows[by_value], values.take(pa.array(by_value))
-            if values.null_count or len(pc.unique(values)) < len(values):
-                raise InputError(f"the categories of column {name!r} are not distinct")
-            keys.append(Keys(family, values, all_codes[rows]))
-            rare_counts.append(counts[rows][all_codes[rows] == UNKNOWN])
-        vocabulary = cls(name, tuple(keys), counts[:n_codes].copy(), tuple(rare_counts))
-        if not _each_once(keys, n_codes):
-            raise InputError(f"the categories of column {name!r} are not in order")
-        return vocabulary
+        try:
+            keys, rare_counts, counts = _read_table(name, table)
+        except (pa.ArrowException, KeyError) as error:
+            raise InputError(f"the rows of column {name!r} cannot be read: {error}") from error
+        return cls(name, tuple(keys), counts, tuple(rare_counts))
 
     # --- inside ---
 
@@ -247,72 +233,77 @@ class Vocabulary:
 
     def _lookup(self, family: str, values: pa.Array) -> np.ndarray:
         """Codes of values of one family, which may hold nulls."""
-        key = next((key for key in self.keys if key.family == family), None)
         places = self._places(family, values)
-        known = np.append(key.codes if key else [], UNKNOWN).astype(np.int32)  # the last by -1
-        codes = known[places]
+        codes = np.zeros(len(values), np.int32)
+        for key in self.keys:
+            if key.family == family:
+                codes = np.where(places < 0, np.int32(UNKNOWN), key.codes[places])
         if values.null_count:
             codes[np.asarray(pc.is_null(values))] = MISSING
         return codes
 
     def _places(self, family: str, values: pa.Array) -> np.ndarray:
         """Where each value stands among the keys of its family; -1 where it does not."""
-        key = next((key for key in self.keys if key.family == family), None)
-        if key is None:
+        keys = next((key.values for key in self.keys if key.family == family), None)
+        if keys is None:
             return np.full(len(values), -1, np.int32)
         if family == "number":
-            values = _numbers_like(values, key.values.type)
-        keys = key.values.cast(values.type) if values.type != key.values.type else key.values
+            values = _numbers_like(values, keys.type)
+        if len(values) * FEW < len(keys):
+            return _bisected(values, keys)
         found = pc.index_in(values, value_set=keys, skip_nulls=True)
         return np.asarray(found.fill_null(-1))
 
 
-def _put(codes: np.ndarray, of_value: np.ndarray, indices: np.ndarray | None) -> None:
-    """Write the codes of one family's rows; rows that are not of it keep what they have."""
-    if indices is None:
-        np.copyto(codes, of_value, where=of_value != MISSING)
-    elif (indices < 0).any():
-        rows = indices >= 0
-        codes[rows] = of_value[indices[rows]]
-    else:
-        codes[:] = of_value[indices]
+def _together(parts: Sequence[np.ndarray], n_rows: int) -> np.ndarray:
+    """A code by row from those of each family, which are `MISSING` where a row is not of it."""
+    codes = parts[0] if parts else np.full(n_rows, MISSING, np.int32)
+    for part in parts[1:]:
+        np.copyto(codes, part, where=part != MISSING)
+    return codes
+
+
+def _bisected(values: pa.Array, keys: pa.Array) -> np.ndarray:
+    """What `pc.index_in` says, without its hash table of all keys, which are ascending."""
+    if pa.types.is_timestamp(keys.type):
+        values, keys = values.view(pa.int64()), keys.view(pa.int64())
+    places = np.full(len(values), -1, np.int32)
+    for i, value in enumerate(values.to_pylist()):
+        if value is not None:
+            place = bisect_left(keys, value, key=_as_py)
+            if place < len(keys) and keys[place].as_py() == value:
+                places[i] = place
+    return places
+
+
+def _as_py(scalar: pa.Scalar) -> Any:
+    return scalar.as_py()
 
 
 def _values_and_indices(array: pa.Array) -> tuple[pa.Array, np.ndarray | None]:
     """An array as its dictionary and each row's place in it (-1: null), or as it is."""
     if not pa.types.is_dictionary(array.type):
         return array, None
-    values, indices = array.dictionary, array.indices
-    places = np.asarray(indices.fill_null(0)).astype(np.int64)
-    if indices.null_count:
-        places[np.asarray(pc.is_null(indices))] = -1
-    if values.null_count:
-        null = np.append(np.asarray(pc.is_null(values)), False)
-        places[null[places]] = -1
-    return values, places
+    indices = array.indices.cast(pa.int32())
+    return array.dictionary, np.asarray(indices.fill_null(-1))
 
 
 def _distinct(family: str, array: pa.Array) -> tuple[str, pa.Array, np.ndarray, np.ndarray]:
     """Distinct values in use, ascending; rows of each; each row's place among them (-1: null)."""
-    if not pa.types.is_dictionary(array.type):
-        array = array.dictionary_encode()
-    values, indices = _values_and_indices(array)
+    given = pa.types.is_dictionary(array.type)
+    values, indices = _values_and_indices(array if given else array.dictionary_encode())
     assert indices is not None
-    merged = values.dictionary_encode()  # a dictionary may repeat a value
-    if len(merged.dictionary) < len(values):
-        fold = np.append(np.asarray(merged.indices.fill_null(-1)), -1)
-        values, indices = merged.dictionary, fold[indices]
+    if given:
+        merged = values.dictionary_encode()  # a dictionary may repeat a value
+        values, indices = merged.dictionary, np.append(np.asarray(merged.indices), -1)[indices]
     if family == "number" and pa.types.is_floating(values.type):
         values = _integral(values)
-    rows = np.bincount(indices[indices >= 0], minlength=len(values))
+    rows = np.bincount(indices + 1, minlength=len(values) + 1)[1:]
     order = _ascending(values)
     order = order[rows[order] > 0]  # a category type may list values that no row has
-    rank = np.full(len(values) + 1, -1, np.int64)
+    rank = np.full(len(values) + 1, -1, np.int32)
     rank[order] = np.arange(len(order))
-    values = values.take(pa.array(order))
-    if family == "text":
-        values = values.cast(pa.large_string())
-    return family, values, rows[order].astype(np.int64), rank[indices]
+    return family, values.take(pa.array(order)), rows[order].astype(np.int64), rank[indices]
 
 
 def _ascending(values: pa.Array) -> np.ndarray:
@@ -321,12 +312,9 @@ def _ascending(values: pa.Array) -> np.ndarray:
 
 def _integral(values: pa.Array) -> pa.Array:
     """Floats as int64 where all of them are whole, since 1.0 and 1 are one key."""
-    floats = np.asarray(values.fill_null(0.0))
-    small = np.abs(floats) < 2.0**63
-    whole = bool(small.all()) and bool((floats == np.trunc(floats)).all())
-    if not whole:
-        return pa.array(floats + 0.0, mask=np.asarray(pc.is_null(values)))  # -0.0 is 0.0
-    return pa.array(floats.astype(np.int64), mask=np.asarray(pc.is_null(values)))
+    floats = np.asarray(values)
+    whole = (np.abs(floats) < 2.0**63) & (floats == np.trunc(floats))
+    return pa.array(floats.astype(np.int64)) if whole.all() else values
 
 
 def _numbers_like(values: pa.Array, kind: pa.DataType) -> pa.Array:
@@ -335,33 +323,80 @@ def _numbers_like(values: pa.Array, kind: pa.DataType) -> pa.Array:
         return values
     raw = np.asarray(values.fill_null(0))
     dtype = np.dtype(kind.to_pandas_dtype())
-    fits = np.ones(len(raw), bool)
-    if dtype.kind in "iu":
-        low, high = float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)
-        fits = (raw >= low) & (raw < high)  # compares in float64, where 2**63 - 1 rounds up
     with np.errstate(invalid="ignore"):
         cast = raw.astype(dtype)
-        fits &= cast.astype(raw.dtype) == raw
+        fits = (cast.astype(raw.dtype) == raw) & _within(raw, dtype) & _within(cast, raw.dtype)
     return pa.array(cast, mask=~fits | np.asarray(pc.is_null(values)))
 
 
-def _each_once(keys: Sequence[Keys], n_codes: int) -> bool:
-    codes = np.concatenate(
-        [np.zeros(0, np.int32), *(key.codes[key.codes >= FIRST] for key in keys)]
+def _within(numbers: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+    """Whether numbers lie in the range of another type of 64 bits."""
+    if dtype.kind == "f":
+        return np.ones(len(numbers), bool)
+    if numbers.dtype.kind == "f":  # the bounds as floats: 2**63 - 1 is none
+        low, high = (-(2.0**63), 2.0**63) if dtype.kind == "i" else (0.0, 2.0**64)
+        return (numbers >= low) & (numbers < high)
+    if dtype.kind == "i":
+        return numbers <= np.uint64(np.iinfo(np.int64).max)
+    return numbers >= 0
+
+
+# --- a vocabulary as a table ------------------------------------------------------------
+
+
+def _read_table(name: str, table: pa.Table) -> tuple[list[Keys], list[np.ndarray], np.ndarray]:
+    """Keys, counts of rare values and counts by code."""
+    role = _option(table["role"], ROLES)
+    family = _option(table["family"], FAMILIES)
+    counts = np.asarray(table["count"].cast(pa.int64()).fill_null(-1))
+    _check_rows(name, role, family, counts)
+    codes = np.where(role == ROLES.index("rare"), UNKNOWN, np.arange(len(role))).astype(np.int32)
+    keys, rare_counts = [], []
+    for i in np.unique(family[2:]):
+        rows = np.flatnonzero(family == i)
+        values = _checked(name, FAMILIES[i], table["category"].take(pa.array(rows)))
+        by_value = _ascending(values)
+        rows = rows[by_value]
+        keys.append(Keys(FAMILIES[i], values.take(pa.array(by_value)), codes[rows]))
+        rare_counts.append(counts[rows][codes[rows] == UNKNOWN])
+    return keys, rare_counts, counts[codes == np.arange(len(codes))]
+
+
+def _option(texts: pa.ChunkedArray, options: Sequence[str]) -> np.ndarray:
+    """The number of each text among the options; -1 for another."""
+    found = pc.index_in(texts.cast(pa.string()), value_set=pa.array(options, pa.string()))
+    return np.asarray(found.fill_null(-1))
+
+
+def _check_rows(name: str, role: np.ndarray, family: np.ndarray, counts: np.ndarray) -> None:
+    in_order = bool((np.diff(role) >= 0).all()) and role[:3].tolist() in (
+        [0, 1],
+        [0, 1, 2],
+        [0, 1, 3],
     )
-    return bool(np.array_equal(np.sort(codes), np.arange(FIRST, n_codes)))
+    if not in_order or (role[2:] < ROLES.index("category")).any():
+        raise InputError(f"the rows of column {name!r} do not have their roles in order")
+    if (family[2:] < 0).any() or (family[:2] >= 0).any():
+        raise InputError(f"a category of column {name!r} has no family")
+    if (counts < 0).any():
+        raise InputError(f"a count of column {name!r} is missing or negative")
 
 
-def _as_text(values: pa.Array) -> pa.Array:
-    return values.cast(pa.large_string())
+def _checked(name: str, family: str, stored: pa.ChunkedArray) -> pa.Array:
+    """Stored categories of one family as ours: of its type, without gaps, each once."""
+    column = one_column(name, _from_text(stored, family))
+    values = column.families.get(family)
+    if values is None or column.kind != family or values.null_count:
+        raise InputError(f"a category of column {name!r} is no {family}")
+    if pc.count_distinct(values).as_py() < len(values):
+        raise InputError(f"the categories of column {name!r} are not distinct")
+    return values
 
 
-def _from_text(values: pa.Array, family: str) -> pa.Array:
-    """Undo `_as_text`; values that kept their own type pass."""
+def _from_text(values: pa.ChunkedArray, family: str) -> pa.ChunkedArray:
+    """Undo the cast to text of `to_table`; values that kept their own type pass."""
     text = pa.types.is_string(values.type) or pa.types.is_large_string(values.type)
-    if family == "text":
-        return values.cast(pa.large_string())
-    if not text:
+    if family == "text" or not text:
         return values
     if family != "number":
         return values.cast(pa.bool_() if family == "boolean" else pa.timestamp("us"))
@@ -374,6 +409,5 @@ def _from_text(values: pa.Array, family: str) -> pa.Array:
 
 
 def _numpy(values: pa.Array) -> np.ndarray:
-    if pa.types.is_large_string(values.type) or pa.types.is_string(values.type):
-        return np.asarray(values.to_numpy(zero_copy_only=False), dtype=object)
-    return np.asarray(values.to_numpy(zero_copy_only=False))
+    array = np.asarray(values.to_numpy(zero_copy_only=False))
+    return array.astype(object) if pa.types.is_large_string(values.type) else array
