@@ -1,7 +1,13 @@
 """The artifact: effects, vectors and counts by column and category, usable without a model."""
 
+from catvec.vectors._alignment import align as align
+from catvec.vectors._alignment import average_aligned as average_aligned
+from catvec.vectors._alignment import rotation as rotation
+from catvec.vectors._alignment import turned as turned
 from catvec.vectors._column import CategoryRow as CategoryRow
 from catvec.vectors._column import ColumnVectors as ColumnVectors
+from catvec.vectors._export import FORMATS as FORMATS
+from catvec.vectors._export import export as export
 from catvec.vectors._storage import Artifact as Artifact
 from catvec.vectors._storage import load_artifact as load_artifact
 from catvec.vectors._storage import read_artifact as read_artifact

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from catvec._checks import check_option, some
-from catvec.errors import InputError, ParameterError
-from catvec.frames import Column, open_frame
+from catvec.errors import CategoryError, InputError, ParameterError
+from catvec.frames import open_frame
 from catvec.vectors._column import ColumnVectors
 from catvec.vectors._parquet import (
     checked_section,
@@ -83,7 +83,7 @@ class CategoryVectors:
     def __getitem__(self, column: str) -> ColumnVectors:
         """What is known of one column."""
         if column not in self._columns:
-            raise KeyError(f"no column {column!r}; the columns are {some(self.columns)}")
+            raise CategoryError(f"no column {column!r}; the columns are {some(self.columns)}")
         return self._columns[column]
 
     def __contains__(self, column: object) -> bool:
@@ -124,12 +124,38 @@ class CategoryVectors:
             raise InputError(
                 f"the frame lacks {some(absent)}; its columns are {some(opened.names)}"
             )
-        columns = self._columns.values()
+        codes = [c.vocabulary.encode(opened.column(c.name)) for c in self._columns.values()]
+        return self.encode_codes(codes, opened.n_rows, output=output)
+
+    def encode_codes(
+        self,
+        codes: Sequence[npt.NDArray[np.int32]],
+        n_rows: int,
+        *,
+        output: str = "both",
+    ) -> npt.NDArray[np.float32]:
+        """Replace codes by effects, confidences and vectors.
+
+        Parameters
+        ----------
+        codes : sequence of ndarray of shape (n_rows,), int32
+            By column the codes of its vocabulary.
+        n_rows : int
+            Rows, which no columns would not tell.
+        output : {"both", "effects", "vectors"}, default="both"
+            As in `encode`.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_features), float32
+            As `encode` returns it.
+        """
+        columns = list(self._columns.values())
         ends = np.cumsum([_width(column, output) for column in columns], dtype=int)
-        result = np.empty((opened.n_rows, int(ends[-1]) if len(ends) else 0), np.float32)
-        for column, end in zip(columns, ends, strict=True):
+        result = np.empty((n_rows, int(ends[-1]) if len(ends) else 0), np.float32)
+        for column, end, of_column in zip(columns, ends, codes, strict=True):
             part = result[:, end - _width(column, output) : end]
-            _encode_into(part, column, opened.column(column.name), output)
+            _encode_into(part, column, of_column, output)
         return result
 
     def get_feature_names_out(self, *, output: str = "both") -> npt.NDArray[np.object_]:
@@ -285,10 +311,12 @@ def _width(column: ColumnVectors, output: str) -> int:
 
 
 def _encode_into(
-    result: npt.NDArray[np.float32], column: ColumnVectors, values: Column, output: str
+    result: npt.NDArray[np.float32],
+    column: ColumnVectors,
+    codes: npt.NDArray[np.int32],
+    output: str,
 ) -> None:
     """Write a column's features into their place in the result."""
-    codes = column.vocabulary.encode(values)
     vectors, effects, confidences = column.by_code()
     of_effects = effects.reshape(len(effects), -1)
     n = of_effects.shape[1]

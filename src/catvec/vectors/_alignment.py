@@ -1,0 +1,165 @@
+r"""Putting the vectors of different fits into one basis.
+
+A network is free to turn the space of its vectors, so those of two fits cannot be compared entry by
+entry. The orthogonal matrix that brings one table closest to another undoes that,
+
+.. math:: Q = \arg\min_{Q^T Q = I} \sum_i n_i \lVert v_i Q - r_i \rVert^2 = U W^T,
+   \quad U \Sigma W^T = V^T \operatorname{diag}(n) R
+
+(Schönemann, "A generalized solution of the orthogonal Procrustes problem", Psychometrika 1966; the
+weights n as in weighted Procrustes). Lengths and cosines within a table do not change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from catvec._checks import refuse
+from catvec.errors import ParameterError
+
+CHUNK = 65_536  # rows converted to float64 at a time, so that a large table needs no second copy
+
+Floats = npt.NDArray[np.float32]
+
+
+def rotation(
+    vectors: npt.NDArray[np.floating],
+    reference: npt.NDArray[np.floating],
+    counts: npt.ArrayLike | None = None,
+) -> npt.NDArray[np.float64]:
+    """The orthogonal matrix that brings `vectors` closest to `reference`.
+
+    Parameters
+    ----------
+    vectors, reference : ndarray of shape (n_codes, d)
+        Rows of the same categories in the same order.
+    counts : array-like of shape (n_codes,), optional
+        Weights of the rows, such as how often each category was seen; equal if not given.
+
+    Returns
+    -------
+    ndarray of shape (d, d), float64
+        To be multiplied from the right. It may reflect. Directions of which the weighted rows say
+        nothing turn as little as possible; with no weight at all it is the identity.
+
+    Raises
+    ------
+    ParameterError
+        If the shapes differ, or a weight is negative or not finite.
+    """
+    if vectors.ndim != 2 or vectors.shape != reference.shape:
+        raise refuse("vectors", f"of the reference's shape {reference.shape}", vectors.shape)
+    weights = _checked_weights(counts, len(vectors))
+    product = np.zeros((vectors.shape[1], vectors.shape[1]))
+    for start in range(0, len(vectors), CHUNK):
+        rows = slice(start, start + CHUNK)
+        weighted = vectors[rows].astype(np.float64) * weights[rows, None]
+        product += weighted.T @ reference[rows].astype(np.float64)
+    return _closest_orthogonal(product)
+
+
+def align(
+    vectors: npt.NDArray[np.floating],
+    reference: npt.NDArray[np.floating],
+    counts: npt.ArrayLike | None = None,
+) -> Floats:
+    """Turn `vectors` into the basis of `reference`.
+
+    Parameters
+    ----------
+    vectors, reference : ndarray of shape (n_codes, d)
+        Rows of the same categories in the same order, unknown and missing included.
+    counts : array-like of shape (n_codes,), optional
+        Weights of the rows; equal if not given.
+
+    Returns
+    -------
+    ndarray of shape (n_codes, d), float32
+        All rows turned by one orthogonal matrix.
+
+    Raises
+    ------
+    ParameterError
+        As `rotation`.
+    """
+    return turned(vectors, rotation(vectors, reference, counts))
+
+
+def average_aligned(
+    tables: Sequence[npt.NDArray[np.floating]], counts: npt.ArrayLike | None = None
+) -> Floats:
+    """The mean of several tables, each first turned into the basis of the first.
+
+    Parameters
+    ----------
+    tables : sequence of ndarray of shape (n_codes, d)
+        Vectors of the same categories from different fits; at least one.
+    counts : array-like of shape (n_codes,), optional
+        Weights of the rows in the alignment; equal if not given.
+
+    Returns
+    -------
+    ndarray of shape (n_codes, d), float32
+
+    Raises
+    ------
+    ParameterError
+        If there is no table, or as `rotation`.
+    """
+    if not tables:
+        raise refuse("tables", "a list of at least one table", tables)
+    first = tables[0]
+    turns = [rotation(table, first, counts) for table in tables[1:]]
+    result = np.empty(first.shape, np.float32)
+    for start in range(0, len(first), CHUNK):
+        rows = slice(start, start + CHUNK)
+        total = first[rows].astype(np.float64)
+        for table, turn in zip(tables[1:], turns, strict=True):
+            total += table[rows].astype(np.float64) @ turn
+        result[rows] = total / len(tables)
+    return result
+
+
+def turned(vectors: npt.NDArray[np.floating], turn: npt.NDArray[np.float64]) -> Floats:
+    """Each row times a matrix, multiplied in float64.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n, d)
+    turn : ndarray of shape (d, d), float64
+
+    Returns
+    -------
+    ndarray of shape (n, d), float32
+    """
+    result = np.empty(vectors.shape, np.float32)
+    for start in range(0, len(vectors), CHUNK):
+        rows = slice(start, start + CHUNK)
+        result[rows] = vectors[rows].astype(np.float64) @ turn
+    return result
+
+
+def _closest_orthogonal(product: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The orthogonal factor of a square matrix, as near the identity as it leaves open.
+
+    With rank r, any orthogonal map between the null spaces U2 and W2 minimises the sum. The one
+    taken is itself the solution of a Procrustes problem: bring U2 closest to W2.
+    """
+    left, sizes, right = np.linalg.svd(product)
+    rank = int((sizes > len(sizes) * np.finfo(float).eps * sizes.max(initial=0.0)).sum())
+    null_left, null_right = left[:, rank:], right[rank:].T
+    u, _, w = np.linalg.svd(null_left.T @ null_right)
+    return np.asarray(left[:, :rank] @ right[:rank] + null_left @ u @ w @ null_right.T)
+
+
+def _checked_weights(counts: npt.ArrayLike | None, n: int) -> npt.NDArray[np.float64]:
+    weights = np.ones(n) if counts is None else np.asarray(counts, dtype=np.float64)
+    if weights.shape != (n,):
+        raise refuse("counts", f"of shape ({n},)", weights.shape)
+    if not np.isfinite(weights).all() or (weights < 0).any():
+        raise ParameterError("`counts` must be finite and at least 0")
+    total = weights.sum()
+    return np.asarray(weights / total if total > 0 else weights)
