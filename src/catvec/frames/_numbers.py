@@ -49,9 +49,10 @@ class Number:
         Robust scaling with smooth clipping ``z / sqrt(1 + (z / 3)^2)`` as in RealMLP
         (Holzmueller et al. 2024, arXiv 2407.04491, section 3).
         """
-        z = (values - self.center) / self.scale
+        with np.errstate(over="ignore"):  # what is beyond float64 lies at the bound, 3
+            z = (values - self.center) / self.scale
         np.nan_to_num(z, copy=False, nan=0.0)
-        return (z / np.sqrt(1.0 + (z / CLIP) ** 2)).astype(np.float32)
+        return (z / np.hypot(1.0, z / CLIP)).astype(np.float32)
 
     def positions(self, values: np.ndarray) -> np.ndarray:
         """Where values lie on the knots, float32 in ``[0, n_knots - 1]``; outside, at the ends.
@@ -81,10 +82,11 @@ class Number:
 
 def _robust_scale(seen: np.ndarray) -> float:
     low, high = np.quantile(seen, [0.25, 0.75])
-    if high > low:
-        return float(high - low)
-    span = float(seen.max() - seen.min())  # half of it, as RealMLP does where quartiles coincide
-    return span / 2 if span > 0 else 1.0
+    if high <= low:  # half the range, as RealMLP does where quartiles coincide
+        low, high = seen.min() / 2, seen.max() / 2
+    with np.errstate(over="ignore"):
+        scale = float(high - low)
+    return min(scale, float(np.finfo(np.float64).max)) if scale > 0 else 1.0
 
 
 def _knots(seen: np.ndarray, n_knots: int) -> np.ndarray:

@@ -6,10 +6,12 @@ Every split catvec makes itself comes from here, so groups and time are respecte
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
 DISTINCT_SHARE = 0.9  # above this share of distinct rows, twins stay together (FINDINGS 2)
+FINEST = 20  # a share of rows is rounded to one with this denominator, or its own if smaller
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def make_held_out(
         Share of the rows in a set, in (0, 1).
     n_sets : int
         Sets to make. At random they are disjoint as long as the rows last; in time each is the
-        latest rows.
+        latest rows. Never all rows: of a single row, group or moment none is held out.
     rng : Generator
         Decides which rows.
 
@@ -99,10 +101,11 @@ def make_held_out(
     """
     if ties.time is not None:
         return [_latest(ties.time, fraction)] * n_sets
-    n_parts = max(2, round(1 / fraction))
-    part = _parts(ties, n_parts, rng)
+    share = Fraction(fraction).limit_denominator(max(FINEST, round(1 / fraction)))
+    part = _parts(ties, share.denominator, rng)
     n_parts = int(part.max(initial=0)) + 1
-    return [part == i % n_parts for i in range(n_sets)]
+    n_held = min(max(1, round(fraction * n_parts)), n_parts - 1)
+    return [(part - i * n_held) % n_parts < n_held for i in range(n_sets)]
 
 
 def twins(codes: np.ndarray, values: np.ndarray) -> np.ndarray | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +14,7 @@ from catvec._checks import some
 from catvec.errors import InputError
 
 TASKS = ("regression", "binary", "multiclass", "count")
+Label = str | numbers.Real | np.bool_ | np.datetime64  # what a label of classes may be
 MOST_CLASSES = 20  # integers with more distinct values than this are taken for a regression
 
 
@@ -45,11 +48,15 @@ class Target:
         Raises
         ------
         InputError
-            If `y` holds labels that training did not.
+            If `y` holds labels that training did not, or text where numbers are needed.
         """
         if self.classes is None:
             return _numeric(y)
-        place = np.searchsorted(self.classes, y)
+        y = _settled(y)
+        try:
+            place = np.searchsorted(self.classes, y)
+        except TypeError as error:
+            raise InputError(f"the labels are of another type than in training: {error}") from error
         place = np.minimum(place, len(self.classes) - 1)
         new = self.classes[place] != y
         if new.any():
@@ -64,7 +71,9 @@ class Target:
         """What JSON can hold."""
         classes = None
         if self.classes is not None:
-            classes = {"values": self.classes.tolist(), "dtype": self.classes.dtype.str}
+            dates = self.classes.dtype.kind in "mM"  # as numbers: JSON knows no dates
+            values = self.classes.astype(np.int64) if dates else self.classes
+            classes = {"values": values.tolist(), "dtype": self.classes.dtype.str}
         return {
             "task": self.task,
             "classes": classes,
@@ -101,6 +110,7 @@ def learn_target(y: np.ndarray, task: str) -> Target:
         negative, or if a binary target has not two labels.
     """
     _refuse_gaps(y)
+    y = _settled(y)
     task = infer_task(y) if task == "auto" else task
     if task in ("regression", "count"):
         return _learn_numbers(_numeric(y), task)
@@ -125,6 +135,7 @@ def infer_task(y: np.ndarray) -> str:
     str
         ``"regression"``, ``"binary"`` or ``"multiclass"``.
     """
+    y = _settled(y)
     if y.dtype.kind == "f":
         return "regression"
     n_labels = len(_distinct_labels(y))
@@ -140,7 +151,10 @@ def _learn_numbers(values: np.ndarray, task: str) -> Target:
         if (values < 0).any():
             raise InputError(f"a count cannot be negative, got {some(values[values < 0].tolist())}")
         return Target(task, None, 0.0, 1.0)
-    scale = float(values.std())
+    with np.errstate(over="ignore"):
+        scale = float(values.std())
+    if not np.isfinite(scale):
+        raise InputError("the target is too large for arithmetic in float64; divide it first")
     # A constant target: mind that its computed deviation may be rounding, not exactly 0.
     constant = scale <= 1e-12 * max(1.0, abs(float(values.mean())))
     return Target(task, None, float(values.mean()), 1.0 if constant else scale)
@@ -158,22 +172,41 @@ def _refuse_gaps(y: np.ndarray) -> None:
         )
 
 
+def _settled(y: np.ndarray) -> np.ndarray:
+    """The target without the wrapping of objects, where they are all numbers or all dates."""
+    if y.dtype.kind == "c":
+        raise InputError("Complex data not supported")
+    if y.dtype.kind not in "OT":
+        return y
+    cells = y.tolist()
+    if all(isinstance(v, numbers.Real) and not isinstance(v, bool | np.bool_) for v in cells):
+        return np.array(cells)
+    if all(isinstance(v, datetime.date) for v in cells):
+        return y.astype("datetime64[us]")
+    return y.astype(object)
+
+
 def _numeric(y: np.ndarray) -> np.ndarray:
+    cells = y.tolist() if y.dtype.kind not in "biuf" else []
+    strange = [v for v in cells if isinstance(v, str | bytes | datetime.date | datetime.timedelta)]
     try:
-        return y.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        texts = [v for v in y.tolist() if not isinstance(v, int | float)]
-        raise InputError(
-            f"the target must be numeric for this task, but holds {some(dict.fromkeys(texts))};"
-            " labels need a classifier"
-        ) from error
+        if not strange and y.dtype.kind not in "mM":
+            return y.astype(np.float64)
+    except (TypeError, ValueError):
+        strange = [v for v in cells if not isinstance(v, numbers.Real)]
+    raise InputError(
+        f"the target must be numeric for this task, but holds {some(dict.fromkeys(strange))};"
+        " labels need a classifier"
+    )
 
 
 def _distinct_labels(y: np.ndarray) -> np.ndarray:
+    kinds = {type(v) for v in y} if y.dtype.kind == "O" else {y.dtype.type}
+    if not all(issubclass(kind, Label) for kind in kinds):
+        names = some(sorted(kind.__name__ for kind in kinds))
+        raise InputError(f"the labels must be text, numbers, booleans or dates, got {names}")
     try:
         return np.unique(y)
     except TypeError as error:
-        kinds = sorted({type(v).__name__ for v in y})
-        raise InputError(
-            f"the labels of the target must be of one type, got {some(kinds)}"
-        ) from error
+        names = some(sorted(kind.__name__ for kind in kinds))
+        raise InputError(f"the labels of the target must be of one type, got {names}") from error
