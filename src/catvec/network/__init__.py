@@ -1,0 +1,31 @@
+"""Arrays in, a trained network out: NumPy, with compiled loops where they pay."""
+
+from catvec.network._committee import train, train_committee
+from catvec.network._dimensions import RULES, rule
+from catvec.network._engine import ENGINES, choose_engine
+from catvec.network._inputs import Inputs
+from catvec.network._losses import LOSSES, Loss, make_loss
+from catvec.network._network import Network, NetworkConfig
+from catvec.network._tables import EmbeddingTables
+from catvec.network._training import EpochRecord, Job, Trained, TrainingConfig, TrainingData
+
+__all__ = [
+    "ENGINES",
+    "LOSSES",
+    "RULES",
+    "EmbeddingTables",
+    "EpochRecord",
+    "Inputs",
+    "Job",
+    "Loss",
+    "Network",
+    "NetworkConfig",
+    "Trained",
+    "TrainingConfig",
+    "TrainingData",
+    "choose_engine",
+    "make_loss",
+    "rule",
+    "train",
+    "train_committee",
+]

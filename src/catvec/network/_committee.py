@@ -1,0 +1,151 @@
+"""Several networks side by side on threads: products and loops release the interpreter's lock."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+from catvec.network._network import NetworkConfig
+from catvec.network._training import (
+    EpochRecord,
+    Job,
+    OnEpoch,
+    Trained,
+    TrainingConfig,
+    TrainingData,
+    run,
+)
+
+__all__ = ["train", "train_committee"]
+
+
+def train(
+    config: NetworkConfig,
+    training: TrainingConfig,
+    data: TrainingData,
+    held_out: TrainingData | None = None,
+    *,
+    seed: int = 0,
+    engine: str = "numpy",
+    on_epoch: OnEpoch | None = None,
+) -> Trained:
+    """Train one network.
+
+    Parameters
+    ----------
+    config : NetworkConfig
+    training : TrainingConfig
+    data, held_out : TrainingData
+        Rows to learn from; rows for early stopping, or None to train `max_epochs` epochs.
+    seed : int
+        At least 0. The same seed and data give the same bits.
+    engine : {"numpy", "numba"}
+        As `choose_engine` returned it.
+    on_epoch : callable, optional
+        Called with the `EpochRecord` of each epoch.
+
+    Returns
+    -------
+    Trained
+
+    Raises
+    ------
+    TrainingError
+        If a loss becomes infinite or NaN.
+    """
+    job = Job(config, training, data, held_out, seed, engine)
+    return train_committee([job], on_epoch=on_epoch)[0]
+
+
+def train_committee(
+    jobs: Sequence[Job], *, n_jobs: int = 1, on_epoch: OnEpoch | None = None
+) -> list[Trained]:
+    """Train several networks, `n_jobs` at a time.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+        They may share their arrays, which are only read.
+    n_jobs : int
+        Threads, at least 1; the results have the same bits whatever it is. The library of the
+        matrix products is held to one thread for the time, and given back.
+    on_epoch : callable, optional
+        Called with each `EpochRecord` (`network` is the job's place in `jobs`), by one thread at
+        a time, though not by the caller's.
+
+    Returns
+    -------
+    list of Trained
+        In the order of `jobs`.
+
+    Raises
+    ------
+    TrainingError
+        If a loss becomes infinite or NaN; networks not yet begun are then left.
+    """
+    told = _one_at_a_time(on_epoch)
+    with _single_threaded_products():
+        if n_jobs <= 1 or len(jobs) <= 1:
+            return [run(job, number, told) for number, job in enumerate(jobs)]
+        with ThreadPoolExecutor(min(n_jobs, len(jobs))) as pool:
+            futures = [pool.submit(run, job, number, told) for number, job in enumerate(jobs)]
+            try:
+                return [future.result() for future in futures]
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+
+def _one_at_a_time(on_epoch: OnEpoch | None) -> OnEpoch | None:
+    if on_epoch is None:
+        return None
+    lock = threading.Lock()
+
+    def told(record: EpochRecord) -> None:
+        with lock:
+            on_epoch(record)
+
+    return told
+
+
+class _ProductThreads:
+    """Counts the fits under way, so that the last one to end gives the threads back.
+
+    Fits may overlap (joblib with threads): were each to restore what it found, one that began
+    during another would leave the limit in place for good.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._n_fits = 0
+        self._limits: Any = None
+
+    def enter(self) -> None:
+        with self._lock:
+            self._n_fits += 1
+            if self._n_fits == 1:
+                self._limits = threadpool_limits(1, user_api="blas")
+
+    def leave(self) -> None:
+        with self._lock:
+            self._n_fits -= 1
+            if self._n_fits == 0:
+                self._limits.restore_original_limits()
+                self._limits = None
+
+
+_product_threads = _ProductThreads()
+
+
+@contextmanager
+def _single_threaded_products() -> Iterator[None]:
+    _product_threads.enter()
+    try:
+        yield
+    finally:
+        _product_threads.leave()

@@ -1,0 +1,76 @@
+"""Which loops a training uses: NumPy's, always there, or numba's, once compiled."""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+from importlib.util import find_spec
+from types import ModuleType
+
+from catvec._checks import check_option
+from catvec.errors import MissingDependencyError
+from catvec.network import _kernels
+
+__all__ = ["ENGINES", "choose_engine", "load_kernels"]
+
+logger = logging.getLogger(__name__)
+
+ENGINES = ("auto", "numpy", "numba")
+"""What `choose_engine` takes."""
+
+ROW_EPOCHS_TO_COMPILE = 1_000_000
+"""Rows times epochs (times networks) from which compiling pays; empirical."""
+
+
+def choose_engine(engine: str, row_epochs: float) -> str:
+    """The engine of a fit, decided once.
+
+    Parameters
+    ----------
+    engine : {"auto", "numpy", "numba"}
+        "auto" takes numba where it is installed and the fit is long enough to pay for compiling.
+    row_epochs : float
+        Rows times epochs times networks of the whole fit.
+
+    Returns
+    -------
+    str
+        "numpy" or "numba".
+
+    Raises
+    ------
+    ParameterError
+        If `engine` is none of the three.
+    MissingDependencyError
+        If numba is asked for and not installed.
+    """
+    check_option("engine", engine, ENGINES)
+    if engine == "numba" and not _numba_found():
+        raise MissingDependencyError(
+            "the engine 'numba' needs numba: pip install 'catvec[fast]' (or engine='auto')"
+        )
+    if engine == "auto":
+        engine = "numba" if row_epochs >= ROW_EPOCHS_TO_COMPILE and _numba_found() else "numpy"
+        if engine == "numpy" and row_epochs >= ROW_EPOCHS_TO_COMPILE:
+            _say_numba_is_missing()
+    logger.info("engine %s for about %.2g row-epochs", engine, row_epochs)
+    return engine
+
+
+def load_kernels(engine: str) -> ModuleType:
+    """The module with the loops of an engine; numba is imported here at the earliest."""
+    if engine == "numpy":
+        return _kernels
+    from catvec.network import _kernels_numba
+
+    return _kernels_numba
+
+
+def _numba_found() -> bool:
+    return find_spec("numba") is not None
+
+
+@cache
+def _say_numba_is_missing() -> None:
+    """Once in a process; `cache` remembers that it was said."""
+    logger.warning("numba is not installed: training takes longer (pip install 'catvec[fast]')")

@@ -1,0 +1,48 @@
+"""Rows of a table as the network takes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from catvec.network._kernels import Array
+
+__all__ = ["Inputs"]
+
+
+def _no_columns() -> Array:
+    return np.empty((0, 0), np.float32)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Rows as arrays.
+
+    Parameters
+    ----------
+    codes : array of shape (n, C), int32
+        Rows of the tables of categories: 0 unknown, 1 missing. Checked by whoever made them:
+        ``0 <= codes[:, c] < n_codes[c]``.
+    numbers : array of shape (n, N), float32
+        Dense numbers, scaled and without gaps.
+    positions : array of shape (n, M), float32
+        Place of a number on its knots, from 0 to ``n_knots - 1``; NaN = missing, -1 = unknown.
+    """
+
+    codes: Array
+    numbers: Array = field(default_factory=_no_columns)
+    positions: Array = field(default_factory=_no_columns)
+
+    def __post_init__(self) -> None:
+        for name in ("numbers", "positions"):
+            if getattr(self, name).shape == (0, 0):
+                object.__setattr__(self, name, np.empty((len(self), 0), np.float32))
+        assert len(self.codes) == len(self.numbers) == len(self.positions)
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def take(self, rows: Array | slice) -> Inputs:
+        """Only the given rows (a slice gives views)."""
+        return Inputs(self.codes[rows], self.numbers[rows], self.positions[rows])

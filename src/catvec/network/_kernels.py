@@ -1,0 +1,283 @@
+"""Every loop of the network in NumPy: readable, and the twin that tests the compiled one.
+
+`_kernels_numba` has the same names with the same arguments. Letters in shape comments: B rows of
+a batch, C categorical columns, M knotted numbers, T = C + M tables, W width of the network's
+input, H units of a layer. All functions fill arrays that are handed in; they take float32 in
+training and any float type in the tests, where gradients are compared with finite differences.
+
+A *layout* is an int64 array (T, 5) that says where each table lies; its columns are named below.
+The tables share one flat buffer; a *line* is the number of a table's row among all rows of all
+tables, which is how arrays with one entry for each row (counts, accumulators) are addressed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "adamw",
+    "count_lines",
+    "gather",
+    "moments",
+    "normalize",
+    "normalize_backward",
+    "place",
+    "update_tables",
+]
+
+Array: TypeAlias = NDArray[Any]
+
+START, LINE, DIM, AT, N_ROWS = range(5)
+"""Columns of a layout: first element in the buffer, first line, width of a row, first column in
+the network's input, number of rows."""
+
+TINY = 1e-10
+"""Keeps Adagrad's division finite for a row whose gradients were all zero."""
+
+
+# --- tables ---------------------------------------------------------------------------
+
+
+def place(
+    codes: Array, positions: Array, rows: Array, n_knots: Array, at: Array, shares: Array
+) -> None:
+    """Where the given rows look into the tables: `at` (B, T) int32, `shares` (B, M).
+
+    A categorical column looks at the row of its code. A number between two knots looks at two
+    neighbouring rows, `at` and `at + 1`, the upper with `shares`. NaN is row 1 (missing), a
+    negative position row 0 (unknown).
+    """
+    n_columns = codes.shape[1]
+    at[:, :n_columns] = codes[rows]
+    if positions.shape[1]:
+        found = positions[rows]
+        inside = found >= 0
+        top = n_knots - 1
+        found = np.minimum(np.where(inside, found, 0), top)
+        lower = np.minimum(found.astype(np.int32), np.maximum(top - 1, 0))
+        at[:, n_columns:] = np.where(inside, lower + 2, np.isnan(positions[rows]))
+        shares[...] = np.where(inside, found - lower, 0)
+
+
+def gather(weights: Array, layout: Array, at: Array, shares: Array, out: Array) -> None:
+    """Write the looked-up vectors into the network's input `out` (B, W), side by side."""
+    first_knotted = len(layout) - shares.shape[1]
+    for t, (start, _, dim, column, n_rows) in enumerate(layout.tolist()):
+        table = weights[start : start + n_rows * dim].reshape(n_rows, dim)
+        block = out[:, column : column + dim]
+        block[...] = table[at[:, t]]
+        if t >= first_knotted:
+            upper = table[np.minimum(at[:, t] + 1, n_rows - 1)]
+            block += shares[:, t - first_knotted, None] * (upper - block)
+
+
+def count_lines(layout: Array, at: Array, shares: Array, masses: Array, counts: Array) -> None:
+    """Add up in `counts` (float64, one for each line) the masses of the rows that look there."""
+    for line, seen, mass, _, _ in _occurrences(layout, at, shares, masses):
+        counts[line : line + seen.max(initial=-1) + 1] += np.bincount(seen, weights=mass)
+
+
+def update_tables(
+    weights: Array,
+    squares: Array,
+    pulls: Array,
+    slots: Array,  # noqa: ARG001  (working memory of the compiled twin, as are the last two)
+    layout: Array,
+    at: Array,
+    shares: Array,
+    masses: Array,
+    gradient: Array,
+    rate: float,
+    sums: Array,  # noqa: ARG001
+    lines: Array,  # noqa: ARG001
+) -> None:
+    """One step of row-wise Adagrad on the rows a batch looks at; no other row moves.
+
+    The gradient of a row is the sum over its occurrences, plus the Gaussian prior: an occurrence
+    of mass w in a row k pulls it by ``w * pulls[k] * (v_k - v_0)`` towards row 0, and row 0 by the
+    same amount towards it. Each row has one accumulator, the sum over steps of its mean squared
+    gradient, as in Duchi et al. 2011 (JMLR 12, Adagrad) with the mean over a row's coordinates in
+    place of the coordinate.
+
+    Parameters
+    ----------
+    weights : array of shape (elements,), float32
+        All tables.
+    squares, pulls : arrays of shape (lines,), float32
+        Accumulators; lambda / count of each row, 0 for row 0.
+    slots : array of shape (lines,), int32
+        All -1 before and after.
+    layout, at, shares
+        As `gather` takes them.
+    masses : array of shape (B,)
+        Weight of each row of the batch over the mean weight.
+    gradient : array of shape (B, W)
+        Of the batch's loss by the network's input, as a sum over rows (not a mean). It is
+        divided by B here, like the prior.
+    rate : float
+        Step size.
+    sums : array of shape (at least 2 B + 1, widest table + 1), float32
+    lines : array of shape (at least 2 B + 1,), int64
+    """
+    found = table_gradients(weights, pulls, layout, at, shares, masses, gradient)
+    for table, line, codes, total in found:
+        squares[line + codes] += np.mean(total * total, axis=1)
+        step = rate / (np.sqrt(squares[line + codes]) + weights.dtype.type(TINY))
+        table[codes] -= step[:, None] * total
+
+
+def table_gradients(
+    weights: Array,
+    pulls: Array,
+    layout: Array,
+    at: Array,
+    shares: Array,
+    masses: Array,
+    gradient: Array,
+) -> Iterator[tuple[Array, int, Array, Array]]:
+    """For each table: the table, its first line, the rows looked at and their gradients."""
+    tables = layout.tolist()
+    for (start, _, dim, column, n_rows), (line, seen, mass, rows, share) in zip(
+        tables, _occurrences(layout, at, shares, masses), strict=True
+    ):
+        table = weights[start : start + n_rows * dim].reshape(n_rows, dim)
+        pieces = gradient[rows, column : column + dim] * share[:, None]
+        codes, total, weight = _summed(seen, pieces, mass)
+        pull = (weight * pulls[line + codes])[:, None] * (table[codes] - table[0])
+        total += pull
+        if codes.size and codes[0] == 0:
+            total[0] -= pull.sum(axis=0)
+        else:
+            codes = np.concatenate([np.zeros(1, codes.dtype), codes])
+            total = np.concatenate([-pull.sum(axis=0, keepdims=True), total])
+        yield table, line, codes, total / weights.dtype.type(max(len(at), 1))
+
+
+def _occurrences(
+    layout: Array, at: Array, shares: Array, masses: Array
+) -> Iterator[tuple[int, Array, Array, Array, Array]]:
+    """For each table: first line, rows looked at, their masses, rows of the batch, shares."""
+    rows = np.arange(len(at))
+    first_knotted = len(layout) - shares.shape[1]
+    for t, line in enumerate(layout[:, LINE].tolist()):
+        seen, share = at[:, t], np.ones(len(at), shares.dtype)
+        if t < first_knotted:
+            yield line, seen, masses, rows, share
+            continue
+        share = shares[:, t - first_knotted]
+        between = np.flatnonzero(share > 0)  # on a knot, the row above is not looked at
+        seen = np.concatenate([seen, seen[between] + 1])
+        both = np.concatenate([1 - share, share[between]])
+        where = np.concatenate([rows, between])
+        yield line, seen, masses[where] * both, where, both
+
+
+def _summed(seen: Array, pieces: Array, mass: Array) -> tuple[Array, Array, Array]:
+    """Sum gradients and masses of repeated rows: distinct rows, ascending, and their sums."""
+    if not seen.size:
+        return seen, pieces, mass
+    order = np.argsort(seen, kind="stable")
+    ordered = seen[order]
+    first = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    return (
+        ordered[first],
+        np.add.reduceat(pieces[order], first),
+        np.add.reduceat(mass[order], first),
+    )
+
+
+# --- layers ---------------------------------------------------------------------------
+
+
+def moments(z: Array, mean: Array, variance: Array) -> None:
+    """Mean and biased variance (H,) of the columns of `z` (B, H)."""
+    np.mean(z, axis=0, out=mean)
+    np.var(z, axis=0, out=variance)
+
+
+def normalize(
+    z: Array,
+    mean: Array,
+    inverse: Array,
+    scale: Array,
+    shift: Array,
+    key: int,
+    threshold: int,
+    keep: float,
+    out: Array,
+) -> None:
+    """Batch norm, ReLU and dropout: `z` becomes the normalised values, `out` what comes out.
+
+    Element i (counted along rows) is dropped where ``mixed(key + i) < threshold``, a hash of
+    32 bits; the others are divided by `keep`.
+    """
+    z -= mean
+    z *= inverse
+    np.maximum(z * scale + shift, 0, out=out)
+    if threshold:
+        out /= z.dtype.type(keep)
+        out[_hashed(key, out.size).reshape(out.shape) < threshold] = 0
+
+
+def _hashed(key: int, n: int) -> Array:
+    """32 bits for each of n counters: the `lowbias32` mixer (C. Wellons, hash-prospector)."""
+    x = np.arange(n, dtype=np.uint32) + np.uint32(key)
+    x ^= x >> np.uint32(16)
+    x *= np.uint32(0x7FEB352D)
+    x ^= x >> np.uint32(15)
+    x *= np.uint32(0x846CA68B)
+    x ^= x >> np.uint32(16)
+    return x
+
+
+def normalize_backward(
+    normalized: Array,
+    out: Array,
+    gradient: Array,
+    inverse: Array,
+    scale: Array,
+    coupling: float,
+    keep: float,
+    scale_gradient: Array,
+    shift_gradient: Array,
+) -> None:
+    """Backward of `normalize`: `gradient` by `out` becomes the gradient by `z`, in place.
+
+    `coupling` is 1 / B where mean and variance are the batch's own, so that every row moves every
+    other's normalised value (Ioffe & Szegedy 2015, section 3), and 0 where they are constants.
+    """
+    gradient *= out > 0
+    gradient /= normalized.dtype.type(keep)
+    np.sum(gradient * normalized, axis=0, out=scale_gradient)
+    np.sum(gradient, axis=0, out=shift_gradient)
+    factor = normalized.dtype.type(coupling)
+    gradient -= factor * shift_gradient + factor * scale_gradient * normalized
+    gradient *= scale * inverse
+
+
+def adamw(
+    weights: Array,
+    gradient: Array,
+    first: Array,
+    second: Array,
+    n_decayed: int,
+    rate: float,
+    decay: float,
+    unbias_first: float,
+    unbias_second: float,
+) -> None:
+    """One step of AdamW on a flat buffer whose first `n_decayed` elements decay.
+
+    Loshchilov & Hutter 2019 (arXiv 1711.05101), algorithm 2, beta 0.9 and 0.999, epsilon 1e-8;
+    `unbias_first` and `unbias_second` are ``1 / (1 - beta**t)`` of step t, `decay` the factor
+    ``rate * weight_decay``.
+    """
+    first += weights.dtype.type(0.1) * (gradient - first)
+    second += weights.dtype.type(0.001) * (gradient * gradient - second)
+    weights[:n_decayed] *= weights.dtype.type(1.0 - decay)
+    root = np.sqrt(second * weights.dtype.type(unbias_second)) + weights.dtype.type(1e-8)
+    weights -= weights.dtype.type(rate * unbias_first) * first / root

@@ -1,0 +1,283 @@
+"""The loops of `_kernels`, compiled; the only file that imports numba.
+
+Same names, same arguments, same results within the rounding of float32. What to keep in mind here:
+a bare 0.1 is a double and would make the loop one, so constants are float32; a product of two
+uint32 is a uint64 and has to be cut back; there are no bounds checks, so codes are checked before;
+`fastmath=True` would break isnan, so its harmless parts are named one by one. Nothing is cached
+on disk: numba's cache outlives upgrades of the code.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numba
+import numpy as np
+
+from catvec.network._kernels import AT, DIM, LINE, START, Array
+
+__all__ = [
+    "adamw",
+    "count_lines",
+    "gather",
+    "moments",
+    "normalize",
+    "normalize_backward",
+    "place",
+    "update_tables",
+]
+
+_compiled: Any = numba.njit(
+    cache=False,
+    nogil=True,
+    fastmath={"reassoc", "contract", "nsz", "arcp", "afn"},
+    error_model="numpy",
+)
+
+_ZERO, _ONE = np.float32(0.0), np.float32(1.0)
+_TINY = np.float32(1e-10)
+
+
+# --- tables ---------------------------------------------------------------------------
+
+
+@_compiled
+def place(
+    codes: Array, positions: Array, rows: Array, n_knots: Array, at: Array, shares: Array
+) -> None:
+    n_columns, n_numbers = codes.shape[1], positions.shape[1]
+    for b in range(len(rows)):
+        row = rows[b]
+        for c in range(n_columns):
+            at[b, c] = codes[row, c]
+        for m in range(n_numbers):
+            found = positions[row, m]
+            at[b, n_columns + m] = 0
+            shares[b, m] = _ZERO
+            if found >= _ZERO:
+                found = min(found, np.float32(n_knots[m] - 1))
+                lower = min(np.int32(found), np.int32(max(n_knots[m] - 2, 0)))
+                at[b, n_columns + m] = lower + 2
+                shares[b, m] = found - np.float32(lower)
+            elif math.isnan(found):
+                at[b, n_columns + m] = 1
+
+
+@_compiled
+def gather(weights: Array, layout: Array, at: Array, shares: Array, out: Array) -> None:
+    n_tables = len(layout)
+    first_knotted = n_tables - shares.shape[1]
+    for b in range(len(at)):
+        for t in range(first_knotted):
+            dim, column = layout[t, DIM], layout[t, AT]
+            lower = layout[t, START] + at[b, t] * dim
+            for j in range(dim):
+                out[b, column + j] = weights[lower + j]
+        for t in range(first_knotted, n_tables):
+            dim, column = layout[t, DIM], layout[t, AT]
+            lower = layout[t, START] + at[b, t] * dim
+            share = shares[b, t - first_knotted]
+            upper = lower + dim if share > _ZERO else lower
+            for j in range(dim):
+                below = weights[lower + j]
+                out[b, column + j] = below + share * (weights[upper + j] - below)
+
+
+@_compiled
+def count_lines(layout: Array, at: Array, shares: Array, masses: Array, counts: Array) -> None:
+    n_tables = len(layout)
+    first_knotted = n_tables - shares.shape[1]
+    for b in range(len(at)):
+        for t in range(n_tables):
+            line = layout[t, LINE] + at[b, t]
+            share = shares[b, t - first_knotted] if t >= first_knotted else _ZERO
+            counts[line] += masses[b] * (_ONE - share)
+            if share > _ZERO:
+                counts[line + 1] += masses[b] * share
+
+
+@_compiled
+def update_tables(
+    weights: Array,
+    squares: Array,
+    pulls: Array,
+    slots: Array,
+    layout: Array,
+    at: Array,
+    shares: Array,
+    masses: Array,
+    gradient: Array,
+    rate: float,
+    sums: Array,
+    lines: Array,
+) -> None:
+    first_knotted = len(layout) - shares.shape[1]
+    n_rows = len(at)
+    for t in range(len(layout)):
+        line, dim, column = layout[t, LINE], layout[t, DIM], layout[t, AT]
+        slots[line] = 0  # row 0 takes part in every batch: the prior moves it
+        lines[0] = line
+        sums[0, : dim + 1] = _ZERO
+        n_slots = 1
+        for b in range(n_rows):
+            share = shares[b, t - first_knotted] if t >= first_knotted else _ZERO
+            for upper in range(2 if share > _ZERO else 1):
+                where = line + at[b, t] + upper
+                part = share if upper else _ONE - share
+                slot = slots[where]
+                if slot < 0:
+                    slot = n_slots
+                    n_slots += 1
+                    slots[where] = slot
+                    lines[slot] = where
+                    sums[slot, : dim + 1] = _ZERO
+                for j in range(dim):
+                    sums[slot, j] += part * gradient[b, column + j]
+                sums[slot, dim] += part * masses[b]
+        _pull(weights, pulls, layout[t, START], line, dim, sums, lines, n_slots)
+        _step(weights, squares, layout[t, START], line, dim, sums, lines, n_slots, rate, n_rows)
+        for slot in range(n_slots):
+            slots[lines[slot]] = -1
+
+
+@_compiled
+def _pull(
+    weights: Array, pulls: Array, start: int, line: int, dim: int, sums: Array, lines: Array, n: int
+) -> None:
+    for slot in range(1, n):
+        pull = sums[slot, dim] * pulls[lines[slot]]
+        if pull != _ZERO:
+            first = start + (lines[slot] - line) * dim
+            for j in range(dim):
+                force = pull * (weights[first + j] - weights[start + j])
+                sums[slot, j] += force
+                sums[0, j] -= force
+
+
+@_compiled
+def _step(
+    weights: Array,
+    squares: Array,
+    start: int,
+    line: int,
+    dim: int,
+    sums: Array,
+    lines: Array,
+    n: int,
+    rate: float,
+    n_rows: int,
+) -> None:
+    mean = _ONE / np.float32(max(n_rows, 1))
+    for slot in range(n):
+        total = _ZERO
+        for j in range(dim):
+            total += sums[slot, j] * sums[slot, j]
+        squares[lines[slot]] += total * mean * mean / np.float32(dim)
+        step = np.float32(rate) * mean / (np.float32(math.sqrt(squares[lines[slot]])) + _TINY)
+        first = start + (lines[slot] - line) * dim
+        for j in range(dim):
+            weights[first + j] -= step * sums[slot, j]
+
+
+# --- layers ---------------------------------------------------------------------------
+
+
+@_compiled
+def moments(z: Array, mean: Array, variance: Array) -> None:
+    n_rows, n_units = z.shape
+    each = _ONE / np.float32(n_rows)
+    mean[:] = _ZERO
+    variance[:] = _ZERO
+    for b in range(n_rows):
+        for j in range(n_units):
+            mean[j] += z[b, j]
+    for j in range(n_units):
+        mean[j] *= each
+    for b in range(n_rows):
+        for j in range(n_units):
+            variance[j] += (z[b, j] - mean[j]) * (z[b, j] - mean[j])
+    for j in range(n_units):
+        variance[j] *= each
+
+
+@_compiled
+def normalize(
+    z: Array,
+    mean: Array,
+    inverse: Array,
+    scale: Array,
+    shift: Array,
+    key: int,
+    threshold: int,
+    keep: float,
+    out: Array,
+) -> None:
+    n_rows, n_units = z.shape
+    limit, gain = np.uint32(threshold), _ONE / np.float32(keep)
+    for b in range(n_rows):
+        first = np.uint32(key + b * n_units)
+        for j in range(n_units):
+            normalized = (z[b, j] - mean[j]) * inverse[j]
+            z[b, j] = normalized
+            active = max(normalized * scale[j] + shift[j], _ZERO) * gain
+            x = np.uint32(first + np.uint32(j))
+            x ^= x >> np.uint32(16)
+            x = np.uint32(x * np.uint32(0x7FEB352D))
+            x ^= x >> np.uint32(15)
+            x = np.uint32(x * np.uint32(0x846CA68B))
+            x ^= x >> np.uint32(16)
+            out[b, j] = _ZERO if np.uint32(x) < limit else active
+
+
+@_compiled
+def normalize_backward(
+    normalized: Array,
+    out: Array,
+    gradient: Array,
+    inverse: Array,
+    scale: Array,
+    coupling: float,
+    keep: float,
+    scale_gradient: Array,
+    shift_gradient: Array,
+) -> None:
+    n_rows, n_units = out.shape
+    gain, factor = _ONE / np.float32(keep), np.float32(coupling)
+    scale_gradient[:] = _ZERO
+    shift_gradient[:] = _ZERO
+    for b in range(n_rows):
+        for j in range(n_units):
+            g = gradient[b, j] * gain if out[b, j] > _ZERO else _ZERO
+            gradient[b, j] = g
+            shift_gradient[j] += g
+            scale_gradient[j] += g * normalized[b, j]
+    for b in range(n_rows):
+        for j in range(n_units):
+            shared = factor * (shift_gradient[j] + scale_gradient[j] * normalized[b, j])
+            gradient[b, j] = (gradient[b, j] - shared) * (scale[j] * inverse[j])
+
+
+@_compiled
+def adamw(
+    weights: Array,
+    gradient: Array,
+    first: Array,
+    second: Array,
+    n_decayed: int,
+    rate: float,
+    decay: float,
+    unbias_first: float,
+    unbias_second: float,
+) -> None:
+    step, unbias = np.float32(rate * unbias_first), np.float32(unbias_second)
+    kept = np.float32(1.0 - decay)
+    for i in range(n_decayed):
+        weights[i] *= kept
+    for i in range(len(weights)):
+        g = gradient[i]
+        m = first[i] + np.float32(0.1) * (g - first[i])
+        v = second[i] + np.float32(0.001) * (g * g - second[i])
+        first[i] = m
+        second[i] = v
+        weights[i] -= step * m / (np.float32(math.sqrt(v * unbias)) + np.float32(1e-8))

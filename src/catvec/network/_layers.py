@@ -1,0 +1,210 @@
+"""The network's layers: each a small object with `forward` and `backward` and its own buffers.
+
+A layer serves one training at a time. `resize` says how many rows the next batches have; buffers
+are made once for the largest batch and cut to views. Arrays that a layer returns are its own and
+are overwritten by its next call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import accumulate
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from catvec.network._inputs import Inputs
+from catvec.network._kernels import Array
+from catvec.network._tables import EmbeddingTables
+
+__all__ = ["Hidden", "Linear", "Lookup", "Parameters"]
+
+EPSILON = 1e-5
+"""Added to the variance in batch norm, as PyTorch does."""
+MOMENTUM = 0.1
+"""Share of the batch in the running mean and variance, as PyTorch does."""
+
+
+class Parameters(Mapping[str, Array]):
+    """Named arrays in one flat buffer, so that an optimizer is one loop over `flat`."""
+
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]], dtype: DTypeLike) -> None:
+        ends = list(accumulate((prod(shape) for shape in shapes.values()), initial=0))
+        self.flat: Array = np.zeros(ends[-1], dtype)
+        self._views = {
+            name: self.flat[start:end].reshape(shape)
+            for (name, shape), start, end in zip(shapes.items(), ends, ends[1:], strict=False)
+        }
+
+    def __getitem__(self, name: str) -> Array:
+        return self._views[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def like(self) -> Parameters:
+        """Zeros of the same names and shapes."""
+        return Parameters({name: view.shape for name, view in self.items()}, self.flat.dtype)
+
+
+class Lookup:
+    """The network's input: vectors of the codes, interpolated vectors, dense numbers."""
+
+    def __init__(self, tables: EmbeddingTables, inputs: Inputs, n_knots: tuple[int, ...]) -> None:
+        self.tables = tables
+        self.inputs = inputs
+        self.n_knots = np.array(n_knots, np.int64)
+
+    def allocate(self, n_rows: int) -> None:
+        dtype, n_numbers = self.tables.flat.dtype, self.inputs.numbers.shape[1]
+        self._at = np.empty((n_rows, len(self.tables)), np.int32)
+        self._shares = np.empty((n_rows, self.tables.n_knotted), dtype)
+        self._out = np.empty((n_rows, self.tables.width + n_numbers), dtype)
+        self.resize(n_rows)
+
+    def resize(self, n_rows: int) -> None:
+        self.at, self.shares = self._at[:n_rows], self._shares[:n_rows]
+        self.out = self._out[:n_rows]
+
+    def forward(self, kernels: Any, rows: Array) -> Array:
+        """The input (B, W) of the given rows."""
+        inputs, tables = self.inputs, self.tables
+        self._place(kernels, rows, self.at, self.shares)
+        kernels.gather(tables.flat, tables.layout, self.at, self.shares, self.out)
+        if inputs.numbers.shape[1]:
+            self.out[:, tables.width :] = inputs.numbers[rows]
+        return self.out
+
+    def place(self, kernels: Any, rows: Array) -> tuple[Array, Array]:
+        """Where the given rows look into the tables: rows (B, T) and shares (B, M)."""
+        at = np.empty((len(rows), len(self.tables)), np.int32)
+        shares = np.empty((len(rows), self.tables.n_knotted), self.tables.flat.dtype)
+        self._place(kernels, rows, at, shares)
+        return at, shares
+
+    def _place(self, kernels: Any, rows: Array, at: Array, shares: Array) -> None:
+        inputs = self.inputs
+        kernels.place(inputs.codes, inputs.positions, rows, self.n_knots, at, shares)
+
+
+class Linear:
+    """``x @ weight``, and ``+ bias`` where there is one."""
+
+    def __init__(self, values: Parameters, gradients: Parameters, name: str) -> None:
+        self.weight, self.weight_gradient = values[f"{name}.weight"], gradients[f"{name}.weight"]
+        self.bias = values.get(f"{name}.bias")
+        self.bias_gradient = gradients.get(f"{name}.bias")
+
+    def allocate(self, n_rows: int) -> None:
+        n_inputs, n_outputs = self.weight.shape
+        self._out = np.empty((n_rows, n_outputs), self.weight.dtype)
+        self._back = np.empty((n_rows, n_inputs), self.weight.dtype)
+        self.resize(n_rows)
+
+    def resize(self, n_rows: int) -> None:
+        self.out, self.back = self._out[:n_rows], self._back[:n_rows]
+
+    def forward(self, x: Array) -> Array:
+        self.x = x
+        np.dot(x, self.weight, out=self.out)
+        if self.bias is not None:
+            self.out += self.bias
+        return self.out
+
+    def backward(self, gradient: Array) -> Array:
+        np.dot(self.x.T, gradient, out=self.weight_gradient)
+        if self.bias_gradient is not None:
+            np.sum(gradient, axis=0, out=self.bias_gradient)
+        return np.dot(gradient, self.weight.T, out=self.back)
+
+
+class Hidden:
+    """Linear -> batch norm -> ReLU -> dropout; batch norm's shift takes the place of a bias.
+
+    A batch of a single row has no variance: it is normalised by the running statistics, as
+    constants, and leaves them as they are.
+    """
+
+    def __init__(
+        self, values: Parameters, gradients: Parameters, running: Parameters, i: int, dropout: float
+    ) -> None:
+        self.linear = Linear(values, gradients, f"linear_{i}")
+        self.scale, self.shift = values[f"norm_{i}.scale"], values[f"norm_{i}.shift"]
+        self.scale_gradient = gradients[f"norm_{i}.scale"]
+        self.shift_gradient = gradients[f"norm_{i}.shift"]
+        self.mean, self.variance = running[f"norm_{i}.mean"], running[f"norm_{i}.variance"]
+        self.threshold = round(dropout * 2**32)
+        self.keep = 1.0 - dropout
+        self.number = i
+
+    def allocate(self, n_rows: int) -> None:
+        self.linear.allocate(n_rows)
+        self._out = np.empty_like(self.linear.out)
+        self.batch_mean, self.batch_variance = np.empty_like(self.mean), np.empty_like(self.mean)
+        self.inverse = np.empty_like(self.mean)
+        self.resize(n_rows)
+
+    def resize(self, n_rows: int) -> None:
+        self.linear.resize(n_rows)
+        self.out = self._out[:n_rows]
+
+    def forward(self, kernels: Any, x: Array, key: int) -> Array:
+        self.normalized = self.linear.forward(x)
+        mean, variance = self.mean, self.variance
+        if len(x) > 1:
+            mean, variance = self.batch_mean, self.batch_variance
+            kernels.moments(self.normalized, mean, variance)
+            self._remember(len(x))
+        np.add(variance, variance.dtype.type(EPSILON), out=self.inverse)
+        np.sqrt(self.inverse, out=self.inverse)
+        np.reciprocal(self.inverse, out=self.inverse)
+        kernels.normalize(
+            self.normalized,
+            mean,
+            self.inverse,
+            self.scale,
+            self.shift,
+            _mixed(key, self.number),
+            self.threshold,
+            self.keep,
+            self.out,
+        )
+        return self.out
+
+    def _remember(self, n_rows: int) -> None:
+        """Running mean and (unbiased) variance, as PyTorch keeps them."""
+        old = self.mean.dtype.type(1.0 - MOMENTUM)
+        self.mean *= old
+        self.mean += self.mean.dtype.type(MOMENTUM) * self.batch_mean
+        self.variance *= old
+        self.variance += (
+            self.mean.dtype.type(MOMENTUM * n_rows / (n_rows - 1)) * self.batch_variance
+        )
+
+    def backward(self, kernels: Any, gradient: Array) -> Array:
+        n_rows = len(gradient)
+        kernels.normalize_backward(
+            self.normalized,
+            self.out,
+            gradient,
+            self.inverse,
+            self.scale,
+            1.0 / n_rows if n_rows > 1 else 0.0,
+            self.keep,
+            self.scale_gradient,
+            self.shift_gradient,
+        )
+        return self.linear.backward(gradient)
+
+
+def _mixed(key: int, number: int) -> int:
+    """A 32-bit key for one layer of one step (splitmix64, Steele, Lea & Flood 2014)."""
+    z = (key + (number + 1) * 0x9E3779B97F4A7C15) & (2**64 - 1)
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & (2**64 - 1)
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & (2**64 - 1)
+    return (z ^ (z >> 31)) >> 32

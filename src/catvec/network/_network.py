@@ -1,0 +1,233 @@
+"""The network: tables and numbers -> (linear, batch norm, ReLU, dropout)* -> linear head."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from catvec.network import _kernels
+from catvec.network._inputs import Inputs
+from catvec.network._kernels import Array
+from catvec.network._layers import EPSILON, Hidden, Linear, Lookup, Parameters
+from catvec.network._tables import EmbeddingTables
+
+__all__ = ["Network", "NetworkConfig"]
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Everything that fixes the shape of a network; `dataclasses.asdict` of it is JSON-able.
+
+    Parameters
+    ----------
+    n_codes, dims : tuples of int
+        Rows and width of the table of each categorical column.
+    n_numbers : int
+        Dense numbers.
+    n_knots, knot_dims : tuples of int
+        Knots and width of each knotted number; its table has two rows more.
+    hidden_sizes : tuple of int
+        Units of each hidden layer; empty for a linear model.
+    dropout : float in [0, 1)
+        Share of hidden units dropped in training.
+    n_outputs : int
+        Scores of a row.
+    interactions : {"concatenate"}
+        How vectors meet before the first layer.
+    """
+
+    n_codes: tuple[int, ...]
+    dims: tuple[int, ...]
+    n_numbers: int = 0
+    n_knots: tuple[int, ...] = ()
+    knot_dims: tuple[int, ...] = ()
+    hidden_sizes: tuple[int, ...] = (128, 64)
+    dropout: float = 0.1
+    n_outputs: int = 1
+    interactions: str = "concatenate"
+
+    def __post_init__(self) -> None:
+        # JSON brings lists; a config of lists would not equal the one that was saved.
+        for name in ("n_codes", "dims", "n_knots", "knot_dims", "hidden_sizes"):
+            object.__setattr__(self, name, tuple(int(size) for size in getattr(self, name)))
+
+    @property
+    def n_inputs(self) -> int:
+        """Width of the network's input."""
+        return sum(self.dims) + sum(self.knot_dims) + self.n_numbers
+
+    @property
+    def n_rows(self) -> tuple[int, ...]:
+        """Rows of each table, categories first."""
+        return self.n_codes + tuple(n + 2 for n in self.n_knots)
+
+
+class Network:
+    """Tables and weights; `Network.create` makes a new one, `Network.from_state` a saved one.
+
+    Attributes
+    ----------
+    config : NetworkConfig
+    tables : EmbeddingTables
+    weights, running : Parameters
+        What AdamW trains, and the running mean and variance of batch norm.
+    """
+
+    def __init__(self, config: NetworkConfig, dtype: DTypeLike = np.float32) -> None:
+        self.config = config
+        widths = config.dims + config.knot_dims
+        self.tables = EmbeddingTables(config.n_rows, widths, len(config.n_knots), dtype)
+        self.weights = Parameters(_weight_shapes(config), dtype)
+        self.running = Parameters(_running_shapes(config), dtype)
+
+    @classmethod
+    def create(cls, config: NetworkConfig, seed: int, dtype: DTypeLike = np.float32) -> Network:
+        """A new network with random vectors and weights.
+
+        Hidden weights are normal with variance 2 / fan-in (He et al. 2015, arXiv 1502.01852,
+        equation 10); the head's are smaller, so that the first scores are about its bias.
+
+        Parameters
+        ----------
+        config : NetworkConfig
+        seed : int
+        dtype : dtype
+            float32, or float64 to check gradients.
+        """
+        network = cls(config, dtype)
+        rng = np.random.default_rng([seed, 0])
+        network.tables.initialize(rng)
+        for i in range(len(config.hidden_sizes)):
+            weight = network.weights[f"linear_{i}.weight"]
+            weight[...] = rng.standard_normal(weight.shape) * np.sqrt(2 / len(weight))
+            network.weights[f"norm_{i}.scale"][...] = 1
+            network.running[f"norm_{i}.variance"][...] = 1
+        head = network.weights["head.weight"]
+        head[...] = rng.standard_normal(head.shape) * (HEAD_GAIN / np.sqrt(len(head)))
+        return network
+
+    @property
+    def n_decayed(self) -> int:
+        """Weights at the start of the flat buffer that weight decay acts on: the matrices'."""
+        return sum(v.size for name, v in self.weights.items() if name.endswith(".weight"))
+
+    def hidden_layers(self, gradients: Parameters) -> list[Hidden]:
+        """Layers that train these weights."""
+        numbers = range(len(self.config.hidden_sizes))
+        rate = self.config.dropout
+        return [Hidden(self.weights, gradients, self.running, i, rate) for i in numbers]
+
+    def head(self, gradients: Parameters) -> Linear:
+        """The layer that gives the scores."""
+        return Linear(self.weights, gradients, "head")
+
+    def predict(
+        self, inputs: Inputs, chunk_size: int = 4096, dtype: DTypeLike = np.float64
+    ) -> Array:
+        """Scores on the link scale.
+
+        Parameters
+        ----------
+        inputs : Inputs
+            n rows; none gives an empty result.
+        chunk_size : int
+            Rows held in memory at once.
+        dtype : dtype
+            Of the matrix products. In float64 the scores of a row do not depend on the rows
+            beside it to about 1e-12.
+
+        Returns
+        -------
+        array of shape (n, n_outputs), `dtype`
+        """
+        layers = self._folded(dtype)
+        lookup = Lookup(self.tables, inputs, self.config.n_knots)
+        lookup.allocate(min(chunk_size, len(inputs)))
+        scores = np.empty((len(inputs), self.config.n_outputs), dtype)
+        for start in range(0, len(inputs), chunk_size):
+            rows = np.arange(start, min(start + chunk_size, len(inputs)))
+            lookup.resize(len(rows))
+            x = lookup.forward(_kernels, rows).astype(dtype, copy=False)
+            for weight, bias in layers[:-1]:
+                x = np.maximum(x @ weight + bias, 0)
+            scores[rows] = x @ layers[-1][0] + layers[-1][1]
+        return scores
+
+    def _folded(self, dtype: DTypeLike) -> list[tuple[Array, Array]]:
+        """Weight and bias of each layer, batch norm multiplied into them."""
+        layers = []
+        for i in range(len(self.config.hidden_sizes)):
+            variance = self.running[f"norm_{i}.variance"].astype(np.float64)
+            scale = self.weights[f"norm_{i}.scale"] / np.sqrt(variance + EPSILON)
+            bias = self.weights[f"norm_{i}.shift"] - self.running[f"norm_{i}.mean"] * scale
+            layers.append((self.weights[f"linear_{i}.weight"] * scale, bias))
+        layers.append((self.weights["head.weight"], self.weights["head.bias"]))
+        return [(weight.astype(dtype), bias.astype(dtype)) for weight, bias in layers]
+
+    def state(self) -> dict[str, Array]:
+        """All arrays by name, for a file; views, not copies."""
+        n_columns, n_knotted = len(self.config.n_codes), len(self.config.n_knots)
+        return {
+            **{f"table_{c}": self.tables.weight(c) for c in range(n_columns)},
+            **{f"knots_{m}": self.tables.knot_weight(m) for m in range(n_knotted)},
+            **self.weights,
+            **self.running,
+        }
+
+    @classmethod
+    def from_state(cls, config: NetworkConfig, state: Mapping[str, Array]) -> Network:
+        """The network that `state` was taken of.
+
+        Parameters
+        ----------
+        config : NetworkConfig
+        state : mapping of str to array
+            As `state` returned it, float32.
+
+        Raises
+        ------
+        ValueError
+            If a name, shape or type is not the config's; the message says which.
+        """
+        network = cls(config)
+        own = network.state()
+        if strange := sorted(own.keys() ^ state.keys()):
+            raise ValueError(f"arrays missing or not expected in a saved network: {strange[:5]}")
+        for name, array in own.items():
+            found = state[name]
+            if found.shape != array.shape or found.dtype != array.dtype:
+                raise ValueError(
+                    f"saved array {name!r} must be {array.dtype} of shape {array.shape}, "
+                    f"got {found.dtype} of shape {found.shape}"
+                )
+            array[...] = found
+        return network
+
+
+HEAD_GAIN = 0.3
+"""Standard deviation of the head's first weights, times the root of its inputs; empirical."""
+
+
+def _weight_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
+    """Matrices first, since only they decay."""
+    sizes = (config.n_inputs, *config.hidden_sizes)
+    shapes: dict[str, tuple[int, ...]] = {}
+    for i, units in enumerate(config.hidden_sizes):
+        shapes[f"linear_{i}.weight"] = (sizes[i], units)
+    shapes["head.weight"] = (sizes[-1], config.n_outputs)
+    for i, units in enumerate(config.hidden_sizes):
+        shapes[f"norm_{i}.scale"] = (units,)
+        shapes[f"norm_{i}.shift"] = (units,)
+    shapes["head.bias"] = (config.n_outputs,)
+    return shapes
+
+
+def _running_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {}
+    for i, units in enumerate(config.hidden_sizes):
+        shapes[f"norm_{i}.mean"] = (units,)
+        shapes[f"norm_{i}.variance"] = (units,)
+    return shapes

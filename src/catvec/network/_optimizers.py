@@ -1,0 +1,142 @@
+"""Row-wise Adagrad for tables, AdamW for weights, and the rate both follow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from catvec.network._kernels import Array
+from catvec.network._layers import Lookup, Parameters
+from catvec.network._tables import EmbeddingTables
+
+__all__ = ["AdamW", "RowAdagrad", "Schedule"]
+
+TABLE_RATE = 10.0
+"""Rate of the tables over that of the weights. Empirical: Adagrad's first step in a row is as long
+as the rate itself, and its steps shrink with the root of their number; see benchmarks."""
+
+
+class RowAdagrad:
+    """Row-wise updates of the tables, with a Gaussian prior around row 0.
+
+    Parameters
+    ----------
+    tables : EmbeddingTables
+    shrinkage : sequence of float
+        lambda of each table, in units of rows: the objective has
+        ``lambda / 2 * |v_k - v_0|^2`` for each row k, beside the sum of the rows' losses.
+    counts : array of shape (lines,), float64
+        Weighted number of training rows that look at each row of a table.
+    """
+
+    def __init__(self, tables: EmbeddingTables, shrinkage: Sequence[float], counts: Array) -> None:
+        dtype = tables.flat.dtype
+        self.tables = tables
+        self.squares = np.zeros(tables.n_lines, dtype)
+        self.pulls = tables.per_line(shrinkage, dtype)
+        np.divide(self.pulls, counts, out=self.pulls, where=counts > 0, casting="same_kind")
+        self.pulls[counts <= 0] = 0
+        self.pulls[tables.centers()] = 0
+        self._slots = np.full(tables.n_lines, -1, np.int32)
+
+    def allocate(self, n_rows: int) -> None:
+        n_slots = 1 + n_rows * (2 if self.tables.n_knotted else 1)
+        widest = max((dim for dim in self.tables.layout[:, 2].tolist()), default=0)
+        self._sums = np.empty((n_slots, widest + 1), self.tables.flat.dtype)
+        self._lines = np.empty(n_slots, np.int64)
+
+    def step(
+        self, kernels: Any, lookup: Lookup, masses: Array, gradient: Array, rate: float
+    ) -> None:
+        """Move the rows that `lookup` last looked at, against `gradient` of its output."""
+        kernels.update_tables(
+            self.tables.flat,
+            self.squares,
+            self.pulls,
+            self._slots,
+            self.tables.layout,
+            lookup.at,
+            lookup.shares,
+            masses,
+            gradient,
+            rate * TABLE_RATE,
+            self._sums,
+            self._lines,
+        )
+
+    def state(self) -> list[Array]:
+        """What a step changes."""
+        return [self.tables.flat, self.squares]
+
+
+class AdamW:
+    """AdamW over one flat buffer; only its first `n_decayed` elements decay."""
+
+    def __init__(self, values: Parameters, gradients: Parameters, n_decayed: int) -> None:
+        self.values, self.gradients, self.n_decayed = values.flat, gradients.flat, n_decayed
+        self.first, self.second = np.zeros_like(self.values), np.zeros_like(self.values)
+        self.n_steps = 0
+
+    def step(self, kernels: Any, rate: float, weight_decay: float) -> None:
+        self.n_steps += 1
+        kernels.adamw(
+            self.values,
+            self.gradients,
+            self.first,
+            self.second,
+            self.n_decayed,
+            rate,
+            rate * weight_decay,
+            1.0 / (1.0 - 0.9**self.n_steps),
+            1.0 / (1.0 - 0.999**self.n_steps),
+        )
+
+    def state(self) -> list[Array]:
+        """What a step changes."""
+        return [self.values, self.first, self.second]
+
+
+class Schedule:
+    """The learning rate: flat, then down a half cosine; lower after each epoch that did not help.
+
+    Parameters
+    ----------
+    rate : float
+        At the start.
+    n_epochs : int
+        After so many epochs the rate has come down to `END` of it.
+    patience : int
+        Training ends after so many epochs in a row without improvement.
+    """
+
+    FLAT = 0.3
+    END = 0.02
+    DROP = 0.3
+
+    def __init__(self, rate: float, n_epochs: int, patience: int) -> None:
+        self.n_epochs, self.patience = n_epochs, patience
+        self.best, self.best_epoch = math.inf, 0
+        self._base, self._stale = rate, 0
+
+    def rate(self, epochs: float) -> float:
+        """The rate after `epochs` (a fraction is the part of the running one)."""
+        passed = (epochs / self.n_epochs - self.FLAT) / (1.0 - self.FLAT)
+        wave = 0.5 * (1.0 + math.cos(math.pi * min(max(passed, 0.0), 1.0)))
+        return self._base * (self.END + (1.0 - self.END) * wave)
+
+    def improved(self, epoch: int, loss: float) -> bool:
+        """Note the held-out loss after `epoch`; if it is no better, lower the rate."""
+        if loss < self.best:
+            self.best, self.best_epoch, self._stale = loss, epoch, 0
+            return True
+        self._stale += 1
+        self._base *= self.DROP
+        return False
+
+    @property
+    def ended(self) -> bool:
+        """Whether patience is at its end."""
+        return self._stale >= self.patience

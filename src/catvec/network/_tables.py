@@ -1,0 +1,98 @@
+"""Embedding tables: the vectors of all columns in one flat buffer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from catvec.network._kernels import Array
+
+__all__ = ["EmbeddingTables"]
+
+INITIAL_STD = 0.03
+"""Standard deviation of new vectors around row 0. Empirical: 0.01-0.05 did equally well, N(0, 1)
+cost 0.06-0.13 of mean squared error on a standardised target."""
+
+
+class EmbeddingTables:
+    """Tables of several columns, full ones for categories and interpolated ones for numbers.
+
+    Row 0 of a table is the unknown category, row 1 the missing one; the rows from 2 on are the
+    known categories, or the knots of a number.
+
+    Parameters
+    ----------
+    n_rows, dims : sequences of int
+        Rows and width of each table, those of categories first.
+    n_knotted : int
+        How many tables, at the end, are interpolated ones.
+    dtype : dtype
+        float32; float64 in the tests of gradients.
+
+    Attributes
+    ----------
+    flat : array of shape (elements,)
+        All vectors; `weight` gives views.
+    layout : array of shape (tables, 5), int64
+        As the kernels take it, see `_kernels`.
+    """
+
+    def __init__(
+        self, n_rows: Sequence[int], dims: Sequence[int], n_knotted: int, dtype: DTypeLike
+    ) -> None:
+        sizes = [n * d for n, d in zip(n_rows, dims, strict=True)]
+        self.n_knotted = n_knotted
+        self.width = sum(dims)
+        self.n_lines = sum(n_rows)
+        self.flat: Array = np.zeros(sum(sizes), dtype)
+        columns = zip(_offsets(sizes), _offsets(n_rows), dims, _offsets(dims), n_rows, strict=True)
+        self.layout: Array = np.array(list(columns), np.int64).reshape(-1, 5)
+
+    def __len__(self) -> int:
+        return len(self.layout)
+
+    def initialize(self, rng: np.random.Generator) -> None:
+        """Small random vectors; row 0 starts in the centre, at 0."""
+        # Filled in place and in float32, since a temporary would double a large table.
+        rng.standard_normal(dtype=self.flat.dtype.type, out=self.flat)
+        self.flat *= self.flat.dtype.type(INITIAL_STD)
+        for t in range(len(self)):
+            self.table(t)[0] = 0
+
+    def table(self, t: int) -> Array:
+        """View (rows, width) of table `t`, counting the interpolated ones after the others."""
+        start, _, dim, _, n_rows = self.layout[t].tolist()
+        view: Array = self.flat[start : start + n_rows * dim].reshape(n_rows, dim)
+        return view
+
+    def weight(self, c: int) -> Array:
+        """View (n_codes, dim) of the table of categorical column `c`."""
+        return self.table(range(len(self) - self.n_knotted)[c])
+
+    def knot_weight(self, m: int) -> Array:
+        """View (n_knots + 2, dim) of the table of knotted number `m`: unknown, missing, knots."""
+        return self.table(range(len(self) - self.n_knotted, len(self))[m])
+
+    def per_line(self, values: Sequence[float], dtype: Any) -> Array:
+        """One value for each table, repeated for each of its lines."""
+        return np.repeat(np.asarray(values, dtype), self.layout[:, 4])
+
+    def centers(self) -> Array:
+        """Line of row 0 of each table (tables,), int64."""
+        lines: Array = self.layout[:, 1]
+        return lines
+
+    def settle(self, lines: Array) -> None:
+        """Give the rows on these lines the vector of row 0: what training never met is unknown."""
+        tables = np.searchsorted(self.centers(), lines, side="right") - 1
+        for t in np.unique(tables).tolist():
+            table = self.table(t)
+            table[lines[tables == t] - self.layout[t, 1]] = table[0]
+
+
+def _offsets(sizes: Sequence[int]) -> list[int]:
+    return [0, *accumulate(sizes)][:-1]

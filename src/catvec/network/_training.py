@@ -1,0 +1,361 @@
+"""The one epoch loop: batches, held-out loss, early stopping, the best weights kept."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+
+from catvec.errors import TrainingError
+from catvec.network._engine import load_kernels
+from catvec.network._inputs import Inputs
+from catvec.network._kernels import Array
+from catvec.network._layers import Hidden, Linear, Lookup
+from catvec.network._losses import Loss, make_loss
+from catvec.network._network import Network, NetworkConfig
+from catvec.network._optimizers import AdamW, RowAdagrad, Schedule
+
+__all__ = ["EpochRecord", "Job", "OnEpoch", "Trained", "TrainingConfig", "TrainingData"]
+
+logger = logging.getLogger(__name__)
+
+COUNTING_CHUNK = 65_536
+"""Rows looked up at once while the rows of the tables are counted."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a network is trained.
+
+    Parameters
+    ----------
+    loss : str
+        A name that `make_loss` knows.
+    shrinkage : tuple of float
+        lambda of each table, those of categories first: the objective is the weighted sum of the
+        rows' losses plus ``lambda / 2 * |v_k - v_0|^2`` for each row k of a table.
+    quantile : float, optional
+        For the quantile loss.
+    learning_rate : float
+        Of the weights, at the start; the tables' follows it.
+    batch_size : int
+        Rows of a batch, at most.
+    max_epochs : int
+    n_iter_no_change : int
+        Stop after so many epochs in a row without a better held-out loss.
+    weight_decay : float
+        Of the matrices, decoupled from the gradient.
+    """
+
+    loss: str
+    shrinkage: tuple[float, ...]
+    quantile: float | None = None
+    learning_rate: float = 2e-3
+    batch_size: int = 256
+    max_epochs: int = 20
+    n_iter_no_change: int = 3
+    weight_decay: float = 1e-4
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Rows with targets.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        n rows.
+    target : array of shape (n,), float32
+        Class numbers for the softmax loss.
+    weight : array of shape (n,), float32, optional
+        At least 0. Scaling all weights scales the data against the prior, nothing else.
+    rows : array of int, optional
+        Only these rows take part, without a copy of them being made.
+    """
+
+    inputs: Inputs
+    target: Array
+    weight: Array | None = None
+    rows: Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.inputs) if self.rows is None else len(self.rows)
+
+    def part(self, values: Array) -> Array:
+        """Those of `values` (n,) that take part."""
+        return values if self.rows is None else values[self.rows]
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """What happened in one epoch; `seconds` of wall clock, `learning_rate` at its end."""
+
+    network: int
+    epoch: int
+    learning_rate: float
+    train_loss: float
+    held_out_loss: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network; `best_epoch` counts from 1, losses are without the prior."""
+
+    network: Network
+    history: list[EpochRecord]
+    best_epoch: int
+    held_out_loss: float | None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One network to train; `engine` is "numpy" or "numba"."""
+
+    config: NetworkConfig
+    training: TrainingConfig
+    data: TrainingData
+    held_out: TrainingData | None
+    seed: int
+    engine: str = "numpy"
+
+
+OnEpoch = Callable[[EpochRecord], None]
+
+
+def run(job: Job, number: int = 0, on_epoch: OnEpoch | None = None) -> Trained:
+    """Train one network; `train` and `train_committee` add the care for threads."""
+    with np.errstate(all="ignore"):  # a loss that is not finite ends in a TrainingError
+        return _Run(job, number).train(on_epoch)
+
+
+class _Run:
+    """The state of one training."""
+
+    def __init__(self, job: Job, number: int) -> None:
+        config, data, settings = job.config, job.data, job.training
+        self.job, self.number = job, number
+        self.settings, self.data = settings, data
+        self.kernels = load_kernels(job.engine)
+        self.loss = make_loss(settings.loss, config.n_outputs, settings.quantile)
+        self.network = Network.create(config, job.seed)
+        weight = None if data.weight is None else data.part(data.weight)
+        target = data.part(data.target)
+        self.network.weights["head.bias"][...] = self.loss.initial(target, weight)
+        mean_weight = 1.0 if weight is None else float(np.mean(weight, dtype=np.float64))
+        counts = count_lines(self.kernels, self.network, data)
+        self.unseen = np.flatnonzero(counts <= 0)
+        self.step = Step(self.network, self.loss, data, settings, counts, mean_weight)
+        self.rng = np.random.default_rng([job.seed, 1])
+        self.schedule = Schedule(
+            settings.learning_rate, settings.max_epochs, settings.n_iter_no_change
+        )
+        self.history: list[EpochRecord] = []
+
+    def train(self, on_epoch: OnEpoch | None) -> Trained:
+        best: list[Array] = []
+        state = self.step.state()
+        for epoch in range(1, self.settings.max_epochs + 1):
+            record = self._epoch(epoch)
+            self.history.append(record)
+            if on_epoch is not None:
+                on_epoch(record)
+            loss = record.held_out_loss
+            if loss is None:
+                continue
+            if self.schedule.improved(epoch, loss):
+                best = _copied(state, best)
+                continue
+            for array, kept in zip(state, best, strict=True):
+                array[...] = kept
+            if self.schedule.ended:
+                break
+        return self._trained(best)
+
+    def _trained(self, best: list[Array]) -> Trained:
+        for array, kept in zip(self.step.state(), best, strict=False):
+            array[...] = kept
+        if self.job.held_out is None:
+            return Trained(self.network, self.history, len(self.history), None)
+        best_epoch, loss = self.schedule.best_epoch, self.schedule.best
+        return Trained(self.network, self.history, best_epoch, loss)
+
+    def _epoch(self, epoch: int) -> EpochRecord:
+        started = time.perf_counter()
+        train_loss = self._pass(epoch)
+        self.network.tables.settle(self.unseen)
+        held_out_loss = self._held_out_loss()
+        for loss in (train_loss, held_out_loss):
+            if loss is not None and not np.isfinite(loss):
+                raise TrainingError(
+                    f"the loss became {loss} in epoch {epoch}; lower `learning_rate` (now "
+                    f"{self.settings.learning_rate:g}), or look for extreme values in the numbers "
+                    "or the target and scale them"
+                )
+        rate = self.schedule.rate(epoch)
+        seconds = time.perf_counter() - started
+        logger.debug(
+            "network %d, epoch %d: train loss %.5g, held-out loss %s, %.2f s",
+            self.number,
+            epoch,
+            train_loss,
+            held_out_loss,
+            seconds,
+        )
+        return EpochRecord(self.number, epoch, rate, train_loss, held_out_loss, seconds)
+
+    def _pass(self, epoch: int) -> float:
+        """One pass over the training rows in random order; the mean loss on the way."""
+        order = self._order()
+        ends = batch_ends(len(order), self.settings.batch_size)
+        total, start = 0.0, 0
+        for i, end in enumerate(ends):
+            rate = self.schedule.rate(epoch - 1 + i / len(ends))
+            total += self.step(self.kernels, order[start:end], rate, self._key(epoch, i))
+            start = end
+        return total / max(len(order), 1)
+
+    def _order(self) -> Array:
+        order = self.rng.permutation(len(self.data)).astype(np.int32)
+        return order if self.data.rows is None else self.data.rows[order].astype(np.int32)
+
+    def _key(self, epoch: int, i: int) -> int:
+        """A number for each step of each training, for dropout."""
+        return (self.job.seed << 48) ^ (epoch << 32) ^ i
+
+    def _held_out_loss(self) -> float | None:
+        held_out = self.job.held_out
+        if held_out is None:
+            return None
+        inputs = held_out.inputs if held_out.rows is None else held_out.inputs.take(held_out.rows)
+        weight = None if held_out.weight is None else held_out.part(held_out.weight)
+        scores = self.network.predict(inputs, dtype=np.float32)
+        return self.loss.value(scores, held_out.part(held_out.target), weight)
+
+
+class Step:
+    """One training step: forward, loss, backward, update; the buffers it needs.
+
+    The gradient of a batch is that of
+
+    ``sum_i w_i loss_i + sum_k m_k / n_k * lambda / 2 * |v_k - v_0|^2``
+
+    over its B rows i and the rows k of the tables they look at, divided by B times the mean
+    weight of the training rows; m_k is the weight of the batch's rows that look at k and n_k that
+    of all training rows. Over an epoch the m_k add up to n_k, hence the objective of
+    `TrainingConfig`. A constant weight cancels in the data's part and divides the prior's.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        loss: Loss,
+        data: TrainingData,
+        settings: TrainingConfig,
+        counts: Array,
+        mean_weight: float,
+    ) -> None:
+        self.network, self.loss, self.data, self.settings = network, loss, data, settings
+        self.gradients = network.weights.like()
+        self.lookup = Lookup(network.tables, data.inputs, network.config.n_knots)
+        self.hidden = network.hidden_layers(self.gradients)
+        self.head = network.head(self.gradients)
+        self.layers: list[Lookup | Hidden | Linear] = [self.lookup, *self.hidden, self.head]
+        self.row_adagrad = RowAdagrad(network.tables, settings.shrinkage, counts)
+        self.adamw = AdamW(network.weights, self.gradients, network.n_decayed)
+        self.dtype = network.weights.flat.dtype
+        self._weight_scale = 1.0 / mean_weight if mean_weight > 0 else 0.0
+        most = max(batch_sizes(len(data), settings.batch_size), default=0)
+        for layer in self.layers:
+            layer.allocate(most)
+        self.row_adagrad.allocate(most)
+        self._ones = np.ones(most, self.dtype)
+        self._n_rows = most
+
+    def __call__(self, kernels: Any, rows: Array, rate: float, key: int) -> float:
+        """Train on the given rows; the sum of their weighted losses over the mean weight."""
+        loss, masses, gradient = self.backward(kernels, rows, key)
+        self.row_adagrad.step(kernels, self.lookup, masses, gradient, rate)
+        self.adamw.step(kernels, rate, self.settings.weight_decay)
+        return loss
+
+    def backward(self, kernels: Any, rows: Array, key: int) -> tuple[float, Array, Array]:
+        """Loss (a sum), masses (B,) and the loss's gradient by the network's input (B, W).
+
+        Gradients of the weights are left in `gradients`, divided by B.
+        """
+        scores = self._forward(kernels, rows, key)
+        target = self.data.target[rows]
+        masses = self._masses(rows)
+        loss = float(np.dot(self.loss.values(scores, target), masses))
+        gradient = self.loss.slopes(scores, target).astype(self.dtype, copy=False)
+        gradient *= masses[:, None]
+        gradient = self.head.backward(gradient)
+        for layer in reversed(self.hidden):
+            gradient = layer.backward(kernels, gradient)
+        self.gradients.flat *= self.dtype.type(1.0 / max(len(rows), 1))
+        return loss, masses, gradient
+
+    def _forward(self, kernels: Any, rows: Array, key: int) -> Array:
+        if len(rows) != self._n_rows:
+            self._n_rows = len(rows)
+            for layer in self.layers:
+                layer.resize(len(rows))
+        x = self.lookup.forward(kernels, rows)
+        for layer in self.hidden:
+            x = layer.forward(kernels, x, key)
+        return self.head.forward(x)
+
+    def _masses(self, rows: Array) -> Array:
+        if self.data.weight is None:
+            return self._ones[: len(rows)]
+        return (self.data.weight[rows] * self._weight_scale).astype(self.dtype, copy=False)
+
+    def state(self) -> list[Array]:
+        """Every array that training changes and that the best epoch has to give back."""
+        return [*self.row_adagrad.state(), *self.adamw.state(), self.network.running.flat]
+
+
+def batch_sizes(n_rows: int, batch_size: int) -> list[int]:
+    """As few batches as `batch_size` allows, of sizes that differ by at most one row.
+
+    Equal sizes leave no small last batch, whose batch norm would be noise.
+    """
+    n_batches = -(-n_rows // batch_size)
+    if not n_batches:
+        return []
+    size, more = divmod(n_rows, n_batches)
+    return [size + 1] * more + [size] * (n_batches - more)
+
+
+def batch_ends(n_rows: int, batch_size: int) -> list[int]:
+    """Where each batch of an epoch ends."""
+    return list(accumulate(batch_sizes(n_rows, batch_size)))
+
+
+def count_lines(kernels: Any, network: Network, data: TrainingData) -> Array:
+    """Weighted number of training rows that look at each row of each table (lines,), float64."""
+    tables = network.tables
+    counts = np.zeros(tables.n_lines, np.float64)
+    lookup = Lookup(tables, data.inputs, network.config.n_knots)
+    for start in range(0, len(data), COUNTING_CHUNK):
+        rows = np.arange(start, min(start + COUNTING_CHUNK, len(data)), dtype=np.int32)
+        rows = rows if data.rows is None else data.rows[rows].astype(np.int32)
+        weight = np.ones(len(rows), np.float32) if data.weight is None else data.weight[rows]
+        at, shares = lookup.place(kernels, rows)
+        kernels.count_lines(tables.layout, at, shares, weight, counts)
+    return counts
+
+
+def _copied(arrays: list[Array], old: list[Array]) -> list[Array]:
+    """Copies, in the memory of older ones where there are any."""
+    if not old:
+        return [array.copy() for array in arrays]
+    for copy, array in zip(old, arrays, strict=True):
+        copy[...] = array
+    return old
