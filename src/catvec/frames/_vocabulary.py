@@ -356,8 +356,10 @@ def _read_table(name: str, table: pa.Table) -> tuple[list[Keys], list[np.ndarray
         rows = np.flatnonzero(family == i)
         values = _checked(name, FAMILIES[i], table["category"].take(pa.array(rows)))
         by_value = _ascending(values)
-        rows = rows[by_value]
-        keys.append(Keys(FAMILIES[i], values.take(pa.array(by_value)), codes[rows]))
+        rows, values = rows[by_value], values.take(pa.array(by_value))
+        if pc.any(pc.equal(values[1:], values[:-1])).as_py():
+            raise InputError(f"the categories of column {name!r} are not distinct")
+        keys.append(Keys(FAMILIES[i], values, codes[rows]))
         rare_counts.append(counts[rows][codes[rows] == UNKNOWN])
     return keys, rare_counts, counts[codes == np.arange(len(codes))]
 
@@ -369,12 +371,8 @@ def _option(texts: pa.ChunkedArray, options: Sequence[str]) -> np.ndarray:
 
 
 def _check_rows(name: str, role: np.ndarray, family: np.ndarray, counts: np.ndarray) -> None:
-    in_order = bool((np.diff(role) >= 0).all()) and role[:3].tolist() in (
-        [0, 1],
-        [0, 1, 2],
-        [0, 1, 3],
-    )
-    if not in_order or (role[2:] < ROLES.index("category")).any():
+    in_order = role[:2].tolist() == [0, 1] and (role[2:] > 1).all() and (np.diff(role) >= 0).all()
+    if not in_order:
         raise InputError(f"the rows of column {name!r} do not have their roles in order")
     if (family[2:] < 0).any() or (family[:2] >= 0).any():
         raise InputError(f"a category of column {name!r} has no family")
@@ -383,13 +381,11 @@ def _check_rows(name: str, role: np.ndarray, family: np.ndarray, counts: np.ndar
 
 
 def _checked(name: str, family: str, stored: pa.ChunkedArray) -> pa.Array:
-    """Stored categories of one family as ours: of its type, without gaps, each once."""
+    """Stored categories of one family as ours: of its type, without gaps."""
     column = one_column(name, _from_text(stored, family))
     values = column.families.get(family)
     if values is None or column.kind != family or values.null_count:
         raise InputError(f"a category of column {name!r} is no {family}")
-    if pc.count_distinct(values).as_py() < len(values):
-        raise InputError(f"the categories of column {name!r} are not distinct")
     return values
 
 
