@@ -26,7 +26,7 @@ TASKS = ("auto", "regression", "binary", "multiclass", "count")
 
 @document(" when vectors are trained; by default what suits the task.", 1)
 @dataclass(kw_only=True, eq=False, repr=False)
-class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):  # type: ignore[misc]
+class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
     """Replace categories by shrunk effects, their confidence, and learned vectors.
 
     ``fit_transform(X, y)`` is cross-fitted: the effects and vectors of a row come from a fit that
@@ -133,10 +133,11 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):  # type: ignore[mi
         """
         data = dict(sample_weight=sample_weight, groups=groups, X_val=X_val, y_val=y_val)
         training, learner = self._start(X, y, data)
-        self._finish(training, *learner.committees([training] if self._trains() else []))
+        rows = [np.arange(len(training))] if self._trains() else []
+        self._finish(training, *learner.committees(rows))
         return self
 
-    def fit_transform(  # type: ignore[override]
+    def fit_transform(
         self,
         X: object,
         y: object = None,
@@ -166,15 +167,16 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):  # type: ignore[mi
         data = dict(sample_weight=sample_weight, groups=groups, X_val=X_val, y_val=y_val)
         training, learner = self._start(X, y, data)
         folds = self._folds(training, learner, y)
-        parts = [training.take(fold.train) for fold in folds]
-        trained = learner.committees([training, *parts] if self._trains() else [])
+        sets = [np.arange(len(training)), *(fold.train for fold in folds)]
+        trained = learner.committees(sets if self._trains() else [])
         self._finish(training, *trained[:1])
         encoded = np.zeros((len(training), self._n_encoded()), np.float32)
-        for i, (fold, part) in enumerate(zip(folds, parts, strict=True)):
+        for i, fold in enumerate(folds):
             networks = trained[i + 1].networks if trained else []
+            part = training.take(fold.train)
             vectors = category_vectors(part, networks, reference=self.vectors_)
             codes = training.arrays.codes[fold.test]
-            encoded[fold.test] = vectors.encode_codes(codes, output=self.output)
+            encoded[fold.test] = vectors.encode_codes(list(codes.T), len(codes), output=self.output)
         return self._beside_numbers(encoded, training.arrays.values)
 
     def transform(self, X: object) -> np.ndarray:
@@ -198,7 +200,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):  # type: ignore[mi
             ``handle_unknown="error"``.
         """
         arrays = self._read(X)
-        encoded = self.vectors_.encode_codes(arrays.codes, output=self.output)
+        encoded = self.vectors_.encode_codes(list(arrays.codes.T), len(arrays), output=self.output)
         return self._beside_numbers(encoded, arrays.values)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:

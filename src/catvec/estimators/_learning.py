@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from catvec.estimators._choice import (
 )
 from catvec.estimators._parameters import SharedParameters
 from catvec.estimators._training_set import TrainingSet
-from catvec.frames import UNKNOWN, make_held_out
+from catvec.frames import make_held_out
 from catvec.network import (
     EpochRecord,
     Job,
@@ -33,6 +33,8 @@ from catvec.network import (
     train_committee,
 )
 from catvec.vectors import CategoryVectors, ColumnVectors, align, average_aligned
+
+FEWEST_ROWS = 20  # below this, holding rows out tells nothing
 
 logger = logging.getLogger("catvec")
 
@@ -80,7 +82,7 @@ class Committee:
     networks : list of Network
     history : list of dict
         A record by network and epoch.
-    held_out : list of ndarray, bool, or None
+    held_out : list of ndarray, int64, or None
         By network the rows it held out; None if the user gave rows or none were.
     """
 
@@ -117,6 +119,7 @@ class Learner:
         self.n_jobs = _n_threads(p.n_jobs)
         row_epochs = len(training) * p.max_epochs * p.n_networks
         self.engine = choose_engine(p.engine, row_epochs)
+        self.data = training.data()
         schema = training.schema
         dims, of_knots = choose_dims(p, schema), knot_dims(schema)
         self.choice = Choice(dims, of_knots, (), {})
@@ -124,91 +127,92 @@ class Learner:
         shrinkage, tried = choose_shrinkage(p, schema, len(dims + of_knots), trial)
         self.choice = Choice(dims, of_knots, shrinkage, tried)
 
-    def committees(self, sets: Sequence[TrainingSet]) -> list[Committee]:
+    def committees(self, sets: Sequence[np.ndarray]) -> list[Committee]:
         """Train a committee on each of several sets of rows, side by side.
 
         Parameters
         ----------
-        sets : sequence of TrainingSet
-            All rows first, then those of folds.
+        sets : sequence of ndarray, int64
+            Row numbers: all rows first, then those of folds.
 
         Returns
         -------
         list of Committee
         """
         n = self.p.n_networks
-        held_out = [self._held_out(part, n) for part in sets]
+        held_out = [self._held_out(rows, n) for rows in sets]
         jobs = [
-            self._job(part, masks, i, self.choice.shrinkage)
-            for part, masks in zip(sets, held_out, strict=True)
+            self._job(rows, None if masks is None else masks[i], i, self.choice.shrinkage)
+            for rows, masks in zip(sets, held_out, strict=True)
             for i in range(n)
         ]
         trained = self._run(jobs, "training")
         return [
-            _committee(part, masks, trained[i * n : (i + 1) * n])
-            for i, (part, masks) in enumerate(zip(sets, held_out, strict=True))
+            _committee(rows, masks, trained[i * n : (i + 1) * n])
+            for i, (rows, masks) in enumerate(zip(sets, held_out, strict=True))
         ]
 
     # --- inside ---
 
     def _trial(self) -> Callable[[Sequence[float]], Sequence[float]] | None:
         """Held-out loss at each of several strengths, on at most `CHOICE_ROWS` rows."""
-        training = self.training
-        if len(training) > CHOICE_ROWS:
+        rows = np.arange(len(self.training))
+        if len(rows) > CHOICE_ROWS:
             rng = np.random.default_rng([self.seed, 1])
-            training = training.take(np.sort(rng.permutation(len(training))[:CHOICE_ROWS]))
-        held_out = self._held_out(training, 1)
-        if held_out is None and training.held_out is None:
+            rows = np.sort(rng.permutation(rows)[:CHOICE_ROWS])
+        masks = self._held_out(rows, 1)
+        mask = None if masks is None else masks[0]
+        if mask is None and self.training.held_out is None:
             return None
         n_tables = len(self.choice.dims + self.choice.knot_dims)
 
         def losses(strengths: Sequence[float]) -> list[float]:
-            jobs = [self._job(training, held_out, 0, (s,) * n_tables) for s in strengths]
-            return [one.held_out_loss for one in self._run(jobs, "choosing")]
+            jobs = [self._job(rows, mask, 0, (s,) * n_tables) for s in strengths]
+            trained = self._run(jobs, "choosing")
+            return [np.inf if t.held_out_loss is None else t.held_out_loss for t in trained]
 
         return losses
 
-    def _held_out(self, training: TrainingSet, n_networks: int) -> list[np.ndarray] | None:
-        """Rows that each network holds out; None for none or where the user gave some."""
+    def _held_out(self, rows: np.ndarray, n_networks: int) -> list[np.ndarray] | None:
+        """Which of the rows each network holds out; None for none, or if the user gave some."""
         fraction = self.p.validation_fraction
-        if training.held_out is not None or fraction == 0:
+        if self.training.held_out is not None or fraction == 0 or len(rows) < FEWEST_ROWS:
             return None
         rng = np.random.default_rng([self.seed, 2])
-        held_out = make_held_out(training.ties, fraction, n_networks, rng)
-        # Too few to tell anything, or (one group, one moment) nothing would be left to train on.
-        usable = all(min(2, len(rows)) <= rows.sum() <= len(rows) - 2 for rows in held_out)
-        return held_out if usable and len(training) >= 20 else None
+        masks = make_held_out(self.training.ties.take(rows), fraction, n_networks, rng)
+        # With one group or moment there may be nothing to hold out, or nothing left to train on.
+        usable = all(2 <= mask.sum() <= len(mask) - 2 for mask in masks)
+        return masks if usable else None
 
     def _job(
         self,
-        training: TrainingSet,
-        held_out: list[np.ndarray] | None,
+        rows: np.ndarray,
+        mask: np.ndarray | None,
         number: int,
         shrinkage: tuple[float, ...],
     ) -> Job:
-        rows = None if held_out is None else held_out[number]
-        data = training.data(None if rows is None else np.flatnonzero(~rows))
-        judge = training.held_out if rows is None else training.data(np.flatnonzero(rows))
+        train, held_out = rows, self.training.held_out
+        if mask is not None:
+            train, held_out = rows[~mask], replace(self.data, rows=rows[mask])
         p = self.p
         config = TrainingConfig(
             loss=self.loss,
             quantile=p.quantile,
             shrinkage=shrinkage,
             learning_rate=float(p.learning_rate),
-            batch_size=choose_batch_size(p.batch_size, len(data.target)),
+            batch_size=choose_batch_size(p.batch_size, len(train)),
             max_epochs=p.max_epochs,
             n_iter_no_change=p.n_iter_no_change,
         )
-        return Job(
-            self._shape(data), config, data, judge, seed=self.seed + number, engine=self.engine
-        )
+        data = replace(self.data, rows=train)
+        return Job(self._shape(), config, data, held_out, self.seed + number, self.engine)
 
-    def _shape(self, data: Any) -> NetworkConfig:
+    def _shape(self) -> NetworkConfig:
         schema, p = self.training.schema, self.p
         return NetworkConfig(
             n_codes=tuple(v.n_codes for v in schema.vocabularies),
             dims=self.choice.dims,
-            n_numbers=data.inputs.numbers.shape[1],
+            n_numbers=self.data.inputs.numbers.shape[1],
             n_knots=tuple(len(n.knots) for n in schema.numbers if len(n.knots)),
             knot_dims=self.choice.knot_dims,
             hidden_sizes=tuple(p.hidden_sizes),
@@ -217,46 +221,32 @@ class Learner:
         )
 
     def _run(self, jobs: list[Job], stage: str) -> list[Trained]:
-        return train_committee(jobs, n_jobs=self.n_jobs, on_epoch=self._report(stage, len(jobs)))
-
-    def _report(self, stage: str, n_networks: int) -> Callable[[int, EpochRecord], None]:
-        def report(network: int, record: EpochRecord) -> None:
-            p = self.p
+        def report(record: EpochRecord) -> None:
             progress = Progress(
                 stage,
-                network,
-                n_networks,
+                record.network,
+                len(jobs),
                 record.epoch,
-                p.max_epochs,
+                self.p.max_epochs,
                 record.train_loss,
                 record.held_out_loss,
             )
-            if p.verbose:
+            if self.p.verbose:
                 logger.info("%s", progress)
-            if p.callback is not None:
-                p.callback(progress)
+            if self.p.callback is not None:
+                self.p.callback(progress)
 
-        return report
+        return train_committee(jobs, n_jobs=self.n_jobs, on_epoch=report)
 
 
 def _committee(
-    training: TrainingSet, held_out: list[np.ndarray] | None, trained: list[Trained]
+    rows: np.ndarray, masks: list[np.ndarray] | None, trained: list[Trained]
 ) -> Committee:
-    for i, one in enumerate(trained):
-        codes = training.arrays.codes
-        answer_unseen_as_unknown(one.network, codes if held_out is None else codes[~held_out[i]])
     history = [
-        {"network": i, **vars(record)} for i, one in enumerate(trained) for record in one.history
+        {**vars(record), "network": i} for i, t in enumerate(trained) for record in t.history
     ]
+    held_out = None if masks is None else [rows[mask] for mask in masks]
     return Committee([one.network for one in trained], history, held_out)
-
-
-def answer_unseen_as_unknown(network: Network, codes: np.ndarray) -> None:
-    """Give rows that training never touched the unknown row: missing ones, held-out ones."""
-    for column in range(codes.shape[1]):
-        weight = network.tables.weight(column)
-        seen = np.bincount(codes[:, column], minlength=len(weight)) > 0
-        weight[~seen] = weight[UNKNOWN]
 
 
 def category_vectors(

@@ -59,12 +59,12 @@ columns : list of str or int, optional
         stops.
     n_networks : int, default={n_networks}
         Networks trained from different seeds and held-out rows, whose scores are averaged.
-    handle_unknown : {{"prior", "error"}}, default="prior"
+    handle_unknown : {"prior", "error"}, default="prior"
         How a category not seen in training is answered: by the prior, or by an error.
     time_column : str or int, optional
         Orders the rows in time: held-out rows are then the latest, and folds expand in time. It
         is no feature unless `columns` names it.
-    engine : {{"auto", "numpy", "numba"}}, default="auto"
+    engine : {"auto", "numpy", "numba"}, default="auto"
         Who runs the loops. ``"auto"``: numba if it is installed and the fit is long enough to pay
         for compiling.
     n_jobs : int, optional
@@ -81,7 +81,7 @@ def document(losses: str, n_networks: int) -> Callable[[T], T]:
     """Write the shared parameters into a class's docstring, at ``{shared}``."""
 
     def decorate(cls: T) -> T:
-        text = SHARED.format(losses=losses, n_networks=n_networks)
+        text = SHARED.replace("{losses}", losses).replace("{n_networks}", str(n_networks))
         cls.__doc__ = (cls.__doc__ or "").replace("{shared}", text)
         return cls
 

@@ -26,7 +26,7 @@ class EmbeddingPredictor(EmbeddingEstimator):
 
     def _fit(self, X: object, y: object, **data: Any) -> Self:
         training, learner = self._prepare(X, y, **data)
-        (committee,) = learner.committees([training])
+        (committee,) = learner.committees([np.arange(len(training))])
         self.loss_ = learner.loss
         self.networks_ = committee.networks
         self.history_ = committee.history
@@ -47,8 +47,8 @@ class EmbeddingPredictor(EmbeddingEstimator):
         if self.target_.task == "multiclass":
             return mean
         if self.target_.task == "binary":
-            return np.column_stack([1 - mean[:, 0], mean[:, 0]])
-        return mean[:, 0] * self.target_.scale + self.target_.center
+            return np.column_stack([1 - mean, mean])
+        return mean * self.target_.scale + self.target_.center
 
     def _score_held_out(self, training: TrainingSet, committee: Committee) -> dict[str, Any]:
         """Scores on held-out rows, each predicted by the networks that did not train on it."""
@@ -71,7 +71,7 @@ class EmbeddingPredictor(EmbeddingEstimator):
     4,
 )
 @dataclass(kw_only=True, eq=False, repr=False)
-class EmbeddingRegressor(RegressorMixin, EmbeddingPredictor):  # type: ignore[misc]
+class EmbeddingRegressor(RegressorMixin, EmbeddingPredictor):
     """Predict a number from a table with categorical columns.
 
     Networks of embedding tables, interpolated numbers and a multilayer perceptron, with a Gaussian
@@ -192,7 +192,7 @@ class EmbeddingRegressor(RegressorMixin, EmbeddingPredictor):  # type: ignore[mi
     4,
 )
 @dataclass(kw_only=True, eq=False, repr=False)
-class EmbeddingClassifier(ClassifierMixin, EmbeddingPredictor):  # type: ignore[misc]
+class EmbeddingClassifier(ClassifierMixin, EmbeddingPredictor):
     """Predict a class from a table with categorical columns.
 
     Networks of embedding tables, interpolated numbers and a multilayer perceptron, with a Gaussian
@@ -360,7 +360,7 @@ class EmbeddingClassifier(ClassifierMixin, EmbeddingPredictor):  # type: ignore[
         InputError
             As in `predict_proba`.
         """
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        return np.asarray(self.classes_)[self.predict_proba(X).argmax(axis=1)]
 
 
 def _averaged(networks: list[Network], inputs: Inputs) -> np.ndarray:
@@ -374,8 +374,7 @@ def _held_out_scores(
     """Scores of the rows that some network held out, and which rows these are."""
     total = np.zeros((len(training), training.target.n_outputs))
     judges = np.zeros(len(training), np.int64)
-    for network, mask in zip(committee.networks, held_out, strict=True):
-        rows = np.flatnonzero(mask)
+    for network, rows in zip(committee.networks, held_out, strict=True):
         inputs = network_inputs(training.schema, training.arrays.take(rows))
         total[rows] += network.predict(inputs)
         judges[rows] += 1

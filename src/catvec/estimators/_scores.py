@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 from sklearn import metrics
@@ -33,8 +33,9 @@ def held_out_scores(
     dict
         By metric ``{"model": ..., "constant": ...}``.
     """
+    score: Callable[[np.ndarray, np.ndarray], dict[str, float]]
     if target.classes is None:
-        constant: Any = np.full(len(y), train.mean())
+        constant = np.full(len(y), train.mean())
         score = _count_scores if target.task == "count" else _regression_scores
     else:
         shares = np.bincount(train.astype(np.int64), minlength=len(target.classes)) / len(train)

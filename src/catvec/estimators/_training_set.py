@@ -70,12 +70,11 @@ class TrainingSet:
         task, n_classes = self.target.task, self.target.n_outputs
         return Evidence(self.arrays.codes, n_codes, self.values, task, n_classes, weight)
 
-    def data(self, rows: np.ndarray | None = None) -> TrainingData:
-        """What a network learns from."""
-        part = self if rows is None else self.take(rows)
-        weight = None if part.weight is None else part.weight.astype(np.float32)
-        inputs = network_inputs(self.schema, part.arrays)
-        return TrainingData(inputs, self.target.standardized(part.values), weight)
+    def data(self) -> TrainingData:
+        """What networks learn from."""
+        weight = None if self.weight is None else self.weight.astype(np.float32)
+        inputs = network_inputs(self.schema, self.arrays)
+        return TrainingData(inputs, self.target.standardized(self.values), weight)
 
 
 def network_inputs(schema: Schema, arrays: Arrays) -> Inputs:

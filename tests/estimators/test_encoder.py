@@ -1,0 +1,200 @@
+"""The encoder: cross-fitted, aligned, named, and at home in scikit-learn."""
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from sklearn.base import clone
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.linear_model import Ridge
+from sklearn.metrics import r2_score
+from sklearn.model_selection import GridSearchCV, TimeSeriesSplit, cross_val_score
+from sklearn.pipeline import make_pipeline
+
+from catvec import EmbeddingEncoder
+from catvec.errors import InputError, ParameterError
+
+
+@pytest.fixture
+def encoder():
+    return EmbeddingEncoder(columns=["city", "product", "store"], shrinkage=1.0, random_state=0)
+
+
+def test_names_and_shape(encoder, small_data):
+    Z = encoder.fit_transform(small_data.frame, small_data.regression)
+    names = encoder.get_feature_names_out().tolist()
+    assert Z.shape == (400, len(names))
+    width = encoder.vectors_["city"].embedding_dim
+    city = ["city_effect", "city_confidence", *(f"city_{i:02d}" for i in range(width))]
+    assert names[: width + 2] == city
+    assert names[-2:] == ["distance", "price"]
+    np.testing.assert_array_equal(Z[:, -2:], small_data.frame[["distance", "price"]])
+
+
+def test_every_kind_of_frame_is_encoded_alike(encoder, small_data, as_frame):
+    reference = encoder.fit_transform(small_data.frame, small_data.regression)
+    Z = clone(encoder).fit_transform(as_frame(small_data.columns), small_data.regression)
+    np.testing.assert_array_equal(Z, reference)
+
+
+def test_transform_goes_by_name(encoder, small_data):
+    encoder.fit(small_data.frame, small_data.regression)
+    shuffled = small_data.frame[["price", "store", "city", "distance", "product"]].assign(more="x")
+    np.testing.assert_array_equal(
+        encoder.transform(shuffled), encoder.transform(small_data.frame)
+    )
+    with pytest.raises(InputError, match="'city'"):
+        encoder.transform(small_data.frame.drop(columns="city"))
+
+
+def test_unknown_missing_and_rare(encoder, small_data):
+    encoder.fit(small_data.frame, small_data.regression)
+    new = small_data.frame.head(2).assign(city=["no such city", None])
+    names = encoder.get_feature_names_out().tolist()
+    unknown, missing = encoder.transform(new)[:, names.index("city_effect")]
+    assert unknown == 0
+    assert missing == pytest.approx(encoder.vectors_["city"].missing.effect)
+    strict = encoder.set_params(handle_unknown="error", min_frequency=15)
+    strict.fit(small_data.frame, small_data.regression)
+    strict.transform(small_data.frame)  # rare ones were seen
+    with pytest.raises(InputError, match=r"'city'.*'no such city'"):
+        strict.transform(new)
+
+
+def test_outputs(encoder, small_data):
+    X, y = small_data.frame, small_data.regression
+    both = clone(encoder).fit_transform(X, y)
+    effects = clone(encoder).set_params(output="effects").fit(X, y)
+    vectors = clone(encoder).set_params(output="vectors", passthrough=False)
+    assert effects.history_ == []
+    assert list(effects.get_feature_names_out())[:2] == ["city_effect", "city_confidence"]
+    n_vectors = vectors.fit_transform(X, y).shape[1]
+    assert n_vectors + 6 + 2 == both.shape[1]
+
+
+def test_classes_have_an_effect_each(small_data):
+    encoder = EmbeddingEncoder(output="effects", random_state=0)
+    encoder.fit(small_data.frame[["city"]], small_data.multiclass)
+    assert encoder.target_.task == "multiclass"
+    names = ["city_effect_high", "city_effect_low", "city_effect_middle", "city_confidence"]
+    assert encoder.get_feature_names_out().tolist() == names
+
+
+def test_rows_are_encoded_without_their_target(small_data):
+    """Change the targets of a fold: its own effects stay, those of the other rows move."""
+    X, y = small_data.frame[["city", "product"]], small_data.regression
+    groups = np.arange(400) % 4
+    encoder = EmbeddingEncoder(output="effects", cv=4, random_state=0)
+    before = encoder.fit_transform(X, y, groups=groups)
+    other = np.where(groups == 2, y[::-1] + 5, y)
+    after = encoder.fit_transform(X, other, groups=groups)
+    np.testing.assert_array_equal(before[groups == 2], after[groups == 2])
+    assert (before[groups != 2] != after[groups != 2]).any(axis=1).mean() > 0.9
+
+
+def test_out_of_fold_vectors_share_the_basis(small_data):
+    encoder = EmbeddingEncoder(
+        columns=["city"], output="vectors", passthrough=False, shrinkage=0.3, random_state=0
+    )
+    X, y = small_data.frame[["city"]], small_data.regression
+    folded, full = encoder.fit_transform(X, y), encoder.transform(X)
+    alike = (folded * full).sum(1) / np.linalg.norm(folded, axis=1) / np.linalg.norm(full, axis=1)
+    assert np.median(alike) > 0.8
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_noise_leaks_nothing(seed):
+    """What cross-fitting is for: a booster finds nothing in a noise target, or finds the leak."""
+    rng = np.random.default_rng(seed)
+    n = 3000
+    X = pd.DataFrame({c: rng.integers(600, size=n).astype(str) for c in "ab"})
+    y = rng.normal(size=n)
+    train, test = np.arange(2000), np.arange(2000, n)
+    encoder = EmbeddingEncoder(shrinkage=0.3, max_epochs=5, random_state=seed)
+    booster = HistGradientBoostingRegressor(random_state=seed, max_iter=50)
+
+    def out_of_sample(Z):
+        model = clone(booster).fit(Z, y[train])
+        return r2_score(y[test], model.predict(encoder.transform(X.iloc[test])))
+
+    honest = out_of_sample(encoder.fit_transform(X.iloc[train], y[train]))
+    leaky = out_of_sample(encoder.transform(X.iloc[train]))
+    assert honest >= -0.1
+    assert leaky < honest - 0.1
+
+
+def test_time_column_and_splitter(small_data):
+    X = small_data.frame.assign(day=np.arange(400) // 4)
+    y = small_data.regression
+    encoder = EmbeddingEncoder(
+        columns=["city"], output="effects", passthrough=False, cv=4, time_column="day"
+    )
+    Z = encoder.fit_transform(X[["city", "day"]], y)
+    assert (Z[:80] == 0).all()
+    assert (Z[84:, 1] > 0).mean() > 0.9
+    later = np.where(np.arange(400) >= 240, y + 10, y)  # the future tells the past nothing
+    np.testing.assert_array_equal(encoder.fit_transform(X[["city", "day"]], later)[:240], Z[:240])
+    split = EmbeddingEncoder(
+        columns=["city"], output="effects", passthrough=False, cv=TimeSeriesSplit(4)
+    )
+    np.testing.assert_array_equal(split.fit_transform(X[["city"]], y), Z)
+
+
+def test_in_scikit_learn(small_data):
+    X, y = small_data.frame, small_data.regression
+    quick = EmbeddingEncoder(shrinkage=1.0, max_epochs=2, random_state=0)
+    pipeline = make_pipeline(quick, HistGradientBoostingRegressor(max_iter=20))
+    assert cross_val_score(pipeline, X, y, cv=2, n_jobs=2).mean() > 0.2
+    search = GridSearchCV(pipeline, {"embeddingencoder__output": ["effects", "both"]}, cv=2)
+    assert search.fit(X, y).best_score_ > 0.2
+    some = make_column_transformer((quick, ["city", "product"]), remainder="drop")
+    assert make_pipeline(some, Ridge()).fit(X, y).score(X, y) > 0.2
+
+
+@pytest.mark.parametrize(("library", "kind"), [("pandas", pd.DataFrame), ("polars", pl.DataFrame)])
+def test_set_output(encoder, small_data, library, kind):
+    encoder.set_output(transform=library)
+    Z = encoder.fit_transform(small_data.frame, small_data.regression)
+    assert isinstance(Z, kind)
+    assert list(Z.columns) == encoder.get_feature_names_out().tolist()
+    assert isinstance(encoder.transform(small_data.frame), kind)
+
+
+def test_colliding_names_are_an_error(small_data):
+    X = small_data.frame.assign(city_effect=1.0)
+    with pytest.raises(InputError, match="'city_effect'"):
+        EmbeddingEncoder(output="effects").fit(X, small_data.regression)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"embedding_dim": 0}, "`embedding_dim` must be an int >= 1, got 0"),
+        ({"embedding_dim": "wide"}, "`embedding_dim` must be one of"),
+        ({"dropout": 1.5}, "`dropout`"),
+        ({"output": "all"}, "`output`"),
+        ({"cv": 1}, "`cv`"),
+        ({"task": "ranking"}, "`task`"),
+        ({"n_jobs": 0}, "`n_jobs`"),
+        ({"quantile": 0.5}, "`quantile`"),
+        ({"pairs": "all"}, "`pairs`"),
+        ({"hidden_sizes": (0,)}, "`hidden_sizes`"),
+    ],
+)
+def test_parameters_are_checked_first(parameters, message, small_data):
+    with pytest.raises(ParameterError, match=message):
+        EmbeddingEncoder(**parameters).fit(small_data.frame, small_data.regression)
+
+
+def test_parameters_by_column(small_data):
+    X, y = small_data.frame[["city", "product"]], small_data.regression
+    encoder = EmbeddingEncoder(
+        embedding_dim={"city": 3, "product": lambda n: n // 10},
+        shrinkage={"city": 1.0, "product": 10.0},
+        random_state=0,
+    ).fit(X, y)
+    assert [encoder.vectors_[c].embedding_dim for c in encoder.vectors_] == [3, 3]
+    assert encoder.choice_.shrinkage == (1.0, 10.0)
+    with pytest.raises(InputError, match="'town'"):
+        encoder.set_params(shrinkage={"town": 1.0}).fit(X, y)

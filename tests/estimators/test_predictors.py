@@ -1,0 +1,208 @@
+"""The predictors: every task, reproducible, weighted, saved and loaded bit for bit."""
+
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.metrics import log_loss, r2_score, roc_auc_score
+from sklearn.model_selection import GridSearchCV
+
+from catvec import CategoryVectors, EmbeddingClassifier, EmbeddingEncoder, EmbeddingRegressor
+from catvec.errors import ArtifactError, InputError, TrainingError
+
+QUICK = {"n_networks": 1, "shrinkage": 1.0, "max_epochs": 8, "random_state": 0}
+
+
+@pytest.fixture
+def regressor(small_data):
+    return EmbeddingRegressor(columns=small_data.categorical, **QUICK)
+
+
+@pytest.fixture
+def classifier(small_data):
+    return EmbeddingClassifier(columns=small_data.categorical, **QUICK)
+
+
+def halves(small_data):
+    X = small_data.frame
+    return X.iloc[:300], X.iloc[300:]
+
+
+def test_regression(small_data):
+    train, test = halves(small_data)
+    y = 1e6 + 1e4 * small_data.regression  # far from 0: it is standardised inside
+    model = EmbeddingRegressor(columns=small_data.categorical, random_state=0)
+    model.fit(train, y[:300])
+    assert r2_score(y[300:], model.predict(test)) > 0.4
+    scores = model.validation_scores_["RMSE"]
+    assert scores["model"] < scores["constant"]
+    assert {"network", "epoch", "train_loss", "held_out_loss"} <= set(model.history_[0])
+
+
+def test_binary_with_any_labels(classifier, small_data):
+    train, test = halves(small_data)
+    y = np.where(small_data.binary == 1, "yes", "no")
+    classifier.fit(train, y[:300])
+    assert classifier.classes_.tolist() == ["no", "yes"]
+    probability = classifier.predict_proba(test)
+    np.testing.assert_allclose(probability.sum(axis=1), 1.0, atol=1e-12)
+    assert roc_auc_score(y[300:], probability[:, 1]) > 0.7
+    assert set(classifier.predict(test)) <= {"no", "yes"}
+    odds = classifier.decision_function(test)
+    np.testing.assert_allclose(1 / (1 + np.exp(-odds)), probability[:, 1], atol=1e-9)
+
+
+def test_multiclass(classifier, small_data):
+    train, test = halves(small_data)
+    classifier.fit(train, small_data.multiclass[:300])
+    probability = classifier.predict_proba(test)
+    assert probability.shape == (100, 3)
+    assert log_loss(small_data.multiclass[300:], probability) < np.log(3)
+    assert classifier.vectors_["city"].effects.shape[1] == 3
+
+
+def test_counts_and_quantiles(regressor, small_data, rng):
+    X = small_data.frame
+    y = rng.poisson(np.exp(small_data.regression))
+    counts = clone(regressor).set_params(loss="poisson").fit(X, y).predict(X)
+    assert (counts > 0).all()
+    assert abs(counts.mean() - y.mean()) < 0.3 * y.mean()
+    with pytest.raises(InputError, match="negative"):
+        clone(regressor).set_params(loss="poisson").fit(X, small_data.regression)
+    low, high = (
+        clone(regressor).set_params(loss="quantile", quantile=q).fit(X, small_data.regression)
+        for q in (0.1, 0.9)
+    )
+    inside = (low.predict(X) < small_data.regression) & (small_data.regression < high.predict(X))
+    assert 0.55 < inside.mean() < 0.98
+
+
+def test_own_held_out_rows(regressor, small_data):
+    train, test = halves(small_data)
+    y = small_data.regression
+    regressor.fit(train, y[:300], X_val=test, y_val=y[300:])
+    best = min(record["held_out_loss"] for record in regressor.history_)
+    scaled = (regressor.predict(test) - y[300:]) / regressor.target_.scale
+    ratio = best / (scaled**2).mean()  # the squared loss may be halved
+    assert ratio == pytest.approx(1.0, rel=1e-3) or ratio == pytest.approx(0.5, rel=1e-3)
+    with pytest.raises(InputError, match="X_val and y_val"):
+        regressor.fit(train, y[:300], X_val=test)
+
+
+def test_the_same_seed_gives_the_same_bits(small_data):
+    X, y = small_data.frame, small_data.regression
+    model = EmbeddingRegressor(columns=["city"], n_networks=3, max_epochs=3, random_state=3)
+    one = model.fit(X, y).predict(X)
+    two = clone(model).set_params(n_jobs=2).fit(X, y).predict(X)
+    np.testing.assert_array_equal(one, two)
+    other = clone(model).set_params(random_state=4).fit(X, y).predict(X)
+    assert not np.array_equal(one, other)
+
+
+def test_no_global_state_is_touched(regressor, small_data):
+    np.random.seed(5)  # noqa: NPY002
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    regressor.fit(small_data.frame, small_data.regression)
+    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+
+
+def test_class_weight_moves_the_odds(classifier, small_data):
+    X, y = small_data.frame, small_data.binary
+    plain = clone(classifier).fit(X, y).predict_proba(X)[:, 1].mean()
+    heavy = clone(classifier).set_params(class_weight={1: 5.0}).fit(X, y)
+    assert heavy.predict_proba(X)[:, 1].mean() > plain + 0.1
+    clone(classifier).set_params(class_weight="balanced").fit(X, y)
+    with pytest.raises(InputError, match="'maybe'"):
+        clone(classifier).set_params(class_weight={"maybe": 2.0}).fit(X, y)
+
+
+def test_missing_in_new_rows_only_is_answered_as_unknown(regressor, small_data):
+    X = small_data.frame.dropna()
+    regressor.fit(X, small_data.regression[X.index])
+    row = X.head(1)
+    unknown, missing = (regressor.predict(row.assign(city=[v])) for v in ("nowhere", None))
+    np.testing.assert_array_equal(unknown, missing)
+    assert np.isfinite(regressor.predict(row.assign(distance=[np.nan]))).all()
+
+
+def test_callback_sees_every_epoch(regressor, small_data):
+    seen = []
+    regressor.set_params(callback=seen.append, shrinkage="auto")
+    regressor.fit(small_data.frame, small_data.regression)
+    stages = [progress.stage for progress in seen]
+    assert set(stages) == {"choosing", "training"}
+    assert stages.count("training") == len(regressor.history_)
+    assert all(1 <= p.epoch <= p.max_epochs for p in seen)
+
+
+def test_save_and_load_bit_for_bit(regressor, classifier, small_data, tmp_path):
+    X = small_data.frame
+    targets = (small_data.regression, small_data.multiclass)
+    for model, y in zip((regressor, classifier), targets, strict=True):
+        model.set_params(n_networks=2).fit(X, y)
+        path = tmp_path / f"{type(model).__name__}.catvec"
+        model.save(path)
+        again = type(model).load(path)
+        np.testing.assert_array_equal(again.predict(X), model.predict(X))
+        assert again.get_params() == model.get_params()
+        assert again.vectors_ == model.vectors_ == CategoryVectors.load(path)
+        assert again.validation_scores_ == model.validation_scores_
+        again.save(tmp_path / "again.catvec")  # in place of the one before
+
+
+def test_saved_encoder(small_data, tmp_path):
+    encoder = EmbeddingEncoder(columns=["city"], embedding_dim=lambda n: n // 4, cv=3, **QUICK)
+    encoder.fit(small_data.frame, small_data.regression)
+    encoder.save(tmp_path / "e.catvec")
+    again = EmbeddingEncoder.load(tmp_path / "e.catvec")
+    np.testing.assert_array_equal(
+        again.transform(small_data.frame), encoder.transform(small_data.frame)
+    )
+    assert again.embedding_dim == {"city": 3}
+    with pytest.raises(ArtifactError, match="holds an EmbeddingEncoder"):
+        EmbeddingRegressor.load(tmp_path / "e.catvec")
+    encoder.vectors_.save(tmp_path / "v.catvec")
+    with pytest.raises(ArtifactError, match="vectors only"):
+        EmbeddingEncoder.load(tmp_path / "v.catvec")
+
+
+def test_loading_in_a_new_process(regressor, small_data, tmp_path):
+    X = small_data.frame.head(5)
+    regressor.fit(small_data.frame, small_data.regression).save(tmp_path / "m.catvec")
+    X.to_parquet(tmp_path / "x.parquet")
+    code = (
+        "import pandas as pd; from catvec import EmbeddingRegressor;"
+        f"m = EmbeddingRegressor.load({str(tmp_path / 'm.catvec')!r});"
+        f"print(m.predict(pd.read_parquet({str(tmp_path / 'x.parquet')!r})).tobytes().hex())"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == regressor.predict(X).tobytes().hex()
+
+
+def test_pickle_and_grid_search_in_processes(regressor, small_data):
+    X, y = small_data.frame, small_data.regression
+    regressor.fit(X, y)
+    again = pickle.loads(pickle.dumps(regressor))
+    np.testing.assert_array_equal(again.predict(X), regressor.predict(X))
+    search = GridSearchCV(clone(regressor), {"embedding_dim": [2, 4]}, cv=2, n_jobs=2)
+    assert search.fit(X, y).best_score_ > 0
+
+
+def test_numbers_alone_and_categories_alone(rng):
+    x = rng.normal(size=300)
+    y = np.abs(x)
+    numbers = EmbeddingRegressor(random_state=0, n_networks=1).fit(x[:, None], y)
+    assert r2_score(y, numbers.predict(x[:, None])) > 0.7
+    X = pd.DataFrame({"a": rng.integers(5, size=300).astype(str)})
+    alone = EmbeddingRegressor(random_state=0, n_networks=1).fit(X, X["a"].astype(float))
+    assert r2_score(X["a"].astype(float), alone.predict(X)) > 0.9
+
+
+def test_a_loss_that_breaks_down_says_so(regressor, small_data):
+    regressor.set_params(learning_rate=1e30)
+    with pytest.raises(TrainingError, match="learning_rate"), np.errstate(all="ignore"):
+        regressor.fit(small_data.frame, small_data.regression)
