@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import numbers
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -109,12 +109,12 @@ class Frame:
             self._columns[name] = _column(name, self._read(name), self.n_rows)
         return self._columns[name]
 
-    def resolve(self, columns: Sequence[str | int], parameter: str) -> list[str]:
+    def resolve(self, columns: Collection[str | int], parameter: str) -> list[str]:
         """The names that a parameter's columns mean: names, or positions.
 
         Parameters
         ----------
-        columns : sequence of str or int
+        columns : collection of str or int
             A number is a position, unless a column has it for a name.
         parameter : str
             Who asks, for the messages.
@@ -131,7 +131,7 @@ class Frame:
         InputError
             If there is no such column.
         """
-        if isinstance(columns, str) or not isinstance(columns, Sequence | np.ndarray):
+        if isinstance(columns, str | bytes) or not isinstance(columns, Collection):
             raise refuse(parameter, "a list of column names or positions", columns)
         names = [self._resolve(column, parameter) for column in columns]
         return list(dict.fromkeys(names))
