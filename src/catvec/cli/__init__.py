@@ -1,0 +1,142 @@
+"""The command line: parse, call, print. ``catvec COMMAND --help`` explains each command."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn
+
+import typer
+
+from catvec import __version__
+from catvec.cli._demo import demo
+from catvec.cli._fit import fit
+from catvec.cli._look import export, neighbors
+from catvec.cli._predict import encode, predict
+from catvec.errors import CatvecError
+
+MISTAKE = 2  # the exit code where the user can mend it
+INTERRUPTED = 130  # by Ctrl-C, as shells have it: 128 and the number of the signal
+
+app = typer.Typer(
+    name="catvec",
+    help="Effects and vectors for the categories of a table.",
+    epilog="First time here? Run: catvec demo",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+for command in (fit, predict, encode, neighbors, export, demo):
+    app.command()(command)
+
+UsageError: type[Exception] = typer.BadParameter.__bases__[0]
+
+
+@app.callback()
+def _options(version: bool = typer.Option(False, "--version", help="Print the version.")) -> None:
+    if version:
+        typer.echo(f"catvec {__version__}")
+        raise typer.Exit
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run one command and leave Python.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        The command and its options; by default those Python was started with.
+
+    Raises
+    ------
+    SystemExit
+        Always: 0 when done, 2 for a mistake that the user can mend (after one line on standard
+        error), 130 after Ctrl-C.
+    """
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        The command and its options.
+
+    Returns
+    -------
+    int
+        The exit code, as `main` says.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # block characters where the terminal lacks them
+            stream.reconfigure(errors="replace")
+    try:
+        with _notes(), _terminable():
+            return int(_call(list(arguments)) or 0)
+    except KeyboardInterrupt:
+        return _complain("stopped; nothing was left half-written", INTERRUPTED)
+    except UsageError as error:
+        return _complain(_usage(error), MISTAKE)
+    except CatvecError as error:
+        return _complain(str(error), MISTAKE)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        sys.stdout = None
+        return 0
+
+
+def _call(arguments: list[str]) -> Any:
+    try:
+        return app(arguments, prog_name="catvec", standalone_mode=False)
+    except typer.Abort as error:
+        raise KeyboardInterrupt from error
+
+
+def _complain(message: str, code: int) -> int:
+    """One line on standard error, whatever the message holds."""
+    line = " ".join(message.split())
+    sys.stderr.write(f"catvec: {line}\n")
+    return code
+
+
+def _usage(error: Any) -> str:
+    """What was wrong with the command, and where to read about it."""
+    message = " ".join(error.format_message().split()).rstrip(".")
+    message = message[:1].lower() + message[1:]
+    context = getattr(error, "ctx", None)
+    return f"{message} (see: {context.command_path if context else 'catvec'} --help)"
+
+
+@contextlib.contextmanager
+def _notes() -> Iterator[None]:
+    """Our warnings as one line each; those of others only where Python is asked for them."""
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        sys.stderr.write("catvec: warning: " + " ".join(str(message).split()) + "\n")
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Being terminated is an interruption, after which temporary files are removed."""
+
+    def stop(*_: Any) -> NoReturn:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,198 @@
+"""``catvec fit``: from a table to a saved model, and a page about it."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from catvec.cli import _options as options
+from catvec.cli._console import Output
+from catvec.cli._fit_page import Fit, facts, print_page
+from catvec.cli._predict import STREAM, open_input, write_rows
+from catvec.cli._progress import EpochProgress
+from catvec.cli._training_table import Roles, TrainingTable, read_training_table
+from catvec.errors import InputError
+from catvec.frames._files import TableFile
+
+if TYPE_CHECKING:
+    from catvec.estimators._predictors import EmbeddingPredictor
+
+OURS = (".catvec-", "column_", "network.")  # how the files of an artifact begin
+
+
+def fit(
+    table: options.Table,
+    target: options.Target,
+    categorical: options.Categorical = None,
+    numeric: options.Numeric = None,
+    drop: options.Drop = None,
+    out: options.ModelOut = None,
+    encoded_out: options.EncodedOut = None,
+    keep: options.KeepEncoded = None,
+    task: options.Task = "auto",
+    loss: options.Loss = "auto",
+    validation: options.Validation = "0.1",
+    groups: options.Groups = None,
+    time_column: options.TimeColumn = None,
+    skip_gaps: options.SkipGaps = False,
+    min_frequency: options.MinFrequency = 1,
+    embedding_dim: options.EmbeddingDim = "auto",
+    networks: options.Networks = 4,
+    epochs: options.Epochs = 20,
+    seed: options.Seed = 0,
+    engine: options.Engine = "auto",
+    jobs: options.Jobs = -1,
+    quiet: options.Quiet = False,
+    json: options.Json = False,
+) -> None:
+    """Learn effects and vectors from a table, and save a model that predicts.
+
+    Text and booleans are categorical without being named; integers, dates and others only by
+    --categorical. All other columns are numbers.
+
+    [bold]Example:[/bold] catvec fit sales.parquet --target Sales --categorical Store --drop Open
+    """
+    output, start = Output(quiet, json), time.perf_counter()
+    path = out or _default_out(table)
+    _check_model_out(path)
+    file = open_input(table, encoded_out)
+    share, column = _validation(file, validation)
+    roles = Roles(
+        target,
+        categorical or (),
+        numeric or (),
+        drop or (),
+        column,
+        groups,
+        time_column,
+        keep or (),
+    )
+    parameters = {
+        "time_column": time_column,
+        "min_frequency": min_frequency,
+        "embedding_dim": int(embedding_dim) if embedding_dim.isdigit() else embedding_dim,
+        "validation_fraction": share,
+        "max_epochs": epochs,
+        "random_state": seed,
+        "engine": engine,
+        "n_jobs": jobs,
+    }
+    with EpochProgress(output.notes, quiet=quiet) as progress:
+        data = read_training_table(file, roles, task, skip_gaps=skip_gaps)
+        work = _Work(data, parameters, progress)
+        model = work.fitted(loss, networks)
+        if encoded_out is not None:
+            write_rows(file, data.rows, roles.keep, work.cross_fitted(model), encoded_out)
+        model.save(path)
+    done = Fit(file, roles, data, model, path, encoded_out, time.perf_counter() - start)
+    print_page(output, done)
+    output.result(facts(done))
+
+
+@dataclass(frozen=True)
+class _Work:
+    """The two fits of the command, on the same rows and with the same parameters."""
+
+    data: TrainingTable
+    parameters: dict[str, Any]
+    progress: EpochProgress
+
+    def fitted(self, loss: str, n_networks: int) -> EmbeddingPredictor:
+        """A model that predicts the target."""
+        from catvec.estimators import EmbeddingClassifier, EmbeddingRegressor
+
+        is_number = self.data.task in ("regression", "count")
+        kind: Any = EmbeddingRegressor if is_number else EmbeddingClassifier
+        if self.data.task == "count" and loss == "auto":
+            loss = "poisson"
+        model = kind(
+            columns=self.data.categorical,
+            loss=loss,
+            n_networks=n_networks,
+            callback=self.progress.epoch,
+            **self.parameters,
+        )
+        return model.fit(*self._rows(), **self._splits())
+
+    def cross_fitted(self, model: EmbeddingPredictor) -> dict[str, Any]:
+        """The rows encoded by fits without them; the model takes the encoder's vectors.
+
+        So `catvec encode` answers new rows in the basis of these. Rows that only decided when to
+        stop are encoded by the fit on all others.
+        """
+        from catvec.estimators import EmbeddingEncoder
+
+        encoder = EmbeddingEncoder(
+            columns=self.data.categorical,
+            task=self.data.task,
+            callback=lambda epoch: self.progress.epoch(epoch, "encoding the rows"),
+            **self.parameters,
+        )
+        matrix = encoder.fit_transform(*self._rows(), **self._splits())
+        model.vectors_ = encoder.vectors_
+        names = encoder.get_feature_names_out().tolist()
+        held_out = self.data.held_out
+        if held_out is not None:
+            train, matrix = matrix, np.empty((len(held_out), len(names)))
+            matrix[~held_out] = train
+            matrix[held_out] = encoder.transform(self._features(held_out))
+        return {name: matrix[:, i] for i, name in enumerate(names)}
+
+    def _rows(self) -> tuple[Any, Any]:
+        held_out = self.data.held_out
+        if held_out is None:
+            return self.data.rows.select(self.data.features), self.data.y
+        return self._features(~held_out), self.data.y[~held_out]
+
+    def _splits(self) -> dict[str, Any]:
+        held_out, groups = self.data.held_out, self.data.groups
+        if held_out is None:
+            return {"groups": groups}
+        bound = None if groups is None else groups[~held_out]
+        return {
+            "groups": bound,
+            "X_val": self._features(held_out),
+            "y_val": self.data.y[held_out],
+        }
+
+    def _features(self, mask: np.ndarray) -> Any:
+        return self.data.rows.select(self.data.features).filter(mask)
+
+
+def _default_out(table: str) -> str:
+    name = "model" if table == STREAM else Path(table).name.split(".")[0]
+    return f"{name}.catvec"
+
+
+def _check_model_out(path: str) -> None:
+    """Refuse before the fit what saving would refuse after it."""
+    folder = Path(path)
+    above = next((place for place in (folder, *folder.parents) if place.exists()), None)
+    if above is not None and not above.is_dir():
+        raise InputError(f"cannot save to {path!r}: {str(above)!r} is a file, not a folder")
+    if above is not None and not os.access(above, os.W_OK):
+        raise InputError(f"cannot save to {path!r}: {str(above)!r} is read-only")
+    if above == folder:
+        names = os.listdir(folder)
+        foreign = [name for name in names if not name.startswith(OURS)]
+        if foreign and "schema.json" not in names:
+            raise InputError(f"cannot save to {path!r}: it holds other files; choose another path")
+
+
+def _validation(file: TableFile, given: str) -> tuple[float, str | None]:
+    """The share to hold out, or the column that marks the rows."""
+    if given in file.names:
+        return 0.1, given
+    try:
+        share = float(given)
+    except ValueError:
+        file.check([given])
+        raise
+    if not 0 <= share <= 0.5:
+        raise InputError(f"--validation must be a share from 0 to 0.5 or a column, got {given}")
+    return share, None

@@ -1,0 +1,156 @@
+"""What ``catvec fit`` tells: a page for people, and the same facts for machines."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from catvec.cli._console import Output, listed, number, plural, seconds, shown
+from catvec.cli._learned import Scale, column_facts, columns_table, scores_table, spread
+from catvec.cli._training_table import Roles, TrainingTable
+from catvec.frames._files import TableFile
+
+if TYPE_CHECKING:
+    from catvec.estimators._predictors import EmbeddingPredictor
+
+ALMOST_ALL = 0.9  # share of rows with a category of their own that deserves a word
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fit that is done, and all that went into it."""
+
+    file: TableFile
+    roles: Roles
+    data: TrainingTable
+    model: EmbeddingPredictor
+    path: str
+    encoded_out: str | None
+    seconds: float
+
+    @property
+    def scale(self) -> Scale:
+        """How its effects are told."""
+        y, task = self.data.y, self.data.task
+        if task == "binary":
+            return Scale(task, float((y == self.model.target_.classes[1]).mean()))  # type: ignore[index]
+        return Scale(task, float(y.mean()) if task in ("regression", "count") else 0.0)
+
+
+def print_page(output: Output, fit: Fit) -> None:
+    """Print what was read, what was learned, how good it is, and what to do next."""
+    data, model = fit.data, fit.model
+    output.heading(fit.file.label.strip("'"), f"{plural(len(data.rows), 'row')}, {_columns(fit)}")
+    output.text(_target_line(fit), indent=2)
+    if data.left_out:
+        output.text(f"left out: {listed(data.left_out)}", indent=2)
+    output.heading("What was learned", f"{_effort(fit)}, {seconds(fit.seconds)}")
+    output.table(columns_table(model.vectors_, fit.scale))
+    if model.schema_.numbers:
+        output.text(f"numbers: {listed([n.name for n in model.schema_.numbers])}", indent=2)
+    for line in _remarks(fit):
+        output.text(line, indent=2, style="yellow")
+    if model.validation_scores_:
+        output.heading("Scores on held-out rows", _whose(fit))
+        output.table(scores_table(model.validation_scores_))
+    output.heading("Saved")
+    output.line(f"  {fit.path}")
+    if fit.encoded_out:
+        output.line(f"  {fit.encoded_out}  (encoded rows, to train another model on)")
+    output.heading("Next")
+    output.commands(_next(fit))
+
+
+def facts(fit: Fit) -> dict[str, Any]:
+    """The facts of the page, for ``--json``."""
+    data, model = fit.data, fit.model
+    target: dict[str, Any] = {"name": fit.roles.target, "task": data.task}
+    if model.target_.classes is not None:
+        target["classes"] = model.target_.classes
+    return {
+        "model": fit.path,
+        "encoded": fit.encoded_out,
+        "rows": len(data.rows),
+        "target": target,
+        "columns": column_facts(model.vectors_),
+        "numbers": [n.name for n in model.schema_.numbers],
+        "left_out": data.left_out,
+        "networks": len(model.networks_),
+        "shrinkage": dict(zip(model.vectors_, model.choice_.shrinkage, strict=False)),
+        "scores": model.validation_scores_,
+        "seconds": round(fit.seconds, 3),
+    }
+
+
+# --- sentences --------------------------------------------------------------------------
+
+
+def _columns(fit: Fit) -> str:
+    n_categorical, n_numbers = len(fit.model.vectors_), len(fit.model.schema_.numbers)
+    numbers = f", {plural(n_numbers, 'number')}" if n_numbers else ""
+    return plural(n_categorical, "categorical column") + numbers
+
+
+def _target_line(fit: Fit) -> str:
+    y, name = fit.data.y, shown(fit.roles.target)
+    classes = fit.model.target_.classes
+    if classes is None:
+        reach = f"from {number(y.min())} to {number(y.max())}, mean {number(y.mean())}"
+        return f"target {name}: a {fit.data.task}, {reach}"
+    shares = [(label, float((y == label).mean())) for label in classes[:5].tolist()]
+    told = ", ".join(f"{shown(label)} {share:.1%}" for label, share in shares)
+    return f"target {name}: {plural(len(classes), 'class', 'classes')}, {told}" + (
+        ", ..." if len(classes) > 5 else ""
+    )
+
+
+def _effort(fit: Fit) -> str:
+    return plural(len(fit.model.networks_), "network")
+
+
+def _remarks(fit: Fit) -> list[str]:
+    """What a person should know about single columns."""
+    wide = [
+        shown(name)
+        for name, column in ((n, fit.model.vectors_[n]) for n in fit.model.vectors_)
+        if len(column) > 20 and len(column) >= ALMOST_ALL * column.counts.sum()
+    ]
+    if not wide:
+        return []
+    names = ", ".join(wide)
+    return [f"Almost every row has a category of its own in {names}; consider --drop."]
+
+
+def _whose(fit: Fit) -> str:
+    if fit.data.held_out is not None:
+        return plural(int(fit.data.held_out.sum()), "row")
+    return "each row by the networks that did not see it"
+
+
+def _next(fit: Fit) -> list[str]:
+    model = shlex.quote(fit.path)
+    new = "new.csv" if fit.file.label == "standard input" else "new." + _ending(fit)
+    commands = [
+        f"catvec predict {new} --model {model} --out predictions.{_ending(fit)}",
+        f"catvec encode {new} --model {model} --out encoded.{_ending(fit)}",
+    ]
+    example = _example(fit)
+    return commands + ([f"catvec neighbors {model} {example}"] if example else [])
+
+
+def _ending(fit: Fit) -> str:
+    return fit.file.label.strip("'").rsplit(".", 1)[-1] if "." in fit.file.label else "csv"
+
+
+def _example(fit: Fit) -> str:
+    """The column whose effects differ most, and its most frequent category."""
+    vectors = fit.model.vectors_
+    names = [name for name in vectors if len(vectors[name]) > 5 and vectors[name].embedding_dim]
+    if not names:
+        return ""
+    name = max(names, key=lambda n: spread(vectors[n]))
+    category = vectors[name].categories[int(np.argmax(vectors[name].counts))]
+    return shlex.join([name, shown(category, 200)])

@@ -1,0 +1,145 @@
+"""Arguments and options of the commands, with what ``--help`` says of them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+
+def _option(help: str, *names: str, metavar: str | None = None, **more: Any) -> Any:
+    return typer.Option(*names, metavar=metavar, help=help, show_default=False, **more)
+
+
+def _columns(help: str) -> Any:
+    return _option(help, metavar="COLUMN")
+
+
+# Several commands
+Table = Annotated[
+    str,
+    typer.Argument(
+        metavar="TABLE",
+        help="A table: .csv, .tsv, .parquet, .arrow or .feather; - for CSV on standard input.",
+        show_default=False,
+    ),
+]
+Artifact = Annotated[
+    str, typer.Argument(metavar="MODEL", help="What `catvec fit` saved.", show_default=False)
+]
+Model = Annotated[str, _option("What `catvec fit` saved.", "--model", "-m", metavar="PATH")]
+RowsOut = Annotated[
+    str,
+    _option(
+        "Where to write the rows; the ending tells the format. - for CSV on standard output.",
+        "--out",
+        "-o",
+        metavar="PATH",
+    ),
+]
+Keep = Annotated[list[str] | None, _columns("A column to copy from the input. Repeatable.")]
+Quiet = Annotated[bool, _option("Print nothing but warnings and errors.", "--quiet", "-q")]
+Json = Annotated[bool, _option("Print one JSON object, and the page to standard error.", "--json")]
+
+# fit
+Target = Annotated[str, _option("What to predict.", "--target", "-t", metavar="COLUMN")]
+Categorical = Annotated[
+    list[str] | None, _columns("A categorical column, beside text and booleans. Repeatable.")
+]
+Numeric = Annotated[
+    list[str] | None, _columns("A column to take as a number, not as categories. Repeatable.")
+]
+Drop = Annotated[list[str] | None, _columns("A column not to look at. Repeatable.")]
+ModelOut = Annotated[
+    str | None,
+    _option(
+        "Where to save the model, a folder; by default the table's name and .catvec.",
+        "--out",
+        "-o",
+        metavar="PATH",
+    ),
+]
+EncodedOut = Annotated[
+    str | None,
+    _option(
+        "Also write the rows encoded, each by a fit that never saw its target, to train another"
+        " model on.",
+        metavar="PATH",
+    ),
+]
+KeepEncoded = Annotated[
+    list[str] | None, _columns("A column to copy into --encoded-out. Repeatable.")
+]
+Task = Annotated[
+    str,
+    _option(
+        "regression, binary, multiclass, count or auto: floats, and integers with more than 20"
+        " values, are a regression, others classes.",
+        metavar="TASK",
+    ),
+]
+Loss = Annotated[
+    str,
+    _option(
+        "squared, absolute or poisson for numbers, logistic or softmax for classes; auto suits the"
+        " task.",
+        metavar="LOSS",
+    ),
+]
+Validation = Annotated[
+    str,
+    _option(
+        "Rows to score on and to stop by: a share that each network draws (default 0.1), or a"
+        " column that marks them: true, 1, valid or test; the others false, 0 or train.",
+        metavar="SHARE|COLUMN",
+    ),
+]
+Groups = Annotated[str | None, _columns("Rows of one value stay together in every split.")]
+TimeColumn = Annotated[
+    str | None, _columns("Orders the rows in time; those held out are then the latest.")
+]
+SkipGaps = Annotated[bool, _option("Leave out rows whose target is missing.", "--skip-gaps")]
+MinFrequency = Annotated[
+    int,
+    _option("Categories of fewer rows are pooled with unknown ones.", metavar="ROWS", min=1),
+]
+EmbeddingDim = Annotated[
+    str, _option("Width of the vectors: a number, or the name of a rule.", metavar="DIM")
+]
+Networks = Annotated[
+    int, _option("Networks that predict together (default 4).", metavar="N", min=1)
+]
+Epochs = Annotated[
+    int, _option("Passes of a network over the rows, at most (default 20).", metavar="N", min=1)
+]
+Seed = Annotated[
+    int, _option("The same seed gives the same model (default 0).", metavar="N", min=0)
+]
+Engine = Annotated[str, _option("numpy, numba, or auto: what is faster here.", metavar="ENGINE")]
+Jobs = Annotated[int, _option("Threads; by default one for each core.", metavar="N")]
+
+# neighbors, export, demo
+Column = Annotated[
+    str, typer.Argument(metavar="COLUMN", help="A categorical column.", show_default=False)
+]
+Category = Annotated[
+    str, typer.Argument(metavar="CATEGORY", help="One of its categories.", show_default=False)
+]
+TopN = Annotated[int, _option("How many (default 10).", "--topn", "-n", metavar="N", min=1)]
+Format = Annotated[str, _option("What to write: word2vec, projector or parquet.", metavar="FORMAT")]
+FilesOut = Annotated[
+    str,
+    _option(
+        "A file; a folder for the projector, and for word2vec of several columns.",
+        "--out",
+        "-o",
+        metavar="PATH",
+    ),
+]
+OneColumn = Annotated[str | None, _option("Only this column.", metavar="COLUMN")]
+DemoOut = Annotated[
+    str, _option("Where to save the model (default flights.catvec).", "--out", "-o", metavar="PATH")
+]
+DemoRows = Annotated[
+    int | None, _option("Only so many of the flights, to try it out.", metavar="N", min=2000)
+]

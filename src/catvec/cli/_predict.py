@@ -1,0 +1,224 @@
+"""``catvec predict`` and ``catvec encode``: rows in, rows out, with a saved model."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from catvec.cli import _options as options
+from catvec.cli._console import Output, plural
+from catvec.errors import CatvecWarning, InputError
+from catvec.frames import Frame, open_frame
+from catvec.frames._files import TableFile, check_writable, open_table, write_csv, write_table
+from catvec.vectors import CategoryVectors, read_artifact
+
+if TYPE_CHECKING:
+    from catvec.estimators._predictors import EmbeddingPredictor
+
+STREAM = "-"
+
+
+def predict(
+    table: options.Table,
+    model: options.Model,
+    out: options.RowsOut,
+    keep: options.Keep = None,
+    quiet: options.Quiet = False,
+    json: options.Json = False,
+) -> None:
+    """Predict the target of new rows.
+
+    Writes the column `prediction`; for classes also `probability_CLASS` for each. Categories that
+    were not seen in training are answered from the prior.
+
+    [bold]Example:[/bold] catvec predict new.csv --model sales.catvec --out predicted.csv
+    """
+    output = started(quiet, json, out)
+    file = open_input(table, out)
+    estimator = load_predictor(model)
+    rows = _read_rows(file, families_of_model(estimator), keep or [])
+    columns = _predictions(estimator, rows)
+    write_rows(file, rows, keep or [], columns, out)
+    _say_written(output, len(rows), out, list(columns))
+
+
+def encode(
+    table: options.Table,
+    model: options.Model,
+    out: options.RowsOut,
+    keep: options.Keep = None,
+    quiet: options.Quiet = False,
+    json: options.Json = False,
+) -> None:
+    """Replace the categories of new rows by their effects, confidences and vectors.
+
+    Numeric columns of the model follow as they are. Never train a model on the training table
+    encoded by this command: its effects have seen the target. `catvec fit --encoded-out` writes
+    rows for that.
+
+    [bold]Example:[/bold] catvec encode new.parquet --model sales.catvec --out encoded.parquet
+    """
+    output = started(quiet, json, out)
+    file = open_input(table, out)
+    vectors, numbers = load_encoder(model)
+    rows = _read_rows(file, families_of_vectors(vectors, numbers), keep or [])
+    columns, as_in_training = encoded(vectors, numbers, open_frame(rows))
+    write_rows(file, rows, keep or [], columns, out)
+    if as_in_training:
+        warnings.warn(
+            f"{file.label} looks like the training table (the same rows by category), whose effects"
+            " and vectors have seen its target; to train another model on it, use the rows of"
+            " `catvec fit --encoded-out` instead",
+            CatvecWarning,
+            stacklevel=1,
+        )
+    _say_written(output, len(rows), out, list(columns))
+
+
+# --- in ---------------------------------------------------------------------------------
+
+
+def started(quiet: bool, json: bool, out: str) -> Output:
+    """The output of a command that writes rows; refuses two results on standard output."""
+    if json and out == STREAM:
+        raise InputError("--json and --out - would both write to standard output; choose one")
+    return Output(quiet, json, rows_out=out == STREAM)
+
+
+def open_input(table: str, *outs: str | None) -> TableFile:
+    """Open the table of a command, after a look at where its results will go."""
+    for out in outs:
+        if out is None or out == STREAM:
+            continue
+        check_writable(Path(out))
+        if table != STREAM and Path(out).resolve() == Path(table).resolve():
+            raise InputError(f"{out!r} is the table that is read; write to another file")
+    if table == STREAM:
+        return open_table(sys.stdin.buffer, "standard input")
+    return open_table(table)
+
+
+def load_predictor(path: str) -> EmbeddingPredictor:
+    """The model at `path`, of whatever class."""
+    from catvec.estimators import EmbeddingClassifier, EmbeddingRegressor
+    from catvec.estimators._files import load
+
+    return load(path, [EmbeddingRegressor, EmbeddingClassifier])
+
+
+def load_encoder(path: str) -> tuple[CategoryVectors, list[str]]:
+    """The vectors at `path` and the names of the numeric columns, without any training code."""
+    model = read_artifact(path).schema.get("model") or {}
+    vectors = CategoryVectors.load(path)
+    return vectors, [number["name"] for number in model.get("schema", {}).get("numbers", [])]
+
+
+def families_of_vectors(
+    vectors: CategoryVectors, numbers: Sequence[str]
+) -> dict[str, Collection[str]]:
+    """The columns a model reads, and which families of keys each held in training."""
+    families: dict[str, Collection[str]] = {
+        name: vectors[name].vocabulary.families for name in vectors
+    }
+    return families | {name: ("number",) for name in numbers}
+
+
+def families_of_model(estimator: EmbeddingPredictor) -> dict[str, Collection[str]]:
+    """As `families_of_vectors`, of a whole model."""
+    return families_of_vectors(estimator.vectors_, [n.name for n in estimator.schema_.numbers])
+
+
+def _read_rows(
+    file: TableFile, families: Mapping[str, Collection[str]], keep: Sequence[str]
+) -> pa.Table:
+    """The columns that the model reads, and those to be kept."""
+    columns = list(dict.fromkeys([*families, *keep]))
+    return file.read(columns, families=families)
+
+
+# --- columns ----------------------------------------------------------------------------
+
+
+def _predictions(estimator: EmbeddingPredictor, rows: pa.Table) -> dict[str, Any]:
+    if not len(rows):
+        raise InputError("the table has no rows")
+    if not hasattr(estimator, "predict_proba"):
+        return {"prediction": estimator.predict(rows)}
+    probabilities = estimator.predict_proba(rows)
+    classes = estimator.classes_
+    columns = {"prediction": classes[probabilities.argmax(axis=1)]}
+    return columns | {f"probability_{c}": probabilities[:, i] for i, c in enumerate(classes)}
+
+
+def encoded(
+    vectors: CategoryVectors, numbers: Sequence[str], frame: Frame
+) -> tuple[dict[str, Any], bool]:
+    """Encoded rows, column by column, and whether they look like those of the training.
+
+    Parameters
+    ----------
+    vectors : CategoryVectors
+        What to write for the categories.
+    numbers : sequence of str
+        Numeric columns, written as they are, float64.
+    frame : Frame
+        The rows.
+
+    Returns
+    -------
+    columns : dict of str to ndarray
+    as_in_training : bool
+        Whether every category of every column is met exactly as often as in training.
+    """
+    vocabularies = [vectors[name].vocabulary for name in vectors]
+    codes = [vocabulary.encode(frame.column(vocabulary.name)) for vocabulary in vocabularies]
+    same = bool(codes) and all(
+        np.array_equal(np.bincount(seen, minlength=vocabulary.n_codes), vocabulary.counts)
+        for seen, vocabulary in zip(codes, vocabularies, strict=True)
+    )
+    matrix = vectors.encode_codes(codes, frame.n_rows)
+    names = vectors.get_feature_names_out().tolist()
+    columns: dict[str, Any] = {name: matrix[:, i] for i, name in enumerate(names)}
+    return columns | {name: frame.column(name).floats() for name in numbers}, same
+
+
+# --- out --------------------------------------------------------------------------------
+
+
+def write_rows(
+    file: TableFile, rows: pa.Table, keep: Sequence[str], columns: Mapping[str, Any], out: str
+) -> None:
+    """Write kept columns, then new ones, to a file or to standard output."""
+    taken = [name for name in keep if name in columns]
+    if taken:
+        raise InputError(
+            f"the column {taken[0]!r} of {file.label} cannot be kept: a column of the result has"
+            " that name"
+        )
+    kept = {name: _decoded(rows[name]) for name in keep}
+    table = pa.table(
+        kept | {name: pa.array(values, from_pandas=True) for name, values in columns.items()}
+    )
+    if out == STREAM:
+        write_csv(table, sys.stdout.buffer)
+    else:
+        write_table(table, out)
+
+
+def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column that is kept: text as text, not as a dictionary."""
+    if pa.types.is_dictionary(column.type):
+        return column.cast(column.type.value_type)
+    return column
+
+
+def _say_written(output: Output, n_rows: int, out: str, columns: list[str]) -> None:
+    if out != STREAM:
+        output.line(f"wrote {plural(n_rows, 'row')} to {out}")
+    output.result({"rows": n_rows, "out": out, "columns": columns})

@@ -1,0 +1,277 @@
+"""The training table of ``catvec fit``: which column is what, the target, the held-out rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from catvec._checks import some
+from catvec.cli._console import plural, shown
+from catvec.errors import InputError
+from catvec.frames import TASKS, Column, Frame, infer_task, open_frame
+from catvec.frames._files import TableFile
+
+TRAIN = ("train", "training", "fit")
+HELD_OUT = ("valid", "validation", "val", "held-out", "held_out", "holdout", "test")
+PROPOSED = 8  # integer columns named where no column is categorical
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What the command line says about columns.
+
+    Attributes
+    ----------
+    target : str
+        What to predict.
+    categorical, numeric, drop : sequence of str
+        As the options of these names.
+    validation, groups, time : str or None
+        Columns that mark held-out rows, bind rows, or order them; no features unless named
+        categorical.
+    keep : sequence of str
+        Columns to copy beside encoded rows.
+    """
+
+    target: str
+    categorical: Sequence[str] = ()
+    numeric: Sequence[str] = ()
+    drop: Sequence[str] = ()
+    validation: str | None = None
+    groups: str | None = None
+    time: str | None = None
+    keep: Sequence[str] = ()
+
+    def check(self, file: TableFile) -> None:
+        """Refuse columns that are not there, and those that are said to be two things."""
+        marks = [name for name in (self.validation, self.groups, self.time) if name]
+        features = [*self.categorical, *self.numeric]
+        file.check([self.target, *features, *self.drop, *marks, *self.keep])
+        _refuse_both(self.categorical, self.numeric, "--categorical and --numeric")
+        _refuse_both(features, self.drop, "--drop and --categorical or --numeric")
+        _refuse_both([self.target], [*features, *self.drop, *marks], "--target and another option")
+        _refuse_both(self.numeric, marks, "--numeric and another option")
+
+
+@dataclass(frozen=True)
+class TrainingTable:
+    """A table read for a fit.
+
+    Attributes
+    ----------
+    rows : pyarrow.Table
+        All columns of the file that are read, all rows.
+    features : list of str
+        What the model sees, and the column that orders rows in time.
+    categorical : list of str
+        Those of them that are categorical.
+    left_out : list of str
+        Columns of the file that the model does not see.
+    task : {"regression", "binary", "multiclass", "count"}
+        The kind of the target.
+    y : ndarray of shape (n_rows,)
+        The target.
+    held_out : ndarray of shape (n_rows,), bool, or None
+        Rows that a column marks.
+    groups : ndarray of shape (n_rows,) or None
+        What binds rows.
+    """
+
+    rows: pa.Table
+    features: list[str]
+    categorical: list[str]
+    left_out: list[str]
+    task: str
+    y: np.ndarray
+    held_out: np.ndarray | None
+    groups: np.ndarray | None
+
+
+def read_training_table(
+    file: TableFile, roles: Roles, task: str, *, skip_gaps: bool = False
+) -> TrainingTable:
+    """Read the table of a fit.
+
+    Parameters
+    ----------
+    file : TableFile
+        The table.
+    roles : Roles
+        What its columns are.
+    task : str
+        The kind of task, or ``"auto"``.
+    skip_gaps : bool, default=False
+        Leave out rows whose target is missing, instead of refusing them.
+
+    Returns
+    -------
+    TrainingTable
+
+    Raises
+    ------
+    InputError
+        If a column is missing or misfit, none is categorical, or the target has gaps.
+    """
+    roles.check(file)
+    unread = [name for name in roles.drop if name not in roles.keep]
+    families = {name: ("number",) for name in roles.numeric}
+    rows = file.read([n for n in file.names if n not in unread], families=families)
+    rows, target = _target_column(rows, roles.target, skip_gaps)
+    y, task = _target(target, task)
+    frame = open_frame(rows)
+    marks = [n for n in (roles.validation, roles.groups) if n and n not in roles.categorical]
+    hidden = {roles.target, *roles.drop, *marks}
+    features = [name for name in rows.column_names if name not in hidden]
+    if roles.time in marks:  # it still orders the rows
+        features.append(str(roles.time))
+    return TrainingTable(
+        rows=rows,
+        features=features,
+        categorical=_categorical(file, frame, features, roles),
+        left_out=[n for n in file.names if n not in features and n != roles.target],
+        task=task,
+        y=y,
+        held_out=None if roles.validation is None else _marked(frame.column(roles.validation)),
+        groups=None if roles.groups is None else _group_labels(frame.column(roles.groups)),
+    )
+
+
+# --- columns ----------------------------------------------------------------------------
+
+
+def _refuse_both(first: Sequence[str], second: Sequence[str], options: str) -> None:
+    both = [name for name in first if name in second]
+    if both:
+        raise InputError(f"the column {both[0]!r} is named by {options}")
+
+
+def _categorical(file: TableFile, frame: Frame, features: Sequence[str], roles: Roles) -> list[str]:
+    """Text, booleans and what is named; an error that proposes integer columns if there is none."""
+    kinds = {name: frame.column(name).kind for name in features}
+    found = [
+        name
+        for name in features
+        if name in roles.categorical
+        or (kinds[name] in ("text", "boolean", "mixed", "empty") and name not in roles.numeric)
+    ]
+    found = [name for name in found if name != roles.time or name in roles.categorical]
+    if found:
+        return found
+    proposed = [name for name in features if _holds_integers(frame.column(name))]
+    if not proposed:
+        raise InputError(f"{file.label} has no categorical column; name one with --categorical")
+    counts = [f"{shown(n)} ({_n_distinct(frame.column(n)):,})" for n in proposed[:PROPOSED]]
+    raise InputError(
+        f"{file.label} has no categorical column: text and booleans are, others must be named with"
+        f" --categorical; these hold integers, with as many values: {', '.join(counts)}"
+    )
+
+
+def _holds_integers(column: Column) -> bool:
+    return column.kind == "number" and pa.types.is_integer(column.families["number"].type)
+
+
+def _n_distinct(column: Column) -> int:
+    return int(pc.count_distinct(column.families["number"]).as_py())
+
+
+def _marked(column: Column) -> np.ndarray:
+    """The rows that a column of booleans, 0 and 1, or words such as train and valid marks."""
+    marks = dict(column.families)
+    if column.kind == "text":
+        words = pc.utf8_lower(marks["text"].cast(pa.string()))
+        known = pc.is_in(words, pa.array([*TRAIN, *HELD_OUT]))
+        held_out = pc.is_in(words, pa.array(HELD_OUT))
+    elif column.kind in ("number", "boolean"):
+        values = marks[column.kind].cast(pa.float64())
+        known = pc.is_in(values, pa.array([0.0, 1.0]))
+        held_out = pc.equal(values, 1.0).fill_null(False)
+    else:
+        known = held_out = pa.array([False] * column.n_rows, pa.bool_())
+    if not pc.all(known, min_count=0).as_py():
+        raise InputError(
+            f"the column {column.name!r} of --validation must hold true and false, 1 and 0, or"
+            f" {TRAIN[0]!r} and {HELD_OUT[0]!r} (also 'test') in every row"
+        )
+    mask = np.asarray(held_out)
+    if mask.all() or not mask.any():
+        state = "all" if mask.all() else "no"
+        raise InputError(f"the column {column.name!r} of --validation holds out {state} rows")
+    return mask
+
+
+def _group_labels(column: Column) -> np.ndarray:
+    """A number for each value of the column; missing ones are one group."""
+    codes = np.zeros(column.n_rows, np.int64)
+    for array in column.families.values():
+        encoded = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
+        places = np.asarray(encoded.indices.cast(pa.int64()).fill_null(-1))
+        codes = np.where(places >= 0, places + codes.max() + 1, codes)
+    return codes
+
+
+# --- the target -------------------------------------------------------------------------
+
+
+def _target_column(rows: pa.Table, name: str, skip_gaps: bool) -> tuple[pa.Table, Column]:
+    """The target without gaps, and the rows that have one."""
+    values = rows[name]
+    if pa.types.is_floating(values.type):
+        values = pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
+    gaps = np.asarray(pc.is_null(values.combine_chunks()))
+    if not len(gaps):
+        raise InputError("the table has no rows")
+    if not gaps.any():
+        return rows, open_frame({name: values}).column(name)
+    if gaps.all():
+        raise InputError(f"the target {name!r} is missing in every row")
+    if not skip_gaps:
+        first = some((np.flatnonzero(gaps) + 1).tolist())
+        raise InputError(
+            f"the target {name!r} is missing in {plural(int(gaps.sum()), 'row')} ({first});"
+            " --skip-gaps leaves them out"
+        )
+    kept = pa.array(~gaps)
+    return rows.filter(kept), open_frame({name: values.filter(kept)}).column(name)
+
+
+def _target(column: Column, task: str) -> tuple[np.ndarray, str]:
+    """The target as a vector, and the kind of the task."""
+    if task not in ("auto", *TASKS):
+        raise InputError(f"--task must be auto, {', '.join(TASKS)}; got {task!r}")
+    if column.kind not in ("number", "boolean", "text"):
+        raise InputError(f"the target {column.name!r} holds {column.kind} values; it must be"
+                         " numbers or labels")  # fmt: skip
+    array = column.families[column.kind]
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    y = np.asarray(array.to_numpy(zero_copy_only=False))
+    if column.kind == "text":
+        _refuse_text_among_numbers(column.name, y, task)
+        y = y.astype(str)
+    task = infer_task(y) if task == "auto" else task
+    return (y.astype(np.float64) if task in ("regression", "count") else y), task
+
+
+def _refuse_text_among_numbers(name: str, y: np.ndarray, task: str) -> None:
+    """Refuse text where numbers are needed, and where most values are numbers."""
+    values, rows = np.unique(y.astype(str), return_counts=True)
+    text = np.array([not _is_number(value) for value in values.tolist()])
+    if task in ("regression", "count") or (task == "auto" and 2 * text.sum() < len(text)):
+        raise InputError(
+            f"the target {name!r} must hold numbers, but holds text in"
+            f" {plural(int(rows[text].sum()), 'row')}: {some(values[text].tolist())}"
+            + ("; correct it, or say --task multiclass" if task == "auto" else "")
+        )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
