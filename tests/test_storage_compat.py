@@ -1,0 +1,63 @@
+"""Artifacts of every format ever written still load: the golden folders are never made anew.
+
+Should a format change, add a folder ``golden/v2.catvec`` beside the old ones. It is made by
+``python -m tests.test_storage_compat tests/golden/v2.catvec``.
+"""
+
+import datetime
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from catvec.vectors import CategoryVectors
+from catvec.vectors._storage import FORMAT_VERSION
+from tests.vectors.examples import make_column
+
+GOLDEN = Path(__file__).parent / "golden"
+
+COLUMNS = {
+    "Store": [1, 2, 3, 2, None, 7],
+    "city": ["Graz", "", "Łódź", "two\nlines"],
+    "price": [2.5, 3.0, None],
+    "open": [True, False],
+    "day": [datetime.date(2020, 1, 1), None],
+    "mixed": [1, "1", True, 2.5],
+    "empty": [None],
+    "../a/b": list("aaabbbcd"),
+}
+
+
+def golden_vectors():
+    """What the golden folders hold; made of nothing that another release would change."""
+    columns = []
+    for name, values in COLUMNS.items():
+        template = make_column(name, values, dim=2, min_frequency=1 + (name == "../a/b"))
+        n = template.vocabulary.n_codes
+        table = np.arange(2 * n, dtype=np.float32).reshape(n, 2) / 8 - 1
+        effects = np.column_stack([table[:, 0], -table[:, 1]])
+        confidences = np.linspace(0, 1, n, dtype=np.float32)
+        columns.append(
+            type(template)(template.vocabulary, table, effects, confidences, classes=["no", "yes"])
+        )
+    return CategoryVectors(columns, metadata={"loss": "softmax", "classes": ["no", "yes"]})
+
+
+@pytest.mark.parametrize("folder", sorted(GOLDEN.glob("*.catvec")), ids=lambda path: path.name)
+def test_golden_artifacts_still_load(folder):
+    loaded = CategoryVectors.load(folder)
+    assert loaded == golden_vectors()
+    assert loaded["Store"][7].tolist() == loaded["Store"].vectors[3].tolist() == [0.25, 0.375]
+    assert "c" not in loaded["../a/b"]
+
+
+def test_there_is_a_golden_artifact_of_every_format():
+    schemas = [json.loads(path.read_text("utf-8")) for path in GOLDEN.glob("*/schema.json")]
+    versions = sorted(schema["format_version"] for schema in schemas)
+    assert versions == list(range(1, FORMAT_VERSION + 1))
+
+
+if __name__ == "__main__":
+    golden_vectors().save(sys.argv[1])
