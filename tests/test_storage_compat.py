@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from catvec.vectors import CategoryVectors
-from catvec.vectors._storage import FORMAT_VERSION
+from catvec.vectors._schema import FORMAT_VERSION
 from tests.vectors.examples import make_column
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -14,7 +14,7 @@ import pytest
 
 from catvec.errors import ArtifactError, ArtifactVersionError, ParameterError
 from catvec.vectors import CategoryVectors, load_artifact, read_artifact, write_artifact
-from catvec.vectors._storage import _checksum, jsonable
+from catvec.vectors._schema import checksum, jsonable
 from tests.vectors.examples import small_vectors
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +29,7 @@ def _edit_schema(folder, change, *, sign=True):
     schema = json.loads((folder / "schema.json").read_text())
     change(schema)
     if sign:
-        schema["checksum"] = _checksum(schema)
+        schema["checksum"] = checksum(schema)
     (folder / "schema.json").write_text(json.dumps(schema))
 
 

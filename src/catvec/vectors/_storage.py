@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
-import math
 import os
 import re
 import secrets
@@ -18,15 +16,15 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
 from catvec._checks import some
-from catvec.errors import ArtifactError, ArtifactVersionError, CatvecError, ParameterError
-
-FORMAT = "catvec"
-FORMAT_VERSION = 1
-SCHEMA = "schema.json"
-RESERVED = ("format", "format_version", "catvec_version", "files", "checksum")
+from catvec.errors import ArtifactError, CatvecError, ParameterError
+from catvec.vectors._schema import (
+    SCHEMA,
+    checked_schema,
+    checked_sections,
+    document,
+    parsed_schema,
+)
 
 PathLike = str | os.PathLike[str]
 FileContent = bytes | Callable[[Path], None]
@@ -50,7 +48,7 @@ class Artifact:
 
     def __init__(self, path: Path, raw: bytes) -> None:
         self.path = path
-        self.schema = _checked_schema(path, raw)
+        self.schema = checked_schema(path, raw)
         self._raw = raw
 
     def __contains__(self, name: object) -> bool:
@@ -220,7 +218,7 @@ def write_artifact(
     ParameterError
         If `schema` holds what JSON cannot, or a logical name is not one.
     """
-    sections = _checked_sections(schema)
+    sections = checked_sections(schema)
     _check_logical(files)
     folder = Path(path)
     made = _make_folder(folder)
@@ -270,7 +268,7 @@ class _Save:
     def commit(self, sections: dict[str, Any], entries: dict[str, dict[str, Any]]) -> None:
         """Replace ``schema.json``, then remove files that it does not name."""
         temporary = self._temporary()
-        temporary.write_bytes(_document(sections, entries))
+        temporary.write_bytes(document(sections, entries))
         _sync(temporary)
         _sync(self.folder)  # the files' names must be on the disk before the schema that says them
         self.schema = temporary
@@ -337,7 +335,7 @@ def _refuse_foreign(folder: Path) -> None:
 
 def _refuse_foreign_schema(folder: Path) -> None:
     try:
-        _parsed(folder, (folder / SCHEMA).read_bytes())
+        parsed_schema(folder, (folder / SCHEMA).read_bytes())
     except ArtifactError as error:
         raise ArtifactError(
             f"{error}; nothing was saved: remove it, or choose another path"
@@ -409,38 +407,7 @@ def _why_unreadable(folder: Path, error: OSError) -> str:
     return f"the artifact {shown} cannot be read: {_reason(error)}"
 
 
-# --- the schema -------------------------------------------------------------------------
-
-
-def _parsed(folder: Path, raw: bytes) -> dict[str, Any]:
-    """The content of a ``schema.json`` of catvec, of whatever version."""
-    shown = repr(str(folder / SCHEMA))
-    try:
-        schema = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise ArtifactError(f"{shown} is damaged or foreign: it is not valid JSON") from error
-    if not isinstance(schema, dict) or schema.get("format") != FORMAT:
-        raise ArtifactError(f"{shown} is not of catvec: it lacks the entry format: {FORMAT!r}")
-    return schema
-
-
-def _checked_schema(folder: Path, raw: bytes) -> dict[str, Any]:
-    schema = _parsed(folder, raw)
-    shown = repr(str(folder))
-    version = schema.get("format_version")
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise ArtifactError(f"the artifact {shown} is damaged: its format version is {version!r}")
-    if version > FORMAT_VERSION:
-        raise ArtifactVersionError(
-            f"the artifact {shown} was saved by catvec {schema.get('catvec_version')} in format"
-            f" {version}; this catvec reads formats up to {FORMAT_VERSION}: upgrade catvec"
-        )
-    if schema.get("checksum") != _checksum(schema) or not isinstance(schema.get("files"), dict):
-        raise ArtifactError(
-            f"the artifact {shown} is damaged: its {SCHEMA} was changed after it was saved;"
-            " restore it or save it again"
-        )
-    return schema
+# --- names of files -------------------------------------------------------------------------
 
 
 def _is_entry(entry: object) -> bool:
@@ -454,35 +421,6 @@ def _is_entry(entry: object) -> bool:
     )
 
 
-def _document(sections: dict[str, Any], entries: dict[str, dict[str, Any]]) -> bytes:
-    """The bytes of ``schema.json``."""
-    from importlib.metadata import version
-
-    schema = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        "catvec_version": version("catvec"),
-        **sections,
-        "files": entries,
-    }
-    schema["checksum"] = _checksum(schema)
-    text = json.dumps(schema, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
-    return text.encode("utf-8", "surrogatepass")
-
-
-def _checksum(schema: dict[str, Any]) -> str:
-    """SHA-256 of a schema without its checksum, however it is spaced or ordered."""
-    rest = {key: value for key, value in schema.items() if key != "checksum"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
-
-
-def _checked_sections(schema: Mapping[str, Any]) -> dict[str, Any]:
-    taken = [name for name in schema if name in RESERVED]
-    if taken:
-        raise ParameterError(f"`schema` must not set {some(taken)}: the format sets them")
-    return {name: jsonable(section, name) for name, section in schema.items()}
-
-
 def _check_logical(files: Mapping[str, FileContent]) -> None:
     wrong = [name for name in files if not _LOGICAL.fullmatch(name)]
     if wrong:
@@ -490,43 +428,3 @@ def _check_logical(files: Mapping[str, FileContent]) -> None:
             f"`files` must be named like 'network.safetensors' or 'column_00.parquet', got"
             f" {some(wrong)}"
         )
-
-
-def jsonable(value: Any, where: str) -> Any:
-    """A copy of `value` as JSON holds it, so that saving and loading change nothing further.
-
-    Parameters
-    ----------
-    value : object
-        None, booleans, numbers, texts, sequences and mappings with text keys, NumPy ones too.
-    where : str
-        What it is, for the message.
-
-    Returns
-    -------
-    object
-
-    Raises
-    ------
-    ParameterError
-        If JSON cannot hold it.
-    """
-    if isinstance(value, np.generic | np.ndarray):
-        value = value.tolist()
-    if value is None or isinstance(value, bool | str):
-        return value
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else _NOT_FINITE[str(value)]
-    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
-        return {key: jsonable(item, f"{where}.{key}") for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [jsonable(item, f"{where}[{i}]") for i, item in enumerate(value)]
-    raise ParameterError(
-        f"`{where}` must be numbers, texts, booleans, None, or lists and dicts (with text keys) of"
-        f" them, got {type(value).__name__}"
-    )
-
-
-_NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}

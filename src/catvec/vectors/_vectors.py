@@ -21,11 +21,11 @@ from catvec.vectors._parquet import (
     read_column,
     write_column,
 )
+from catvec.vectors._schema import jsonable
 from catvec.vectors._storage import (
     Artifact,
     FileContent,
     PathLike,
-    jsonable,
     load_artifact,
     write_artifact,
 )
