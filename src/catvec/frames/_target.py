@@ -194,8 +194,9 @@ def _numeric(y: np.ndarray) -> np.ndarray:
             return y.astype(np.float64)
     except (TypeError, ValueError):
         strange = [v for v in cells if not isinstance(v, numbers.Real)]
+    distinct = {repr(v): v for v in strange}.values()
     raise InputError(
-        f"the target must be numeric for this task, but holds {some(dict.fromkeys(strange))};"
+        f"the target must be numeric for this task, but holds {some(distinct)};"
         " labels need a classifier"
     )
 
