@@ -1,6 +1,7 @@
 # make demo    catvec at work on real data (flights out of New York)
 # make test    the tests
 # make check   format, lint and types
+# make docs    the documentation as web pages, in build/docs
 # make clean   back to a fresh checkout
 # The first one of them sets up .venv; after that each starts at once.
 
@@ -13,7 +14,7 @@ WORKERS ?= 2
 export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 
-.PHONY: demo test check clean
+.PHONY: demo test check docs clean
 
 demo: .venv/.demo-stamp
 	@$(BIN)/catvec demo
@@ -25,6 +26,9 @@ check: .venv/.dev-stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+docs: .venv/.docs-stamp
+	$(BIN)/mkdocs build --strict
 
 clean:
 	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
@@ -45,3 +49,8 @@ clean:
 	@echo "Installing catvec and the development tools (once, some minutes) ..."
 	@$(INSTALL) -e '.[fast,torch,dev,demo]'
 	@touch .venv/.demo-stamp $@
+
+.venv/.docs-stamp: .venv/.made-stamp pyproject.toml constraints.txt
+	@echo "Installing catvec and what writes its documentation (once, a minute or so) ..."
+	@$(INSTALL) -e '.[docs]'
+	@touch $@
