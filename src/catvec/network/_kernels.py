@@ -123,38 +123,33 @@ def update_tables(
     sums : array of shape (at least 2 B + 1, widest table + 1), float32
     lines : array of shape (at least 2 B + 1,), int64
     """
-    found = table_gradients(weights, pulls, layout, at, shares, masses, gradient)
-    for table, line, codes, total in found:
-        squares[line + codes] += np.mean(total * total, axis=1)
-        step = rate / (np.sqrt(squares[line + codes]) + weights.dtype.type(TINY))
-        table[codes] -= step[:, None] * total
-
-
-def table_gradients(
-    weights: Array,
-    pulls: Array,
-    layout: Array,
-    at: Array,
-    shares: Array,
-    masses: Array,
-    gradient: Array,
-) -> Iterator[tuple[Array, int, Array, Array]]:
-    """For each table: the table, its first line, the rows looked at and their gradients."""
+    each = weights.dtype.type(1.0 / max(len(at), 1))
     tables = layout.tolist()
     for (start, _, dim, column, n_rows), (line, seen, mass, rows, share) in zip(
         tables, _occurrences(layout, at, shares, masses), strict=True
     ):
         table = weights[start : start + n_rows * dim].reshape(n_rows, dim)
         pieces = gradient[rows, column : column + dim] * share[:, None]
-        codes, total, weight = _summed(seen, pieces, mass)
-        pull = (weight * pulls[line + codes])[:, None] * (table[codes] - table[0])
-        total += pull
-        if codes.size and codes[0] == 0:
-            total[0] -= pull.sum(axis=0)
-        else:
-            codes = np.concatenate([np.zeros(1, codes.dtype), codes])
-            total = np.concatenate([-pull.sum(axis=0, keepdims=True), total])
-        yield table, line, codes, total / weights.dtype.type(max(len(at), 1))
+        codes, total, mass = _summed(seen, pieces, mass)
+        known = codes > 0
+        center = total[~known].sum(axis=0)
+        lines = line + codes[known]
+        step = _adagrad(squares, lines, total[known] * each, rate) * each
+        pull = (mass[known] * pulls[lines])[:, None]
+        away = table[codes[known]] - step * total[known] - table[0]
+        away /= 1 + step * pull
+        table[codes[known]] = table[0] + away
+        center -= np.sum(pull * away, axis=0)
+        table[0] -= (
+            _adagrad(squares, np.array([line]), center[None] * each, rate)[0] * each * center
+        )
+
+
+def _adagrad(squares: Array, lines: Array, gradient: Array, rate: float) -> Array:
+    """Note the squared gradients of some rows (n, D) and return their step sizes (n, 1)."""
+    squares[lines] += np.mean(gradient * gradient, axis=1)
+    root = np.sqrt(squares[lines]) + squares.dtype.type(TINY)
+    return (squares.dtype.type(rate) / root)[:, None]
 
 
 def _occurrences(

@@ -5,6 +5,11 @@ a bare 0.1 is a double and would make the loop one, so constants are float32; a 
 uint32 is a uint64 and has to be cut back; there are no bounds checks, so codes are checked before;
 `fastmath=True` would break isnan, so its harmless parts are named one by one. Nothing is cached
 on disk: numba's cache outlives upgrades of the code.
+
+Two things make the tables fast, five times together. Short loops over flat arrays with unsigned
+indices: a signed one might be negative and wrap, which keeps the loop from using wide registers.
+And one loop that reads an element of each row before the rows are worked on: its reads do not wait
+for each other, so that a batch pays for a few misses of the processor's cache, not for each.
 """
 
 from __future__ import annotations
@@ -37,6 +42,7 @@ _compiled: Any = numba.njit(
 
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 _TINY = np.float32(1e-10)
+_Index = np.uint64
 
 
 # --- tables ---------------------------------------------------------------------------
@@ -66,22 +72,25 @@ def place(
 
 @_compiled
 def gather(weights: Array, layout: Array, at: Array, shares: Array, out: Array) -> None:
-    n_tables = len(layout)
+    n_rows, n_tables = at.shape
     first_knotted = n_tables - shares.shape[1]
-    for b in range(len(at)):
-        for t in range(first_knotted):
-            dim, column = layout[t, DIM], layout[t, AT]
-            lower = layout[t, START] + at[b, t] * dim
-            for j in range(dim):
-                out[b, column + j] = weights[lower + j]
-        for t in range(first_knotted, n_tables):
-            dim, column = layout[t, DIM], layout[t, AT]
-            lower = layout[t, START] + at[b, t] * dim
-            share = shares[b, t - first_knotted]
-            upper = lower + dim if share > _ZERO else lower
-            for j in range(dim):
-                below = weights[lower + j]
-                out[b, column + j] = below + share * (weights[upper + j] - below)
+    flat, width = out.reshape(out.size), out.shape[1]
+    for t in range(n_tables if n_rows else 0):
+        start, dim, column = layout[t, START], layout[t, DIM], layout[t, AT]
+        met = _ZERO
+        for b in range(n_rows):
+            met += weights[_Index(start + at[b, t] * dim)]
+        flat[_Index(column)] = met  # overwritten below; without it the compiler drops the loop
+        for b in range(n_rows):
+            lower, to = _Index(start + at[b, t] * dim), _Index(b * width + column)
+            share = shares[b, t - first_knotted] if t >= first_knotted else _ZERO
+            if share > _ZERO:
+                for j in range(_Index(dim)):
+                    below, above = weights[lower + j], weights[lower + _Index(dim) + j]
+                    flat[to + j] = below + share * (above - below)
+            else:
+                for j in range(_Index(dim)):
+                    flat[to + j] = weights[lower + j]
 
 
 @_compiled
@@ -114,70 +123,85 @@ def update_tables(
 ) -> None:
     first_knotted = len(layout) - shares.shape[1]
     n_rows = len(at)
+    flat, width = sums.reshape(sums.size), _Index(sums.shape[1])
+    pieces = gradient.reshape(gradient.size)
     for t in range(len(layout)):
-        line, dim, column = layout[t, LINE], layout[t, DIM], layout[t, AT]
+        line, dim = layout[t, LINE], _Index(layout[t, DIM])
+        met = _ZERO
+        for b in range(n_rows):
+            where = _Index(line + at[b, t])
+            met += squares[where] + pulls[where] + np.float32(slots[where])
+        flat[0] = met  # overwritten below; without it the compiler drops the loop
         slots[line] = 0  # row 0 takes part in every batch: the prior moves it
         lines[0] = line
-        sums[0, : dim + 1] = _ZERO
+        flat[: dim + _Index(1)] = _ZERO
         n_slots = 1
         for b in range(n_rows):
             share = shares[b, t - first_knotted] if t >= first_knotted else _ZERO
+            piece = _Index(b * gradient.shape[1] + layout[t, AT])
             for upper in range(2 if share > _ZERO else 1):
-                where = line + at[b, t] + upper
+                where = _Index(line + at[b, t] + upper)
                 part = share if upper else _ONE - share
                 slot = slots[where]
+                to = _Index(slot) * width
                 if slot < 0:
-                    slot = n_slots
+                    slots[where] = n_slots
+                    lines[n_slots] = where
+                    to = _Index(n_slots) * width
+                    for j in range(dim + _Index(1)):
+                        flat[to + j] = _ZERO
                     n_slots += 1
-                    slots[where] = slot
-                    lines[slot] = where
-                    sums[slot, : dim + 1] = _ZERO
                 for j in range(dim):
-                    sums[slot, j] += part * gradient[b, column + j]
-                sums[slot, dim] += part * masses[b]
-        _pull(weights, pulls, layout[t, START], line, dim, sums, lines, n_slots)
-        _step(weights, squares, layout[t, START], line, dim, sums, lines, n_slots, rate, n_rows)
-        for slot in range(n_slots):
-            slots[lines[slot]] = -1
-
-
-@_compiled
-def _pull(
-    weights: Array, pulls: Array, start: int, line: int, dim: int, sums: Array, lines: Array, n: int
-) -> None:
-    for slot in range(1, n):
-        pull = sums[slot, dim] * pulls[lines[slot]]
-        if pull != _ZERO:
-            first = start + (lines[slot] - line) * dim
-            for j in range(dim):
-                force = pull * (weights[first + j] - weights[start + j])
-                sums[slot, j] += force
-                sums[0, j] -= force
+                    flat[to + j] += part * pieces[piece + j]
+                flat[to + dim] += part * masses[b]
+        _step(
+            weights,
+            squares,
+            pulls,
+            layout[t, START],
+            dim,
+            flat,
+            width,
+            lines,
+            n_slots,
+            rate,
+            n_rows,
+        )
+        for k in range(n_slots):
+            slots[lines[k]] = -1
 
 
 @_compiled
 def _step(
     weights: Array,
     squares: Array,
+    pulls: Array,
     start: int,
-    line: int,
     dim: int,
     sums: Array,
+    width: int,
     lines: Array,
-    n: int,
+    n_slots: int,
     rate: float,
     n_rows: int,
 ) -> None:
-    mean = _ONE / np.float32(max(n_rows, 1))
-    for slot in range(n):
+    mean, center = _ONE / np.float32(max(n_rows, 1)), _Index(start)
+    for k in range(1, n_slots + 1):
+        slot = k if k < n_slots else 0  # row 0 comes last: the others move it
+        line, own = _Index(lines[slot]), _Index(slot) * width
+        first = _Index(start) + (line - _Index(lines[0])) * dim
         total = _ZERO
         for j in range(dim):
-            total += sums[slot, j] * sums[slot, j]
-        squares[lines[slot]] += total * mean * mean / np.float32(dim)
-        step = np.float32(rate) * mean / (np.float32(math.sqrt(squares[lines[slot]])) + _TINY)
-        first = start + (lines[slot] - line) * dim
+            total += sums[own + j] * sums[own + j]
+        squares[line] += total * mean * mean / np.float32(dim)
+        step = np.float32(rate) * mean / (np.float32(math.sqrt(squares[line])) + _TINY)
+        pull = sums[own + dim] * pulls[line]
+        shrink = _ONE / (_ONE + step * pull)
         for j in range(dim):
-            weights[first + j] -= step * sums[slot, j]
+            away = weights[first + j] - step * sums[own + j] - weights[center + j]
+            away *= shrink
+            weights[first + j] = weights[center + j] + away
+            sums[j] -= pull * away
 
 
 # --- layers ---------------------------------------------------------------------------

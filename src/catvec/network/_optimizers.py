@@ -45,7 +45,8 @@ class RowAdagrad:
     def allocate(self, n_rows: int) -> None:
         n_slots = 1 + n_rows * (2 if self.tables.n_knotted else 1)
         widest = max((dim for dim in self.tables.layout[:, 2].tolist()), default=0)
-        self._sums = np.empty((n_slots, widest + 1), self.tables.flat.dtype)
+        # Rows of the working memory are as long as whole cache lines.
+        self._sums = np.empty((n_slots, (widest // 16 + 1) * 16), self.tables.flat.dtype)
         self._lines = np.empty(n_slots, np.int64)
 
     def step(
