@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-HEAVY = ["numba", "pandas", "polars", "sklearn", "torch"]
+HEAVY = ["numba", "polars", "sklearn", "torch"]  # pandas is pyarrow's to load, where it is there
 
 
 def heavy_after(statements: str) -> list[str]:

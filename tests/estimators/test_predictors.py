@@ -95,7 +95,7 @@ def test_own_held_out_rows(regressor, small_data):
 
 def test_the_same_seed_gives_the_same_bits(small_data):
     X, y = small_data.frame, small_data.regression
-    model = EmbeddingRegressor(columns=["city"], n_networks=3, max_epochs=3, random_state=3)
+    model = EmbeddingRegressor(n_networks=3, max_epochs=3, random_state=3)
     one = model.fit(X, y).predict(X)
     two = clone(model).set_params(n_jobs=2).fit(X, y).predict(X)
     np.testing.assert_array_equal(one, two)
@@ -155,14 +155,14 @@ def test_save_and_load_bit_for_bit(regressor, classifier, small_data, tmp_path):
 
 
 def test_saved_encoder(small_data, tmp_path):
-    encoder = EmbeddingEncoder(columns=["city"], embedding_dim=lambda n: n // 4, cv=3, **QUICK)
+    encoder = EmbeddingEncoder(embedding_dim=lambda n: n // 4, cv=3, **QUICK)
     encoder.fit(small_data.frame, small_data.regression)
     encoder.save(tmp_path / "e.catvec")
     again = EmbeddingEncoder.load(tmp_path / "e.catvec")
     np.testing.assert_array_equal(
         again.transform(small_data.frame), encoder.transform(small_data.frame)
     )
-    assert again.embedding_dim == {"city": 3}
+    assert again.embedding_dim == {"city": 3, "product": 7}
     with pytest.raises(ArtifactError, match="holds an EmbeddingEncoder"):
         EmbeddingRegressor.load(tmp_path / "e.catvec")
     encoder.vectors_.save(tmp_path / "v.catvec")

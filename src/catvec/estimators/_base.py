@@ -31,8 +31,6 @@ class EmbeddingEstimator(SharedParameters):
     ) -> tuple[TrainingSet, Learner]:
         """Check the parameters, read the table, choose what is "auto"; sets what that tells."""
         check_parameters(self, self.losses)
-        if y is None:
-            raise ValueError(f"{type(self).__name__} requires y to be passed, but it is None")
         frame, training = read_training_set(self, X, y, task=self._task(), **data)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         learner = Learner(self, training, seed, needs_networks=needs_networks)

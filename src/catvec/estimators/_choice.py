@@ -20,7 +20,7 @@ from catvec.network import RULES
 
 logger = logging.getLogger("catvec")
 
-SHRINKAGES = (0.3, 3.0, 30.0, 300.0)  # the best one differs a thousandfold by task (FINDINGS 2)
+SHRINKAGES = (1.0, 10.0, 100.0, 1000.0)  # the best one differs a thousandfold by task (FINDINGS 2)
 MIDDLE = 10.0  # where there are no held-out rows to choose by
 CHOICE_ROWS = 100_000  # rows the choice looks at: a prior is as strong on a part as on the whole
 DIM_RULE = "compact"  # what embedding_dim="auto" means

@@ -36,7 +36,8 @@ class EmbeddingPredictor(EmbeddingEstimator):
 
     def _scores(self, X: object) -> np.ndarray:
         """Scores on the link scale, (n_rows, n_outputs) float64, averaged over the networks."""
-        return _averaged(self.networks_, network_inputs(self.schema_, self._read(X)))
+        arrays = self._read(X)
+        return _averaged(self.networks_, network_inputs(self.schema_, arrays))
 
     def _link(self) -> Loss:
         return make_loss(self.loss_, self.target_.n_outputs, self.quantile)
@@ -360,7 +361,8 @@ class EmbeddingClassifier(ClassifierMixin, EmbeddingPredictor):
         InputError
             As in `predict_proba`.
         """
-        return np.asarray(self.classes_)[self.predict_proba(X).argmax(axis=1)]
+        best = self.predict_proba(X).argmax(axis=1)
+        return np.asarray(self.classes_)[best]
 
 
 def _averaged(networks: list[Network], inputs: Inputs) -> np.ndarray:

@@ -212,7 +212,7 @@ def _checked_weights(frame: Frame, sample_weight: object) -> np.ndarray:
         raise InputError(f"Sample weights must be 1D array or scalar, got {weight.ndim} dimensions")
     _same_length(frame, weight, "sample_weight")
     if not np.isfinite(weight).all() or (weight < 0).any() or weight.sum() <= 0:
-        raise InputError("`sample_weight` must be finite, not negative, and not 0 everywhere")
+        raise InputError("`sample_weight` must be finite, not negative, and not zero everywhere")
     return weight
 
 

@@ -4,6 +4,7 @@ from catvec.frames._frame import Column as Column
 from catvec.frames._frame import Frame as Frame
 from catvec.frames._frame import one_column as one_column
 from catvec.frames._frame import open_frame as open_frame
+from catvec.frames._frame import to_dataframe as to_dataframe
 from catvec.frames._numbers import Number as Number
 from catvec.frames._schema import Arrays as Arrays
 from catvec.frames._schema import Schema as Schema

@@ -182,6 +182,12 @@ def open_frame(X: object) -> Frame:
     return _open_array(X)
 
 
+def to_dataframe(table: pa.Table, kind: str) -> Any:
+    """An Arrow table as the kind of dataframe asked for: "pandas", "polars" or "pyarrow"."""
+    frame = nw.from_native(table, eager_only=True)
+    return {"pandas": frame.to_pandas, "polars": frame.to_polars, "pyarrow": frame.to_arrow}[kind]()
+
+
 def one_column(name: str, values: object) -> Column:
     """A column of its own from a Series, an Arrow array, a NumPy vector or a list."""
     read = _values(values)

@@ -30,6 +30,7 @@ class Target:
         The labels in ascending order; None for regressions and counts.
     center, scale : float
         Mean and standard deviation, by which a regression's target is standardised; else 0 and 1.
+        A constant target has scale 0, so that whatever a network says is predicted as the constant.
     """
 
     task: str
@@ -65,7 +66,7 @@ class Target:
 
     def standardized(self, values: np.ndarray) -> np.ndarray:
         """What the network learns, float32 of shape (n_rows,)."""
-        return ((values - self.center) / self.scale).astype(np.float32)
+        return ((values - self.center) / (self.scale or 1.0)).astype(np.float32)
 
     def to_json(self) -> dict[str, Any]:
         """What JSON can hold."""
@@ -115,6 +116,11 @@ def learn_target(y: np.ndarray, task: str) -> Target:
     if task in ("regression", "count"):
         return _learn_numbers(_numeric(y), task)
     classes = _distinct_labels(y)
+    if classes.dtype.kind == "f" and (classes != np.trunc(classes)).any():
+        raise InputError(
+            f"Unknown label type: continuous numbers such as {some(classes[:3].tolist())} are no"
+            " labels; use a regression, or cut them into classes"
+        )
     if task == "classification":
         task = "multiclass" if len(classes) > 2 else "binary"
     if task == "binary" and len(classes) > 2:
@@ -157,7 +163,7 @@ def _learn_numbers(values: np.ndarray, task: str) -> Target:
         raise InputError("the target is too large for arithmetic in float64; divide it first")
     # A constant target: mind that its computed deviation may be rounding, not exactly 0.
     constant = scale <= 1e-12 * max(1.0, abs(float(values.mean())))
-    return Target(task, None, float(values.mean()), 1.0 if constant else scale)
+    return Target(task, None, float(values.mean()), 0.0 if constant else scale)
 
 
 def _refuse_gaps(y: np.ndarray) -> None:

@@ -93,15 +93,19 @@ def update_tables(
     gradient: Array,
     rate: float,
     sums: Array,  # noqa: ARG001
-    lines: Array,  # noqa: ARG001
+    lines: Array,
 ) -> None:
     """One step of row-wise Adagrad on the rows a batch looks at; no other row moves.
 
-    The gradient of a row is the sum over its occurrences, plus the Gaussian prior: an occurrence
-    of mass w in a row k pulls it by ``w * pulls[k] * (v_k - v_0)`` towards row 0, and row 0 by the
-    same amount towards it. Each row has one accumulator, the sum over steps of its mean squared
-    gradient, as in Duchi et al. 2011 (JMLR 12, Adagrad) with the mean over a row's coordinates in
-    place of the coordinate.
+    The gradient of a row is summed over its occurrences. Each row has one accumulator, the sum
+    over steps of its mean squared gradient: Adagrad (Duchi et al. 2011, JMLR 12) with the mean
+    over a row's coordinates in place of each coordinate.
+
+    The Gaussian prior: an occurrence of mass w pulls its row k by ``w * pulls[k] * (v_k - v_0)``
+    towards row 0. This step is implicit, v_k = v_0 + (v_k' - v_0) / (1 + step * pull) with v_k'
+    from the data's gradient alone, as in proximal methods (Parikh & Boyd 2014, section 4.2):
+    Adagrad's first step has the length of the rate, so that an explicit one would overshoot row
+    0 where the prior is strong and the row rare. Row 0 gets the opposite pulls as its gradient.
 
     Parameters
     ----------
@@ -133,9 +137,9 @@ def update_tables(
         codes, total, mass = _summed(seen, pieces, mass)
         known = codes > 0
         center = total[~known].sum(axis=0)
-        lines = line + codes[known]
-        step = _adagrad(squares, lines, total[known] * each, rate) * each
-        pull = (mass[known] * pulls[lines])[:, None]
+        places = line + codes[known]
+        step = _adagrad(squares, places, total[known] * each, rate) * each
+        pull = (mass[known] * pulls[places])[:, None]
         away = table[codes[known]] - step * total[known] - table[0]
         away /= 1 + step * pull
         table[codes[known]] = table[0] + away
@@ -148,8 +152,8 @@ def update_tables(
 def _adagrad(squares: Array, lines: Array, gradient: Array, rate: float) -> Array:
     """Note the squared gradients of some rows (n, D) and return their step sizes (n, 1)."""
     squares[lines] += np.mean(gradient * gradient, axis=1)
-    root = np.sqrt(squares[lines]) + squares.dtype.type(TINY)
-    return (squares.dtype.type(rate) / root)[:, None]
+    steps: Array = squares.dtype.type(rate) / (np.sqrt(squares[lines]) + squares.dtype.type(TINY))
+    return steps[:, None]
 
 
 def _occurrences(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +12,11 @@ import numpy.typing as npt
 
 from catvec._checks import check_int, check_option, refuse, some
 from catvec.errors import CategoryError, MissingDependencyError, ParameterError
-from catvec.frames import FIRST, MISSING, UNKNOWN, Vocabulary
+from catvec.frames import FIRST, MISSING, UNKNOWN, Vocabulary, to_dataframe
 from catvec.vectors._neighbors import nearest, unit
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    pass
 
 Floats = npt.NDArray[np.float32]
 
@@ -248,7 +247,7 @@ class ColumnVectors:
         wanted = kind or next(found for found in _KINDS if find_spec(found))
         if not find_spec(wanted):
             raise MissingDependencyError(f"`kind` {kind!r} needs {kind}: pip install {kind}")
-        return _framed(wide_table(self), wanted)
+        return to_dataframe(wide_table(self), wanted)
 
     def most_similar(self, category: object, topn: int = 10) -> list[tuple[Any, float]]:
         """The known categories whose vectors point most nearly the same way.
@@ -389,14 +388,6 @@ class ColumnVectors:
 
 
 _KINDS = ("pandas", "polars", "pyarrow")
-
-
-def _framed(table: pa.Table, kind: str) -> Any:
-    """An Arrow table as the kind of dataframe asked for."""
-    if kind == "pandas":
-        return table.to_pandas()
-    # By name, since catvec itself imports polars nowhere.
-    return import_module("polars").from_arrow(table) if kind == "polars" else table
 
 
 def _own(
