@@ -299,6 +299,8 @@ def _column(name: str, values: Any, n_rows: int) -> Column:
 
 
 def _in_one(values: pa.ChunkedArray) -> pa.Array:
+    if values.num_chunks == 1:
+        return values.chunk(0)
     if pa.types.is_string(values.type) and values.nbytes > np.iinfo(np.int32).max:
         values = values.cast(pa.large_string())  # offsets of 32 bits would overflow
     array = values.combine_chunks()

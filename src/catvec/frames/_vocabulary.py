@@ -234,10 +234,13 @@ class Vocabulary:
     def _lookup(self, family: str, values: pa.Array) -> np.ndarray:
         """Codes of values of one family, which may hold nulls."""
         places = self._places(family, values)
-        codes = np.zeros(len(values), np.int32)
+        codes = np.full(len(values), UNKNOWN, np.int32)
         for key in self.keys:
             if key.family == family:
-                codes = np.where(places < 0, np.int32(UNKNOWN), key.codes[places])
+                codes = key.codes.take(places, mode="wrap")  # -1 is the last, but put right below
+        unknown = places < 0
+        if unknown.any():
+            codes[unknown] = UNKNOWN
         if values.null_count:
             codes[np.asarray(pc.is_null(values))] = MISSING
         return codes
