@@ -32,11 +32,14 @@ import polars as pl  # noqa: E402
 import pyarrow as pa  # noqa: E402
 from sklearn.preprocessing import OrdinalEncoder  # noqa: E402
 
-from catvec.frames import Schema, open_frame  # noqa: E402
+from catvec import CategoryVectors  # noqa: E402
+from catvec.frames import Schema, Vocabulary, open_frame  # noqa: E402
+from catvec.vectors import ColumnVectors  # noqa: E402
 
 SEED = 0
-CARDINALITIES = (50, 100_000)
+CARDINALITIES = [50, 100_000]
 ONE_ROW_CALLS = 200
+WIDTH = 16  # of the vectors in one row
 
 # What issue 3 asks for, at 100,000 categories: so many times scikit-learn's OrdinalEncoder.
 BARS = {"pandas str": 10, "pandas object": 3, "polars": 10, "Arrow": 10}
@@ -108,7 +111,7 @@ def many_rows(rows: int, cardinality: int, repeats: int) -> list[dict[str, Any]]
         times = seconds(sides_of(frame, known), repeats)
         record = {"kind": kind, "categories": cardinality, "rows": rows, "seconds": times}
         record["ratios"] = {n: t / times["catvec"] for n, t in times.items() if n != "catvec"}
-        record["bar"] = BARS.get(kind) if cardinality == max(CARDINALITIES) else None
+        record["bar"] = BARS.get(kind) if cardinality == CARDINALITIES[-1] else None
         records.append(record)
         print(line(record), flush=True)
     return records
@@ -120,10 +123,12 @@ def one_row(cardinality: int) -> dict[str, Any]:
     value = known[cardinality // 2].as_py()
     frame = pd.DataFrame({"a": [value]})
     schema, _ = Schema.learn(open_frame(pa.table({"a": known})))
+    vectors = vectors_of(schema.vocabularies[0])
     sides = {
-        "catvec, one value": lambda: schema.vocabularies[0].code(value),
-        "catvec, a dict": lambda: schema.read(open_frame({"a": [value]})),
-        "catvec, pandas": lambda: schema.read(open_frame(frame)),
+        "the code of a value": lambda: schema.vocabularies[0].code(value),
+        "codes of a dict": lambda: schema.read(open_frame({"a": [value]})),
+        "codes of a pandas frame": lambda: schema.read(open_frame(frame)),
+        "vectors of a dict": lambda: vectors.encode({"a": [value]}),
         "scikit-learn": sides_of(frame, known)["scikit-learn"],
     }
     spent: dict[str, list[float]] = {name: [] for name in sides}
@@ -140,28 +145,34 @@ def one_row(cardinality: int) -> dict[str, Any]:
     }
 
 
+def vectors_of(vocabulary: Vocabulary) -> CategoryVectors:
+    n = vocabulary.n_codes
+    numbers = (np.zeros((n, WIDTH)), np.zeros(n), np.zeros(n))
+    return CategoryVectors([ColumnVectors(vocabulary, *(a.astype(np.float32) for a in numbers))])
+
+
 def line(record: dict[str, Any]) -> str:
     """A row of the table."""
-    times, ratios = record["seconds"], record["ratios"]
+    times, ratios, bar = record["seconds"], record["ratios"], record["bar"]
+    rivals = ("scikit-learn", "pandas", "polars")
+    shown = [f"{ratios[name]:9.1f}" if name in ratios else f"{'-':>9}" for name in rivals]
+    verdict = f">= {bar}: {'yes' if ratios['scikit-learn'] >= bar else 'NO'}" if bar else ""
     speed = record["rows"] / times["catvec"] / 1e6
-    shown = [f"{ratios[n]:9.1f}" if n in ratios else f"{'':9}" for n in HEAD[4:7]]
-    bar = record["bar"]
-    verdict = "" if not bar else f">= {bar}: " + ("yes" if ratios["scikit-learn"] >= bar else "NO")
     milliseconds = 1e3 * times["catvec"]
-    return (
-        f"{record['kind']:17}{record['categories']:>11,}{milliseconds:10.1f}{speed:9.1f}"
-        + "".join(shown)
-        + f"  {verdict}"
-    )
+    start = f"{record['kind']:17}{record['categories']:>10,}{milliseconds:10.1f}{speed:9.1f}"
+    return f"{start}{''.join(shown)}  {verdict}".rstrip()
 
 
-HEAD = ("from", "categories", "catvec ms", "M rows/s", "scikit-learn", "pandas", "polars")
+HEAD = """\
+                                                  times the speed of
+from             categories catvec ms M rows/s  sklearn   pandas   polars  bar"""
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--categories", type=int, nargs="+", default=CARDINALITIES)
     parser.add_argument("--quick", action="store_true", help="two thousand rows, one repeat")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the figures there too")
     options = parser.parse_args()
@@ -174,11 +185,10 @@ def main() -> None:
     options = parse()
     pa.set_cpu_count(1)
     warnings.filterwarnings("ignore", message="X has feature names")
-    print("times the speed of:".rjust(75))
-    print("from              categories catvec ms M rows/s   sklearn   pandas   polars  bar")
-    rows = [r for n in CARDINALITIES for r in many_rows(options.rows, n, options.repeats)]
+    print(HEAD)
+    rows = [r for n in options.categories for r in many_rows(options.rows, n, options.repeats)]
     print("\none row, microseconds")
-    single = [one_row(n) for n in CARDINALITIES]
+    single = [one_row(n) for n in options.categories]
     for record in single:
         shown = (f"{name} {t:,.0f}" for name, t in record["microseconds"].items())
         print(f"{record['categories']:>7,} categories: " + "; ".join(shown))

@@ -272,11 +272,11 @@ def _values(values: Any) -> Any:
     """One column of whatever kind as an Arrow array or a NumPy vector."""
     if isinstance(values, pa.Array | pa.ChunkedArray):
         return values
+    if isinstance(values, Sequence) and not isinstance(values, str | bytes):
+        return np.fromiter(values, dtype=object, count=len(values))  # np.array makes 1 into "1"
     series = nw.from_native(values, allow_series=True, pass_through=True)
     if isinstance(series, nw.Series):
         return _of_series(series)
-    if isinstance(values, Sequence) and not isinstance(values, str | bytes):
-        return np.fromiter(values, dtype=object, count=len(values))  # np.array makes 1 into "1"
     values = np.asanyarray(values)
     if values.ndim != 1:
         raise InputError(f"a column must be one-dimensional, got {values.ndim} dimensions")
