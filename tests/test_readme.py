@@ -1,0 +1,159 @@
+"""Runs the README, the documentation and the examples, so that what they show is what happens.
+
+Python blocks of a page run one after another. A ``text`` block right after one holds what it
+prints: words exactly, numbers nearly, since libraries and processors round differently. After a
+block of commands it holds words only, since a page of the command line tells seconds. Commands run
+on the pages of `RUN`; elsewhere they are only parsed. ``CATVEC_UPDATE_DOCS=1 pytest
+tests/test_readme.py`` writes what was printed into the pages.
+"""
+
+import contextlib
+import io
+import os
+import re
+import runpy
+import shlex
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from catvec.cli import app
+from catvec.cli import run as run_catvec
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([ROOT / "README.md", ROOT / "benchmarks/README.md", *(ROOT / "docs").glob("*.md")])
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+RUN = ("cli.md",)
+UPDATE = bool(os.environ.get("CATVEC_UPDATE_DOCS"))
+
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NUMBER = re.compile(r"[-+]?\d[\d,]*\.?\d*(?:e[-+]?\d+)?")
+
+
+@dataclass
+class Block:
+    """A fenced block, and the block of what it prints, if one follows."""
+
+    language: str
+    text: str
+    printed: re.Match | None
+
+
+def blocks(page: str) -> list[Block]:
+    fences = list(FENCE.finditer(page))
+    found = []
+    for fence, after in zip(fences, [*fences, None][1:], strict=True):
+        follows = after is not None and not page[fence.end() : after.start()].strip()
+        printed = after if follows and after[1] == "text" and fence[1] != "text" else None
+        found.append(Block(fence[1], fence[2], printed))
+    return found
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.fixture
+def in_tmp(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "96")  # how wide tables are drawn
+    return tmp_path
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_page(path, in_tmp):
+    page, namespace, changes = path.read_text(), {"__name__": path.stem}, []
+    for block in blocks(page):
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+            if block.language == "python":
+                exec(compile(block.text, name_of(path), "exec"), namespace)
+            elif block.language == "bash":
+                check_commands(block.text, runs=path.name in RUN)
+        if block.printed is not None:
+            printed = "\n".join(line.rstrip() for line in out.getvalue().strip("\n").split("\n"))
+            changes.append((block.printed, printed))
+            if not UPDATE:
+                check_printed(block.printed[2], printed, words_only=block.language == "bash")
+    if UPDATE:
+        for fence, printed in reversed(changes):
+            page = f"{page[: fence.start(2)]}{printed}\n{page[fence.end(2) :]}"
+        path.write_text(page)
+
+
+def check_printed(shown: str, printed: str, *, words_only: bool) -> None:
+    def words(text: str) -> list[str]:
+        return " ".join(re.sub(r"[\u2500-\u259f]+", "", NUMBER.sub(" # ", text)).split()).split(" ")
+
+    assert words(shown) == words(printed), printed
+    if not words_only:
+        numbers = [[float(n.replace(",", "")) for n in NUMBER.findall(t)] for t in (shown, printed)]
+        assert numbers[1] == pytest.approx(numbers[0], rel=0.05, abs=0.05), printed
+
+
+# --- commands ---------------------------------------------------------------------------
+
+
+def check_commands(text: str, *, runs: bool) -> None:
+    for line in text.replace("\\\n", " ").splitlines():
+        words = shlex.split(line, comments=True)
+        if words:
+            check_command(words, runs=runs, code=2 if "# exit code 2" in line else 0)
+
+
+def check_command(command: list[str], *, runs: bool, code: int = 0) -> None:
+    program, *arguments = command
+    if program == "make":
+        makefile = (ROOT / "Makefile").read_text()
+        targets = [argument for argument in arguments if "=" not in argument]
+        assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets), command
+    elif program == "pip":
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        extras = re.findall(r"[\w-]+", "".join(re.findall(r"catvec\[(.*?)\]", " ".join(command))))
+        assert set(extras) <= set(project["optional-dependencies"]), command
+    elif program == "catvec" and runs:
+        assert run_catvec(arguments) == code, command
+    elif program == "catvec":
+        assert_parses(arguments)
+    else:  # pipes, and scripts of the repository
+        scripts = [argument for argument in arguments if argument.endswith(".py")]
+        assert program in ("cat", "python"), command
+        assert all((ROOT / script).exists() for script in scripts), command
+
+
+def assert_parses(arguments: list[str]) -> None:
+    name, *rest = arguments
+    typer.main.get_command(app).commands[name].make_context(name, rest)
+
+
+def test_all_commands_and_options_are_told():
+    page = (ROOT / "docs/cli.md").read_text()
+    told = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", page)) - {"--help"}
+    known = set()
+    for name, command in typer.main.get_command(app).commands.items():
+        assert f"## {name}\n" in page
+        options = [option for p in command.params for option in p.opts if option.startswith("--")]
+        known.update(options)
+    assert told == known - {"--help"}
+
+
+# --- examples ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=name_of)
+def test_example(path, in_tmp, capsys):
+    runpy.run_path(str(path), run_name="__main__")
+    assert capsys.readouterr().out
+
+
+def test_pages_and_examples_were_found():
+    assert {"README.md", "docs/index.md", "docs/leakage.md"} <= {name_of(p) for p in PAGES}
+    assert len(EXAMPLES) >= 2
+
+
+def test_results_have_their_place():
+    readme = (ROOT / "README.md").read_text()
+    assert readme.index("<!-- results:begin -->") < readme.index("<!-- results:end -->")
