@@ -59,7 +59,7 @@ def fit(
     """
     output, start = Output(quiet, json), time.perf_counter()
     path = out or _default_out(table)
-    _check_model_out(path)
+    check_model_out(path)
     file = open_input(table, encoded_out)
     share, column = _validation(file, validation)
     roles = Roles(
@@ -169,8 +169,8 @@ def _default_out(table: str) -> str:
     return f"{name}.catvec"
 
 
-def _check_model_out(path: str) -> None:
-    """Refuse before the fit what saving would refuse after it."""
+def check_model_out(path: str) -> None:
+    """Refuse before a fit what saving its model would refuse after it."""
     folder = Path(path)
     above = next((place for place in (folder, *folder.parents) if place.exists()), None)
     if above is not None and not above.is_dir():

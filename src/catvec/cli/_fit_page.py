@@ -34,9 +34,10 @@ class Fit:
     @property
     def scale(self) -> Scale:
         """How its effects are told."""
-        y, task = self.data.y, self.data.task
-        if task == "binary":
-            return Scale(task, float((y == self.model.target_.classes[1]).mean()))  # type: ignore[index]
+        y, task, classes = self.data.y, self.data.task, self.model.target_.classes
+        if task == "binary" and classes is not None:
+            label = classes[1]
+            return Scale(task, float((y == label).mean()), f"share of {shown(label, 12)}")
         return Scale(task, float(y.mean()) if task in ("regression", "count") else 0.0)
 
 

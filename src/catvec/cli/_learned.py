@@ -26,16 +26,19 @@ class Scale:
         What is predicted.
     base : float
         What is predicted where nothing is known: a mean, or a share of the second class.
+    share_of : str
+        What that share is called.
     """
 
     task: str
     base: float
+    share_of: str = "share"
 
     @property
     def title(self) -> str:
         """What the numbers of `tell` are."""
         return {
-            "binary": "share, alone",
+            "binary": self.share_of,
             "count": "factor",
             "multiclass": "log-odds",
         }.get(self.task, "effect")
