@@ -93,7 +93,7 @@ def update_tables(
     gradient: Array,
     rate: float,
     sums: Array,  # noqa: ARG001
-    lines: Array,
+    lines: Array,  # noqa: ARG001
 ) -> None:
     """One step of row-wise Adagrad on the rows a batch looks at; no other row moves.
 
@@ -133,20 +133,23 @@ def update_tables(
         tables, _occurrences(layout, at, shares, masses), strict=True
     ):
         table = weights[start : start + n_rows * dim].reshape(n_rows, dim)
-        pieces = gradient[rows, column : column + dim] * share[:, None]
-        codes, total, mass = _summed(seen, pieces, mass)
-        known = codes > 0
-        center = total[~known].sum(axis=0)
-        places = line + codes[known]
-        step = _adagrad(squares, places, total[known] * each, rate) * each
-        pull = (mass[known] * pulls[places])[:, None]
-        away = table[codes[known]] - step * total[known] - table[0]
-        away /= 1 + step * pull
-        table[codes[known]] = table[0] + away
-        center -= np.sum(pull * away, axis=0)
-        table[0] -= (
-            _adagrad(squares, np.array([line]), center[None] * each, rate)[0] * each * center
-        )
+        own = slice(line, line + n_rows)
+        codes, total, mass = _summed(seen, gradient[rows, column : column + dim], mass, share)
+        _step(table, squares[own], pulls[own], codes, total * each, mass * each, rate)
+
+
+def _step(
+    table: Array, squares: Array, pulls: Array, codes: Array, total: Array, mass: Array, rate: float
+) -> None:
+    """Move the rows `codes` (distinct) of one table by their gradients `total`, then row 0."""
+    known = codes > 0
+    codes, center = codes[known], total[~known].sum(axis=0, keepdims=True)
+    pull = mass[known, None] * pulls[codes, None]
+    step = _adagrad(squares, codes, total[known], rate)
+    away = (table[codes] - step * total[known] - table[0]) / (1 + step * pull)
+    table[codes] = table[0] + away
+    center -= np.sum(pull * away, axis=0)
+    table[:1] -= _adagrad(squares, np.zeros(1, np.intp), center, rate) * center
 
 
 def _adagrad(squares: Array, lines: Array, gradient: Array, rate: float) -> Array:
@@ -175,8 +178,9 @@ def _occurrences(
         yield line, seen, masses[where] * both, where, both
 
 
-def _summed(seen: Array, pieces: Array, mass: Array) -> tuple[Array, Array, Array]:
+def _summed(seen: Array, pieces: Array, mass: Array, share: Array) -> tuple[Array, Array, Array]:
     """Sum gradients and masses of repeated rows: distinct rows, ascending, and their sums."""
+    pieces = pieces * share[:, None]
     if not seen.size:
         return seen, pieces, mass
     order = np.argsort(seen, kind="stable")

@@ -1,0 +1,161 @@
+"""The gradient of the whole objective, by finite differences in float64."""
+
+import numpy as np
+import pytest
+
+from catvec.network import Inputs, Network, NetworkConfig, TrainingConfig, TrainingData, make_loss
+from catvec.network import _kernels as kernels
+from catvec.network import _optimizers as optimizers
+from catvec.network._training import Step, count_lines
+
+N = 23
+LAMBDAS = (0.7, 3.0, 1.5, 0.4)
+KEY = 99
+H = 1e-6
+
+
+class Problem:
+    """One batch of all rows: then the objective of an epoch is that of the batch."""
+
+    def __init__(self, loss="squared", hidden=(6, 5), dropout=0.2, n_rows=N, weighted=True):
+        rng = np.random.default_rng(5)
+        n_outputs = 3 if loss == "softmax" else 1
+        codes = np.stack([rng.integers(0, 4, n_rows), rng.integers(0, 9, n_rows)], 1)
+        positions = rng.uniform(0, 3, (n_rows, 2))
+        positions[:3, 0] = np.nan
+        positions[3:6, 1] = -1
+        positions[6:8] = 3.0
+        inputs = Inputs(
+            codes.astype(np.int32),
+            rng.normal(size=(n_rows, 2)),
+            positions.astype(np.float64),
+        )
+        target = rng.integers(0, 2, n_rows) if loss in ("logistic", "softmax", "poisson") else 0
+        target = target + (rng.normal(size=n_rows) if loss not in ("softmax", "logistic") else 0)
+        weight = rng.uniform(0.2, 3, n_rows) if weighted else None
+        self.data = TrainingData(inputs, np.abs(target) if loss == "poisson" else target, weight)
+        config = NetworkConfig((4, 9), (2, 3), 2, (4, 4), (2, 1), hidden, dropout, n_outputs)
+        self.network = Network.create(config, 3, np.float64)
+        self.network.tables.flat[...] = rng.normal(size=self.network.tables.flat.shape)
+        self.loss = make_loss(loss, n_outputs)
+        self.settings = TrainingConfig(loss, LAMBDAS, batch_size=n_rows, weight_decay=0.0)
+        self.counts = count_lines(kernels, self.network, self.data)
+        self.mean_weight = 1.0 if weight is None else float(weight.mean())
+        arguments = (self.data, self.settings, self.counts, self.mean_weight)
+        self.step = Step(self.network, self.loss, *arguments)
+        self.rows = np.arange(n_rows, dtype=np.int32)
+
+    def backward(self):
+        return self.step.backward(kernels, self.rows, KEY)
+
+    def objective(self):
+        """Sum of weighted losses plus the prior, over rows times the mean weight."""
+        loss = self.backward()[0] * self.mean_weight
+        tables = self.network.tables
+        for t, strength in enumerate(LAMBDAS):
+            line = tables.centers()[t]
+            seen = self.counts[line : line + len(tables.table(t))] > 0
+            away = tables.table(t) - tables.table(t)[0]
+            loss += strength / 2 * np.sum(away[seen] ** 2)
+        return loss / (len(self.rows) * self.mean_weight)
+
+    def differences(self, flat):
+        found = np.empty_like(flat)
+        for i in range(len(flat)):
+            kept = flat[i]
+            flat[i] = kept + H
+            above = self.objective()
+            flat[i] = kept - H
+            found[i] = (above - self.objective()) / (2 * H)
+            flat[i] = kept
+        return found
+
+
+LOSSES = ["squared", "logistic", "softmax", "poisson", "absolute", "quantile"]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_gradient_of_the_weights(loss):
+    problem = Problem(loss)
+    numeric = problem.differences(problem.network.weights.flat)
+    problem.backward()
+    np.testing.assert_allclose(problem.step.gradients.flat, numeric, atol=1e-6)
+    assert np.abs(numeric).max() > 1e-3
+
+
+@pytest.mark.parametrize("hidden", [(6, 5), ()])
+@pytest.mark.parametrize("weighted", [True, False])
+def test_gradient_of_the_tables_knots_and_prior(hidden, weighted, monkeypatch):
+    """A tiny step of Adagrad from zero: its size and its accumulator give the gradient away."""
+    problem = Problem(hidden=hidden, weighted=weighted)
+    tables = problem.network.tables
+    numeric = problem.differences(tables.flat)
+    monkeypatch.setattr(optimizers, "TABLE_RATE", 1.0)
+    before, rate = tables.flat.copy(), 1e-9
+    _, masses, gradient = problem.backward()
+    problem.step.row_adagrad.step(kernels, problem.step.lookup, masses, gradient, rate)
+    found = np.zeros_like(before)
+    for start, line, dim, _, n_rows in tables.layout.tolist():
+        own = slice(start, start + n_rows * dim)
+        roots = np.repeat(np.sqrt(problem.step.row_adagrad.squares[line : line + n_rows]), dim)
+        found[own] = (before - tables.flat)[own] / rate * roots
+    np.testing.assert_allclose(found, numeric, atol=2e-6)
+    assert np.abs(numeric).max() > 1e-2
+
+
+def test_a_single_row_is_normalised_by_constants():
+    problem = Problem(n_rows=1, weighted=False)
+    running = problem.network.running.flat
+    running[...] = np.random.default_rng(0).uniform(0.5, 2, running.shape)
+    before = running.copy()
+    numeric = problem.differences(problem.network.weights.flat)
+    problem.backward()
+    np.testing.assert_allclose(problem.step.gradients.flat, numeric, atol=1e-6)
+    np.testing.assert_array_equal(running, before)
+
+
+def test_a_row_twice_is_a_row_of_weight_two():
+    """In one batch, exactly: the sums are the same, only the division by rows differs."""
+    twice = Problem(weighted=False, hidden=())
+    rows = np.concatenate([twice.rows, twice.rows[:5]])
+    weights = np.ones(N)
+    weights[:5] = 2
+    data = TrainingData(twice.data.inputs, twice.data.target, weights)
+    counts = count_lines(kernels, twice.network, data)
+    settings = TrainingConfig("squared", LAMBDAS, batch_size=len(rows))
+    repeated = TrainingData(twice.data.inputs, twice.data.target, rows=rows)
+    np.testing.assert_allclose(counts, count_lines(kernels, twice.network, repeated))
+    by_weight = Step(twice.network, twice.loss, data, settings, counts, weights.mean())
+    by_rows = Step(twice.network, twice.loss, repeated, settings, counts, 1.0)
+    loss, masses, _ = by_weight.backward(kernels, twice.rows, KEY)
+    assert loss * weights.mean() == pytest.approx(by_rows.backward(kernels, rows, KEY)[0])
+    assert masses.sum() == pytest.approx(N)
+    np.testing.assert_allclose(by_weight.gradients.flat, by_rows.gradients.flat, atol=1e-12)
+
+
+def test_a_constant_weight_changes_only_the_prior():
+    plain, heavy = Problem(weighted=False), Problem(weighted=False)
+    data = TrainingData(heavy.data.inputs, heavy.data.target, np.full(N, 4.0))
+    counts = count_lines(kernels, heavy.network, data)
+    np.testing.assert_allclose(counts, 4 * plain.counts)
+    step = Step(heavy.network, heavy.loss, data, heavy.settings, counts, 4.0)
+    found, expected = step.backward(kernels, heavy.rows, KEY), plain.backward()
+    assert found[0] == pytest.approx(expected[0])
+    np.testing.assert_allclose(found[2], expected[2])
+    np.testing.assert_allclose(step.row_adagrad.pulls, plain.step.row_adagrad.pulls / 4)
+
+
+def test_lookup_equals_one_hot_times_matrix():
+    problem = Problem(dropout=0.0)
+    tables, inputs = problem.network.tables, problem.data.inputs
+    problem.backward()
+    x, gradient = problem.step.lookup.out, problem.backward()[2]
+    for c, (_, _, dim, column, n_rows) in enumerate(tables.layout[:2].tolist()):
+        one_hot = np.eye(n_rows)[inputs.codes[:, c]]
+        np.testing.assert_array_equal(x[:, column : column + dim], one_hot @ tables.weight(c))
+        expected = one_hot.T @ gradient[:, column : column + dim]
+        codes, sums, _ = kernels._summed(
+            inputs.codes[:, c], gradient[:, column : column + dim], np.ones(N), np.ones(N)
+        )
+        np.testing.assert_allclose(sums, expected[codes], atol=1e-12)
+        assert not np.delete(expected, codes, axis=0).any()  # and the others are exactly zero

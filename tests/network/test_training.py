@@ -1,0 +1,273 @@
+"""The epoch loop: what is learned, kept, recorded and refused; engines and threads."""
+
+import itertools
+import logging
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from catvec.errors import MissingDependencyError, ParameterError, TrainingError
+from catvec.network import (
+    Inputs,
+    Job,
+    NetworkConfig,
+    TrainingConfig,
+    TrainingData,
+    _engine,
+    choose_engine,
+    make_loss,
+    train,
+    train_committee,
+)
+from catvec.network._training import batch_sizes
+
+CONFIG = NetworkConfig((6, 52), (2, 4), 1, (9,), (3,), (16, 8), 0.1)
+
+
+def planted(n=2000, seed=0, noise=0.1):
+    """Effects of two columns, a number and a bent one; the last two categories never appear."""
+    rng = np.random.default_rng(0)
+    effects = rng.normal(size=6), rng.normal(size=52)
+    rng = np.random.default_rng([seed, 1])
+    codes = np.stack([rng.integers(0, 6, n), rng.integers(2, 50, n)], 1).astype(np.int32)
+    numbers = rng.normal(size=(n, 1)).astype(np.float32)
+    positions = rng.uniform(0, 8, (n, 1)).astype(np.float32)
+    signal = effects[0][codes[:, 0]] * effects[1][codes[:, 1]] + effects[1][codes[:, 1]]
+    signal = signal + numbers[:, 0] + np.sin(positions[:, 0])
+    target = signal + noise * rng.normal(size=n)
+    return TrainingData(Inputs(codes, numbers, positions), target.astype(np.float32))
+
+
+def settings(**changes):
+    defaults = {"loss": "squared", "shrinkage": (1.0,) * 3, "batch_size": 64, "max_epochs": 8}
+    return TrainingConfig(**{**defaults, **changes})
+
+
+def states_equal(one, other):
+    first, second = one.network.state(), other.network.state()
+    return all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def test_planted_structure_is_learned():
+    data, held_out = planted(), planted(500, seed=1)
+    trained = train(CONFIG, settings(), data, held_out, seed=0)
+    error = trained.network.predict(held_out.inputs)[:, 0] - held_out.target
+    assert np.mean(error**2) < 0.1 * held_out.target.var()
+    assert trained.held_out_loss == pytest.approx(0.5 * np.mean(error**2), rel=1e-3)
+
+
+@pytest.mark.parametrize("hidden_sizes", [(), (8,)])
+def test_engines_agree_over_a_training(hidden_sizes):
+    config = NetworkConfig((6, 52), (2, 4), 1, (9,), (3,), hidden_sizes, 0.1)
+    trained = [
+        train(config, settings(max_epochs=2), planted(), planted(200, 1), engine=engine)
+        for engine in ("numpy", "numba")
+    ]
+    scores = [one.network.predict(planted(300, 2).inputs) for one in trained]
+    np.testing.assert_allclose(scores[0], scores[1], atol=5e-3)
+    losses = [[record.train_loss for record in one.history] for one in trained]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-3)
+
+
+@pytest.mark.parametrize("engine", ["numpy", "numba"])
+def test_same_seed_same_bits_whatever_the_threads(engine):
+    data, held_out = planted(600), planted(100, 1)
+    jobs = [Job(CONFIG, settings(max_epochs=3), data, held_out, seed, engine) for seed in (0, 1, 2)]
+    alone, together = train_committee(jobs), train_committee(jobs, n_jobs=2)
+    for one, other in zip(alone, together, strict=True):
+        assert states_equal(one, other)
+    assert not states_equal(alone[0], alone[1])
+
+
+def test_history_and_callback():
+    told = []
+    jobs = [Job(CONFIG, settings(max_epochs=3), planted(300), planted(50, 1), s) for s in (0, 1)]
+    trained = train_committee(jobs, n_jobs=2, on_epoch=told.append)
+    assert sorted(told, key=lambda r: (r.network, r.epoch)) == [
+        *trained[0].history,
+        *trained[1].history,
+    ]
+    assert [record.epoch for record in trained[1].history] == [1, 2, 3]
+    assert {record.network for record in trained[1].history} == {1}
+    assert all(record.seconds > 0 for record in trained[0].history)
+
+
+def test_the_best_weights_are_kept():
+    """On pure noise the first epochs are the best ones; what is returned is what they gave."""
+    rng = np.random.default_rng(0)
+    data, held_out = (
+        TrainingData(planted(400, s).inputs, rng.normal(size=400).astype(np.float32))
+        for s in (0, 1)
+    )
+    changes = {"shrinkage": (0.0,) * 3, "max_epochs": 30, "n_iter_no_change": 2}
+    trained = train(CONFIG, settings(learning_rate=1e-2, **changes), data, held_out)
+    losses = [record.held_out_loss for record in trained.history]
+    assert len(losses) < 30
+    assert trained.held_out_loss == min(losses)
+    assert losses[trained.best_epoch - 1] == min(losses)
+    scores = trained.network.predict(held_out.inputs)[:, 0]
+    again = 0.5 * np.mean((scores - held_out.target) ** 2)
+    assert again == pytest.approx(trained.held_out_loss, rel=1e-4)
+    rates = [record.learning_rate for record in trained.history]
+    assert rates[-1] < 0.35 * rates[0]
+
+
+def test_without_held_out_rows_all_epochs_are_run():
+    trained = train(CONFIG, settings(max_epochs=3), planted(300))
+    assert len(trained.history) == trained.best_epoch == 3
+    assert trained.held_out_loss is None
+    assert trained.history[-1].held_out_loss is None
+    assert trained.history[-1].learning_rate < 0.05 * settings().learning_rate
+
+
+def test_rows_select_without_copies():
+    data = planted(500)
+    rows = np.random.default_rng(1).permutation(500)[:300]
+    part = TrainingData(data.inputs.take(rows), data.target[rows])
+    chosen = TrainingData(data.inputs, data.target, rows=rows)
+    for engine in ("numpy", "numba"):
+        one = train(CONFIG, settings(max_epochs=2), part, chosen, engine=engine)
+        other = train(CONFIG, settings(max_epochs=2), chosen, part, engine=engine)
+        assert states_equal(one, other)
+
+
+def test_categories_never_met_are_answered_as_unknown():
+    trained = train(CONFIG, settings(max_epochs=2), planted(300), planted(50, 1))
+    table = trained.network.tables.weight(1)
+    np.testing.assert_array_equal(table[[1, 50, 51]], np.repeat(table[:1], 3, axis=0))
+    assert (table[2:50] != table[0]).any(axis=1).all()
+
+
+def test_a_strong_prior_pulls_rare_rows_to_row_0():
+    rng = np.random.default_rng(0)
+    codes = np.where(rng.random(2000) < 0.9, rng.integers(2, 6, 2000), rng.integers(6, 106, 2000))
+    effects = rng.normal(size=106)
+    inputs = Inputs(codes[:, None].astype(np.int32))
+    data = TrainingData(inputs, effects[codes].astype(np.float32))
+    config = NetworkConfig((106,), (4,), hidden_sizes=(8,), dropout=0.0)
+
+    def distances(strength):
+        table = train(config, settings(shrinkage=(strength,)), data).network.tables.weight(0)
+        return np.linalg.norm(table[2:] - table[0], axis=1)
+
+    weak, strong = distances(0.0), distances(1e3)
+    assert strong[4:].mean() < 0.3 * weak[4:].mean()
+    # Shrunk more than the frequent ones, which the data hold.
+    assert strong[4:].mean() / strong[:4].mean() < 0.85 * weak[4:].mean() / weak[:4].mean()
+
+
+@pytest.mark.parametrize("engine", ["numpy", "numba"])
+@pytest.mark.parametrize("n_rows", [1, 2, 65])
+def test_few_rows_and_a_last_batch_of_one(n_rows, engine):
+    data = planted(n_rows)
+    trained = train(CONFIG, settings(max_epochs=2), data, data, engine=engine)
+    assert np.isfinite(trained.network.predict(data.inputs)).all()
+
+
+def test_batch_size_of_one():
+    trained = train(CONFIG, settings(max_epochs=2, batch_size=1), planted(20))
+    assert np.isfinite(trained.network.predict(planted(20).inputs)).all()
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "batch_size"), list(itertools.product([0, 1, 5, 64, 65, 999], [1, 64]))
+)
+def test_batches_are_as_few_and_as_equal_as_possible(n_rows, batch_size):
+    sizes = batch_sizes(n_rows, batch_size)
+    assert sum(sizes) == n_rows
+    assert len(sizes) == -(-n_rows // batch_size)
+    assert max(sizes, default=0) - min(sizes, default=0) <= 1
+    assert max(sizes, default=0) <= batch_size
+
+
+def test_zero_weights_are_rows_left_out_of_the_data():
+    data = planted(400)
+    spoilt = data.target.copy()
+    spoilt[200:] = 1e3
+    weight = np.repeat([1.0, 0.0], 200).astype(np.float32)
+    trained = train(CONFIG, settings(max_epochs=3), TrainingData(data.inputs, spoilt, weight))
+    assert np.abs(trained.network.predict(data.inputs)).max() < 50
+
+
+@pytest.mark.parametrize("loss", ["softmax", "logistic", "poisson", "absolute", "quantile"])
+def test_every_loss_learns(loss):
+    data, held_out = planted(1500), planted(300, 1)
+    n_outputs = 3 if loss == "softmax" else 1
+
+    def changed(part):
+        target = part.target
+        if loss in ("softmax", "logistic", "poisson"):
+            target = np.digitize(target, [-0.7, 0.7]) if n_outputs == 3 else target > 0
+        return TrainingData(part.inputs, target.astype(np.float32))
+
+    config = NetworkConfig((6, 52), (2, 4), 1, (9,), (3,), (16,), 0.0, n_outputs)
+    trained = train(config, settings(loss=loss, max_epochs=6), changed(data), changed(held_out))
+    losses = [record.held_out_loss for record in trained.history]
+    constant = train(config, settings(loss=loss, max_epochs=1, learning_rate=1e-9), changed(data))
+    before = _held_out_loss(constant, changed(held_out), loss, n_outputs)
+    assert min(losses) < 0.85 * before
+
+
+def _held_out_loss(trained, data, loss, n_outputs):
+    return make_loss(loss, n_outputs).value(trained.network.predict(data.inputs), data.target)
+
+
+def test_a_loss_that_is_not_finite_is_a_clear_error():
+    data = planted(300)
+    huge = TrainingData(data.inputs, data.target + 1e30)
+    with pytest.raises(
+        TrainingError, match=r"became .* in epoch 1; lower `learning_rate` .*0\.002"
+    ):
+        train(CONFIG, settings(loss="poisson"), huge)
+    jobs = [Job(CONFIG, settings(loss="poisson"), huge, None, seed) for seed in range(3)]
+    with pytest.raises(TrainingError, match="the loss became"):
+        train_committee(jobs, n_jobs=2)
+
+
+def test_threads_of_the_products_are_given_back():
+    def threads():
+        return [i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas"]
+
+    during = []
+    with threadpool_limits(2, user_api="blas"):
+        before = threads()
+        jobs = [Job(CONFIG, settings(max_epochs=2), planted(200), None, seed) for seed in (0, 1)]
+        train_committee(jobs, n_jobs=2, on_epoch=lambda _: during.append(threads()))
+        assert threads() == before
+        with pytest.raises(ZeroDivisionError):
+            train(CONFIG, settings(), planted(50), on_epoch=lambda _: 1 / 0)
+        assert threads() == before
+    assert before
+    assert all(set(found) == {1} for found in during)
+
+
+def test_nothing_global_is_left_behind():
+    state, errors = np.random.get_state()[1].copy(), np.geterr()  # noqa: NPY002
+    train(CONFIG, settings(max_epochs=1), planted(100))
+    np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
+    assert np.geterr() == errors
+
+
+# --- engines --------------------------------------------------------------------------
+
+
+def test_the_engine_is_chosen_by_the_length_of_the_fit(caplog):
+    with caplog.at_level(logging.INFO, logger="catvec"):
+        assert choose_engine("auto", 1e3) == "numpy"
+        assert choose_engine("auto", 1e9) == "numba"
+    assert "engine numba for about 1e+09 row-epochs" in caplog.text
+    assert choose_engine("numpy", 1e9) == "numpy"
+    assert choose_engine("numba", 1) == "numba"
+    with pytest.raises(ParameterError, match="`engine` must be one of 'auto', 'numpy', 'numba'"):
+        choose_engine("jax", 1)
+
+
+def test_without_numba_it_works_and_says_so_once(caplog, monkeypatch):
+    monkeypatch.setattr(_engine, "find_spec", lambda _: None)
+    _engine._say_numba_is_missing.cache_clear()
+    assert [choose_engine("auto", 1e9) for _ in range(3)] == ["numpy"] * 3
+    assert caplog.text.count("numba is not installed") == 1
+    assert choose_engine("auto", 10) == "numpy"
+    with pytest.raises(MissingDependencyError, match=r"pip install 'catvec\[fast\]'"):
+        choose_engine("numba", 1)
