@@ -180,6 +180,8 @@ def test_an_object_column_is_looked_at_to_its_end():
     assert cells_of(read(pd.DataFrame({"a": [*head, 5]}), "a"))[-1] == 5
     gaps = pd.Series([None] * 200 + [True, 2.5], dtype=object)
     assert set(read(pd.DataFrame({"a": gaps}), "a").families) == {"boolean", "number"}
+    assert set(one_column("a", [2.5, True]).families) == {"boolean", "number"}
+    assert cells_of(one_column("a", [dt.date(2020, 1, 1), dt.datetime(2020, 1, 1, 5)]))[1].hour == 5
     with pytest.raises(CellTypeError, match="'a' holds cells of type bytes"):
         read(pd.DataFrame({"a": pd.Series([*head, b"x"], dtype=object)}), "a")
 

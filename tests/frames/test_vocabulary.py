@@ -135,6 +135,7 @@ def test_large_integers_are_exact():
     assert vocabulary.categories.tolist() == sorted(LARGE)
     assert encode(vocabulary, np.array(LARGE)) == codes.tolist()
     assert encode(vocabulary, [2**53 - 1]) == [UNKNOWN]
+    assert encode(vocabulary, np.array([2**64 - 1], dtype=np.uint64)) == [UNKNOWN]  # not -1
     unsigned = np.array([2**63 - 1, 2**63 - 2, 2**63, 2**53 + 1], dtype=np.uint64)
     assert encode(vocabulary, unsigned) == [8, 7, UNKNOWN, 6]
     assert encode(vocabulary, np.array([2.0**53, 2.0**63, 2.0**62])) == [5, UNKNOWN, UNKNOWN]
@@ -211,6 +212,8 @@ def test_unused_categories_are_no_categories():
     vocabulary, codes = learn(cells)
     assert vocabulary.categories.tolist() == ["b"]
     assert codes.tolist() == [2, 2, MISSING]
+    assert vocabulary.to_table()["category"].to_pylist() == [None, None, "b"]
+    assert vocabulary.unknown_values(one_column("a", ["a", "b", "z"])) == ["a", "z"]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """A user's frame in, arrays out: columns, vocabularies, numbers, the target and splits."""
 
-from catvec.frames._frame import Column as Column
+from catvec.frames._column import Column as Column
 from catvec.frames._frame import Frame as Frame
 from catvec.frames._frame import one_column as one_column
 from catvec.frames._frame import open_frame as open_frame

@@ -18,7 +18,8 @@ import pyarrow.compute as pc
 
 from catvec._checks import some
 from catvec.errors import InputError
-from catvec.frames._frame import FAMILIES, Column, one_column
+from catvec.frames._column import FAMILIES, Column
+from catvec.frames._frame import one_column
 
 UNKNOWN, MISSING, FIRST = 0, 1, 2  # codes of the two reserved rows, and of the first category
 ROLES = ("unknown", "missing", "category", "rare")
