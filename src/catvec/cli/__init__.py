@@ -85,16 +85,17 @@ def run(arguments: Sequence[str]) -> int:
         return _complain(_usage(error), MISTAKE)
     except CatvecError as error:
         return _complain(str(error), MISTAKE)
-    except BrokenPipeError:  # whoever read our output has seen enough
-        sys.stdout = None
-        return 0
 
 
 def _call(arguments: list[str]) -> Any:
+    """What the command returns; typer has turned Ctrl-C into a code, or into an error of its own."""
     try:
-        return app(arguments, prog_name="catvec", standalone_mode=False)
+        code = app(arguments, prog_name="catvec", standalone_mode=False)
     except typer.Abort as error:
         raise KeyboardInterrupt from error
+    if code == INTERRUPTED:
+        raise KeyboardInterrupt
+    return code
 
 
 def _complain(message: str, code: int) -> int:

@@ -27,13 +27,13 @@ class EmbeddingEstimator(SharedParameters):
         raise NotImplementedError
 
     def _prepare(
-        self, X: object, y: object, *, needs_networks: bool = True, **data: Any
+        self, X: object, y: object, *, n_fits: int = 1, **data: Any
     ) -> tuple[TrainingSet, Learner]:
         """Check the parameters, read the table, choose what is "auto"; sets what that tells."""
         check_parameters(self, self.losses)
         frame, training = read_training_set(self, X, y, task=self._task(), **data)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        learner = Learner(self, training, seed, needs_networks=needs_networks)
+        learner = Learner(self, training, seed, n_fits=n_fits)
         self.n_features_in_ = len(frame.names)
         if frame.named:
             self.feature_names_in_ = np.asarray(frame.names, dtype=object)

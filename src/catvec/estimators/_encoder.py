@@ -132,7 +132,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
             If a parameter is out of range.
         """
         data = dict(sample_weight=sample_weight, groups=groups, X_val=X_val, y_val=y_val)
-        training, learner = self._start(X, y, data)
+        training, learner = self._start(X, y, data, n_fits=1)
         rows = [np.arange(len(training))] if self._trains() else []
         self._finish(training, *learner.committees(rows))
         return self
@@ -165,7 +165,8 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
             As in `fit`.
         """
         data = dict(sample_weight=sample_weight, groups=groups, X_val=X_val, y_val=y_val)
-        training, learner = self._start(X, y, data)
+        n_folds = self.cv if isinstance(self.cv, int) else 5  # about as much work as that
+        training, learner = self._start(X, y, data, n_fits=1 + n_folds)
         folds = self._folds(training, learner, y)
         sets = [np.arange(len(training)), *(fold.train for fold in folds)]
         trained = learner.committees(sets if self._trains() else [])
@@ -243,12 +244,14 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
     def _trains(self) -> bool:
         return self.output != "effects" and bool(self.schema_.vocabularies)
 
-    def _start(self, X: object, y: object, data: dict[str, Any]) -> tuple[TrainingSet, Learner]:
+    def _start(
+        self, X: object, y: object, data: dict[str, Any], n_fits: int
+    ) -> tuple[TrainingSet, Learner]:
         check_option("task", self.task, TASKS)
         check_option("output", self.output, OUTPUTS)
         if isinstance(self.cv, int):
             check_int("cv", self.cv, minimum=2)
-        return self._prepare(X, y, needs_networks=self.output != "effects", **data)
+        return self._prepare(X, y, n_fits=n_fits if self.output != "effects" else 0, **data)
 
     def _finish(self, training: TrainingSet, committee: Committee | None = None) -> None:
         networks = committee.networks if committee else []

@@ -13,6 +13,7 @@ import numpy as np
 from catvec.effects import learn_effects
 from catvec.estimators._choice import (
     CHOICE_ROWS,
+    SHRINKAGES,
     Choice,
     choose_batch_size,
     choose_dims,
@@ -102,8 +103,9 @@ class Learner:
         All rows of the fit.
     seed : int
         Of everything random.
-    needs_networks : bool, default=True
-        False where effects are all that is wanted: then nothing is tried.
+    n_fits : int, default=1
+        Committees that will be trained: one on all rows and one by fold; 0 where effects are all
+        that is wanted, and then nothing is tried.
     """
 
     def __init__(
@@ -112,18 +114,17 @@ class Learner:
         training: TrainingSet,
         seed: int,
         *,
-        needs_networks: bool = True,
+        n_fits: int = 1,
     ) -> None:
         self.p, self.training, self.seed = p, training, seed
         self.loss = LOSSES[training.target.task] if p.loss == "auto" else p.loss
         self.n_jobs = _n_threads(p.n_jobs)
-        row_epochs = len(training) * p.max_epochs * p.n_networks
-        self.engine = choose_engine(p.engine, row_epochs)
+        self.engine = choose_engine(p.engine, self._row_epochs(n_fits))
         self.data = training.data()
         schema = training.schema
         dims, of_knots = choose_dims(p, schema), knot_dims(schema)
         self.choice = Choice(dims, of_knots, (), {})
-        trial = self._trial() if needs_networks else None
+        trial = self._trial() if n_fits else None
         shrinkage, tried = choose_shrinkage(p, schema, len(dims + of_knots), trial)
         self.choice = Choice(dims, of_knots, shrinkage, tried)
 
@@ -153,6 +154,14 @@ class Learner:
         ]
 
     # --- inside ---
+
+    def _row_epochs(self, n_fits: int) -> int:
+        """Work ahead, at most; a small batch counts as a full one, since it takes about as long."""
+        n_rows, p = len(self.training), self.p
+        batch = choose_batch_size(p.batch_size, n_rows)
+        n_trials = len(SHRINKAGES) if n_fits and p.shrinkage == "auto" else 0
+        as_full = n_rows * max(1, p.batch_size // batch)
+        return as_full * p.max_epochs * (n_fits * p.n_networks + n_trials)
 
     def _trial(self) -> Callable[[Sequence[float]], Sequence[float]] | None:
         """Held-out loss at each of several strengths, on at most `CHOICE_ROWS` rows."""

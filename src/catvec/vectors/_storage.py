@@ -251,6 +251,7 @@ class _Save:
     def add(self, name: str, content: FileContent) -> dict[str, Any]:
         """Write a file under the name that its content gives; its entry for the schema."""
         temporary = self._temporary()
+        temporary.touch()  # with the user's permissions; safetensors would make it private
         if isinstance(content, bytes):
             temporary.write_bytes(content)
         else:
