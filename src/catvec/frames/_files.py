@@ -230,9 +230,17 @@ def write_csv(table: pa.Table, stream: Any, delimiter: str = ",") -> None:
         Where to.
     delimiter : str, default=","
         Between two fields.
+
+    Raises
+    ------
+    InputError
+        If a column holds what CSV cannot, such as lists.
     """
     options = pacsv.WriteOptions(delimiter=delimiter, quoting_style="needed")
-    pacsv.write_csv(table, stream, options)
+    try:
+        pacsv.write_csv(table, stream, options)
+    except pa.ArrowInvalid as error:
+        raise InputError(f"the rows cannot be written as CSV: {error}") from error
 
 
 @contextlib.contextmanager
