@@ -32,6 +32,7 @@ CATEGORIES = ["carrier", "flight", "tailnum", "origin", "dest", "month", "weekda
 NUMBERS = ["sched_dep_min", "sched_arr_min", "distance"]
 LATE = 15  # minutes
 HELD_OUT = 0.2  # of the days
+EPOCHS = 8  # at most: so many rows need few, and the demo should take a minute
 SAMPLE = 1000  # held-out flights written beside the model, to try it on
 AIRPORTS = ("LAX", "MIA", "BOS")  # whose neighbours are shown
 CARRIERS = ("UA", "EV")
@@ -192,9 +193,16 @@ def run(
     data = find_data()
     n_flights, flights = read_flights(data, rows)
     train, test = split_by_day(flights)
-    model = EmbeddingClassifier(columns=CATEGORIES, n_jobs=-1, random_state=0, callback=on_epoch)
+    settings: dict[str, Any] = {
+        "columns": CATEGORIES,
+        "max_epochs": EPOCHS,
+        "n_jobs": -1,
+        "random_state": 0,
+        "callback": on_epoch,
+    }
+    model, encoder = EmbeddingClassifier(**settings), EmbeddingEncoder(**settings)
     contenders = []
-    for name, ours, predict in ways_to_predict(model, on_epoch):
+    for name, ours, predict in ways_to_predict(encoder, model):
         say(name)
         contenders.append(judged(name, ours, predict, train, test))
     say("saving the model")
@@ -289,10 +297,9 @@ def split_by_day(flights: Flights) -> tuple[Flights, Flights]:
 
 
 def ways_to_predict(
-    model: EmbeddingClassifier, on_epoch: Callable[[Any], None] | None
+    encoder: EmbeddingEncoder, model: EmbeddingClassifier
 ) -> list[tuple[str, bool, Callable[[Flights, pd.DataFrame], Probabilities]]]:
     """The contenders: name, whether catvec is part of it, and a function that fits and predicts."""
-    encoder = EmbeddingEncoder(columns=CATEGORIES, n_jobs=-1, random_state=0, callback=on_epoch)
     return [
         ("the mean", False, by_mean),
         ("one-hot + linear", False, by_one_hot),

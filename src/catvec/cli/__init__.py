@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import typer
 
 from catvec import __version__
+from catvec.cli._console import warn
 from catvec.cli._demo import demo
 from catvec.cli._fit import fit
 from catvec.cli._look import export, neighbors
@@ -36,11 +37,19 @@ for command in (fit, predict, encode, neighbors, export, demo):
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 
-@app.callback()
-def _options(version: bool = typer.Option(False, "--version", help="Print the version.")) -> None:
-    if version:
-        typer.echo(f"catvec {__version__}")
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"catvec {__version__}\n")
         raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(
+        False, "--version", help="Print the version.", callback=_print_version, is_eager=True
+    ),
+) -> None:
+    del version
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -88,7 +97,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _call(arguments: list[str]) -> Any:
-    """What the command returns; typer has turned Ctrl-C into a code, or into an error of its own."""
+    """What the command returns; typer turns Ctrl-C into a code, or into an error of its own."""
     try:
         code = app(arguments, prog_name="catvec", standalone_mode=False)
     except typer.Abort as error:
@@ -115,13 +124,9 @@ def _usage(error: Any) -> str:
 
 @contextlib.contextmanager
 def _notes() -> Iterator[None]:
-    """Our warnings as one line each; those of others only where Python is asked for them."""
-
-    def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        sys.stderr.write("catvec: warning: " + " ".join(str(message).split()) + "\n")
-
+    """Warnings as one line each, without the place in the source that raised them."""
     with warnings.catch_warnings():
-        warnings.showwarning = show
+        warnings.showwarning = lambda message, *_, **__: warn(message)
         yield
 
 

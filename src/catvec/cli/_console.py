@@ -97,6 +97,11 @@ class Output:
             sys.stdout.write(json.dumps(plain(result), ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def warn(message: object) -> None:
+    """A warning as one line on standard error, whatever the message holds."""
+    sys.stderr.write("catvec: warning: " + " ".join(str(message).split()) + "\n")
+
+
 def grid(*columns: str | tuple[str, str]) -> Table:
     """A table with titles and no frame; a column is a title, or a title and "right"."""
     table = Table(box=RULED, header_style="dim", pad_edge=False, padding=(0, 1), show_edge=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from catvec.cli._console import Output, grid, plural, shown, signed
 from catvec.errors import CategoryError, InputError
 from catvec.vectors import CategoryVectors, ColumnVectors
 
+MOST_FILES = 2  # named one by one
 COMPARED = 20_000  # categories a misspelt one is compared with
 
 
@@ -57,7 +59,8 @@ def export(
     if column is not None:
         column_of(vectors, column)
     files = [str(path) for path in write(vectors, Path(out), format, column)]
-    for file in files:
+    many = len(files) > MOST_FILES
+    for file in [f"{len(files)} files to {out}"] if many else files:
         output.line(f"wrote {file}")
     output.result({"format": format, "files": files})
 
@@ -110,7 +113,7 @@ def _read(text: str, family: str) -> Any:
         return {"true": True, "false": False}.get(text.lower())
     with contextlib.suppress(ValueError, OverflowError):
         if family == "date":
-            return np.datetime64(text, "us")
+            return datetime.fromisoformat(text)
         return int(text)
     with contextlib.suppress(ValueError):
         return float(text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from catvec.cli import _options as options
-from catvec.cli._console import Output, plural
-from catvec.errors import CatvecWarning, InputError
+from catvec.cli._console import Output, plural, warn
+from catvec.errors import InputError
 from catvec.frames import Frame, open_frame
 from catvec.frames._files import TableFile, check_writable, open_table, write_csv, write_table
 from catvec.vectors import CategoryVectors, read_artifact
@@ -71,12 +70,10 @@ def encode(
     columns, as_in_training = encoded(vectors, numbers, open_frame(rows))
     write_rows(file, rows, keep or [], columns, out)
     if as_in_training:
-        warnings.warn(
+        warn(
             f"{file.label} looks like the training table (the same rows by category), whose effects"
             " and vectors have seen its target; to train another model on it, use the rows of"
-            " `catvec fit --encoded-out` instead",
-            CatvecWarning,
-            stacklevel=1,
+            " `catvec fit --encoded-out` instead"
         )
     _say_written(output, len(rows), out, list(columns))
 

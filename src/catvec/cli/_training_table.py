@@ -151,6 +151,8 @@ def _refuse_both(first: Sequence[str], second: Sequence[str], options: str) -> N
 
 def _categorical(file: TableFile, frame: Frame, features: Sequence[str], roles: Roles) -> list[str]:
     """Text, booleans and what is named; an error that proposes integer columns if there is none."""
+    for name in roles.numeric:
+        frame.column(name).floats()  # refuses text
     kinds = {name: frame.column(name).kind for name in features}
     found = [
         name

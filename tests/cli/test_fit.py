@@ -1,0 +1,329 @@
+"""``catvec fit``: its page, its JSON, its options, and every mistake in one line."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from catvec import CategoryVectors, EmbeddingClassifier, EmbeddingRegressor
+from catvec.cli import _fit
+from catvec.frames._files import open_table, write_table
+
+QUICK = ("--epochs", 2, "--networks", 1, "--jobs", 1, "--categorical", "shop")
+REST = ("--drop", "busy", "--drop", "part")
+
+PAGE = """\
+sales.parquet # rows, # categorical columns, # number
+target sales: a regression, from # to # mean #
+left out: busy, part
+What was learned # network, # s
+column categories dim effect spread
+---
+city # # # to #
+shop # # # to #
+numbers: size
+Scores on held-out rows each row by the networks that did not see it
+catvec a constant
+---
+RMSE # # # lower
+MAE # # # lower
+R2 # # #
+Saved
+sales.catvec
+encoded.csv (encoded rows, to train another model on)
+Next
+catvec predict new.parquet --model sales.catvec --out predictions.parquet
+catvec encode new.parquet --model sales.catvec --out encoded.parquet
+catvec neighbors sales.catvec city 'São Paulo'
+"""
+
+
+@pytest.fixture
+def sales(folder, tmp_path):
+    """The name of the table, in the folder the command runs in."""
+    shutil.copy(folder / "sales.parquet", tmp_path / "sales.parquet")
+    return "sales.parquet"
+
+
+def test_the_page(run, sales):
+    done = run("fit", sales, "-t", "sales", *QUICK, *REST, "--encoded-out", "encoded.csv")
+    assert (done.code, done.err) == (0, "")
+    assert done.words == PAGE
+    assert all(line == line.rstrip() and len(line) <= 90 for line in done.out.splitlines())
+    assert all(c.isprintable() or c == "\n" for c in done.out)
+    assert set(os.listdir()) == {"sales.parquet", "sales.catvec", "encoded.csv"}
+
+
+def test_json_is_one_object_and_the_page_goes_aside(run, sales):
+    done = run("fit", sales, "-t", "busy", *QUICK, "--drop", "sales", "--drop", "part", "--json")
+    told = json.loads(done.out)
+    assert done.out.count("\n") == 1
+    assert told["target"] == {"name": "busy", "task": "binary", "classes": [False, True]}
+    assert [column["name"] for column in told["columns"]] == ["city", "shop"]
+    assert told["columns"][0]["rows_missing"] == 25
+    assert told["numbers"] == ["size"]
+    assert set(told["scores"]) == {"LogLoss", "AUC", "Accuracy"}
+    assert "What was learned" in done.err
+    assert told["model"] == "sales.catvec"
+
+
+def test_quiet_prints_nothing(run, sales):
+    done = run("fit", sales, "-t", "sales", *QUICK, *REST, "-q")
+    assert (done.code, done.out, done.err) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("target", "options", "kind"),
+    [
+        ("sales", (), EmbeddingRegressor),
+        ("sales", ("--loss", "absolute"), EmbeddingRegressor),
+        ("sales", ("--task", "count"), EmbeddingRegressor),
+        ("busy", (), EmbeddingClassifier),
+        ("busy", ("--task", "regression"), EmbeddingRegressor),
+        ("part", (), EmbeddingClassifier),
+        ("shop", ("--task", "multiclass"), EmbeddingClassifier),
+    ],
+)
+def test_tasks(run, sales, target, options, kind):
+    quick = [word for word in QUICK if target != "shop" or word not in ("--categorical", "shop")]
+    done = run("fit", sales, "-t", target, *quick, "--out", "m", *options)
+    assert done.code == 0, done.err
+    model = kind.load("m")
+    assert model.loss_ == {"count": "poisson", "absolute": "absolute"}.get(
+        options[-1] if options else "", model.loss_
+    )
+
+
+def test_the_same_seed_gives_the_same_model(run, sales):
+    for out in ("a", "b"):
+        assert run("fit", sales, "-t", "sales", *QUICK, *REST, "--out", out).code == 0
+    a, b = CategoryVectors.load("a"), CategoryVectors.load("b")
+    assert all(np.array_equal(a[name].vectors, b[name].vectors) for name in a)
+    assert run("fit", sales, "-t", "sales", *QUICK, *REST, "--seed", 1, "--out", "b").code == 0
+    c = CategoryVectors.load("b")
+    assert not np.array_equal(a["city"].vectors, c["city"].vectors)
+
+
+@pytest.mark.parametrize("ending", ["csv", "feather"])
+def test_other_formats_give_the_same_model(run, folder, ending):
+    for source in (folder / "sales.parquet", folder / f"sales.{ending}"):
+        run("fit", source, "-t", "sales", *QUICK, *REST, "--out", source.suffix[1:])
+    a, b = CategoryVectors.load("parquet"), CategoryVectors.load(ending)
+    assert a.columns == b.columns
+    for name in a:
+        assert a[name].categories.tolist() == b[name].categories.tolist()
+        assert np.array_equal(a[name].vectors, b[name].vectors)
+
+
+def test_a_table_on_standard_input(run, folder, feed):
+    feed(folder / "sales.csv")
+    done = run("fit", "-", "-t", "sales", *QUICK, *REST)
+    assert done.code == 0, done.err
+    assert CategoryVectors.load("model.catvec").columns == ("city", "shop")
+    assert "new.csv" in done.out
+
+
+def test_roles_of_columns(run, sales):
+    options = ("--numeric", "shop", "--drop", "part", "--drop", "size", "--json")
+    done = run("fit", sales, "-t", "sales", *QUICK[:-2], *options)
+    told = json.loads(done.out)
+    assert [column["name"] for column in told["columns"]] == ["city", "busy"]
+    assert (told["numbers"], told["left_out"]) == (["shop"], ["size", "part"])
+
+
+@pytest.mark.parametrize("mark", ["part", "busy"])
+def test_a_column_marks_the_held_out_rows(run, sales, table, mark):
+    rest = ("--drop", "busy" if mark == "part" else "part")
+    done = run("fit", sales, "-t", "sales", *QUICK, "--validation", mark, *rest, "--json")
+    told = json.loads(done.out)
+    assert mark in told["left_out"]
+    assert "RMSE" in told["scores"]
+    held_out = [v in (True, "test") for v in table[mark].to_pylist()]
+    vectors = CategoryVectors.load("sales.catvec")
+    seen = vectors["city"].counts.sum() + vectors["city"].missing.count
+    assert seen == len(held_out) - sum(held_out)
+
+
+def test_groups_and_time_bind_rows_and_are_no_features(run, sales):
+    done = run("fit", sales, "-t", "sales", *QUICK[:-2], *REST, "--groups", "shop", "--json")
+    assert "shop" in json.loads(done.out)["left_out"]
+    done = run("fit", sales, "-t", "sales", *QUICK[:-2], *REST, "--time-column", "shop", "--json")
+    assert json.loads(done.out)["numbers"] == ["size"]
+
+
+def test_rows_without_a_target_may_be_left_out(run, sales, mistake):
+    options = ("fit", sales, "-t", "size", *QUICK, *REST, "--drop", "sales")
+    line = mistake(*options)
+    assert "the target 'size' is missing in" in line
+    assert "--skip-gaps" in line
+    done = run(*options, "--skip-gaps", "--json")
+    assert json.loads(done.out)["rows"] < 500
+
+
+def test_encoded_rows_are_cross_fitted_beside_the_model(run, sales, table):
+    options = ("--encoded-out", "z.parquet", "--keep", "sales", "--keep", "part")
+    assert run("fit", sales, "-t", "sales", *QUICK, *REST, *options).code == 0
+    rows = open_table("z.parquet").read()
+    assert rows["sales"].to_pylist() == table["sales"].to_pylist()
+    assert rows.column_names[:4] == ["sales", "part", "city_effect", "city_confidence"]
+    assert rows.column_names[-1] == "size"
+    vectors = CategoryVectors.load("sales.catvec")
+    full = {c: vectors["city"].effect(c) for c in vectors["city"]}
+    seen = [full[c] for c in table["city"].to_pylist() if c is not None]
+    crossed = [e for e, c in zip(rows["city_effect"].to_pylist(), table["city"].to_pylist(),
+                                 strict=True) if c is not None]  # fmt: skip
+    assert np.corrcoef(seen, crossed)[0, 1] > 0.9
+    assert not np.allclose(seen, crossed, atol=1e-6)
+    names = vectors.get_feature_names_out().tolist()
+    assert rows.column_names[2:-1] == names
+
+
+def test_encoded_rows_of_marked_rows_come_in_the_order_of_the_table(run, sales, table):
+    options = ("--validation", "part", "--drop", "busy", "--encoded-out", "z.csv", "--keep", "size")
+    assert run("fit", sales, "-t", "sales", *QUICK, *options[:-2]).code == 0
+    rows = open_table("z.csv").read()
+    assert len(rows) == len(table)
+    assert rows["size"].to_pylist() == pytest.approx(table["size"].to_pylist())
+    vectors = CategoryVectors.load("sales.catvec")
+    held_out = table["part"].to_pylist().index("test")
+    city = table["city"].to_pylist()[held_out]
+    assert rows["city_effect"].to_pylist()[held_out] == pytest.approx(
+        float(vectors["city"].effect(city)), rel=1e-5
+    )
+
+
+def test_a_column_of_almost_distinct_values_is_remarked(run, tmp_path):
+    n = 200
+    table = pa.table({"id": [f"id {i}" for i in range(n)], "y": np.arange(n, dtype=float)})
+    write_table(table, tmp_path / "t.csv")
+    done = run("fit", "t.csv", "-t", "y", *QUICK[:-2])
+    assert "Almost every row has a category of its own in id; consider --drop." in done.out
+
+
+# --- mistakes -----------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("sales")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("absent.csv", "-t", "y"), "no such file: 'absent.csv'"),
+        (("sales.xlsx", "-t", "y"), "'sales.xlsx' must end in .csv"),
+        (("sales.parquet",), "missing option '--target'"),
+        (("sales.parquet", "-t", "sale"), "no column 'sale' in 'sales.parquet'; did you mean"),
+        (("sales.parquet", "-t", "sales", "--drop", "x"), "no column 'x' in"),
+        (("sales.parquet", "-t", "sales", "--numeric", "shop", "--categorical", "shop"),
+         "the column 'shop' is named by --categorical and --numeric"),
+        (("sales.parquet", "-t", "sales", "--drop", "sales"), "named by --target and another"),
+        (("sales.parquet", "-t", "sales", "--numeric", "city"), "column 'city' holds text"),
+        (("sales.parquet", "-t", "part", "--task", "regression"),
+         "the target 'part' must hold numbers, but holds text in 500 rows: 'test', 'train'"),
+        (("sales.parquet", "-t", "sales", "--task", "guess"), "--task must be auto, regression"),
+        (("sales.parquet", "-t", "sales", "--loss", "guess"), "`loss` must be one of"),
+        (("sales.parquet", "-t", "sales", "--engine", "gpu"), "`engine` must be one of"),
+        (("sales.parquet", "-t", "sales", "--embedding-dim", "x"), "`embedding_dim` must be"),
+        (("sales.parquet", "-t", "sales", "--epochs", "0"), "invalid value for '--epochs'"),
+        (("sales.parquet", "-t", "sales", "--validation", "2"), "--validation must be a share"),
+        (("sales.parquet", "-t", "sales", "--validation", "prat"), "did you mean 'part'"),
+        (("sales.parquet", "-t", "sales", "--validation", "shop"),
+         "the column 'shop' of --validation must hold true and false"),
+        (("sales.parquet", "-t", "sales", "--out", "sales.parquet"), "is a file, not a folder"),
+        (("sales.parquet", "-t", "sales", "--out", "."), "it holds other files"),
+        (("sales.parquet", "-t", "sales", "--encoded-out", "no/z.csv"), "could not write"),
+        (("sales.parquet", "-t", "sales", "--encoded-out", "z"), "must end in .csv"),
+        (("sales.parquet", "-t", "sales", "--encoded-out", "./sales.parquet"),
+         "is the table that is read"),
+        (("sales.parquet", "-t", "sales", "--lerning-rate", "1"), "no such option: --lerning-rate"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line(mistake, options, message):
+    assert message in mistake("fit", *options)
+    assert os.listdir() == ["sales.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"a": [], "y": []}, "the table has no rows"),
+        ({"a": ["x", None], "y": [None, None]}, "the target 'y' is missing in every row"),
+        ({"a": ["x", "y"], "y": [1.0, None]}, "the target 'y' is missing in 1 row (2)"),
+        ({"a": ["x", "y"], "y": [1.0, float("nan")]}, "the target 'y' is missing in 1 row (2)"),
+        ({"a": ["x", "y"], "y": [1.0, float("inf")]}, "column 'y' contains infinity"),
+        ({"a": ["x"] * 3, "y": ["1.5", "2.5", "n.a."]}, "holds text in 1 row: 'n.a.'"),
+        ({"a": ["x"] * 3, "y": ["one"] * 3}, "one class only"),
+        ({"a": ["x", "y"], "y": [[1], [2]]}, "'y'"),
+        ({"a": [1.5, 2.5], "y": [1.0, 2.0]}, "has no categorical column; name one"),
+        ({"a": [1, 2, 2], "b": [5, 6, 7], "y": [1.0, 2.0, 3.0]},
+         "these hold integers, with as many values: a (2), b (3)"),
+        ({"y": [1.0, 2.0, 3.0]}, "has no categorical column"),
+        ({"a": ["x", "y"], "b": [1.0, float("inf")], "y": [1.0, 2.0]}, "'b' contains infinity"),
+    ],
+)  # fmt: skip
+def test_a_bad_table_is_one_line(mistake, tmp_path, columns, message):
+    write_table(pa.table(columns), tmp_path / "t.parquet")
+    assert message in mistake("fit", "t.parquet", "-t", "y")
+    assert os.listdir() == ["t.parquet"]
+
+
+def test_names_twice_are_one_line(mistake, tmp_path):
+    (tmp_path / "t.csv").write_text("a,a,y\nx,y,1\n")
+    assert "names a column more than once: 'a'" in mistake("fit", "t.csv", "-t", "y")
+
+
+def test_strange_names_and_values_pass(run, tmp_path):
+    n = 60
+    names = ["[red]x", "two\nlines", "../up", "größe %s {0}"]
+    table = pa.table(
+        {name: [f"{name} {i % 3}" for i in range(n)] for name in names}
+        | {"y[/]": np.arange(n, dtype=float)}
+    )
+    write_table(table, tmp_path / "t.parquet")
+    done = run("fit", "t.parquet", "-t", "y[/]", *QUICK[:-2])
+    assert done.code == 0, done.err
+    assert "[red]x" in done.out
+    assert "'two\\nlines'" in done.out
+    assert "y[/]" in done.out
+    assert CategoryVectors.load("t.catvec").columns == tuple(names)
+
+
+# --- interrupted --------------------------------------------------------------------------
+
+
+def test_ctrl_c_while_training_leaves_nothing(run, sales, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_fit.EpochProgress, "epoch", interrupt)
+    done = run("fit", sales, "-t", "sales", *QUICK, *REST, "--encoded-out", "z.csv")
+    assert (done.code, done.out) == (130, "")
+    assert done.err == "catvec: stopped; nothing was left half-written\n"
+    assert os.listdir() == ["sales.parquet"]
+
+
+def test_ctrl_c_while_saving_keeps_the_old_model(run, sales, monkeypatch):
+    assert run("fit", sales, "-t", "sales", *QUICK, *REST).code == 0
+    before = sorted(os.listdir("sales.catvec"))
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupt)
+    assert run("fit", sales, "-t", "sales", *QUICK, *REST, "--seed", 3).code == 130
+    assert sorted(os.listdir("sales.catvec")) == before
+    EmbeddingRegressor.load("sales.catvec")
+
+
+def test_a_full_disk_is_one_line_and_keeps_the_old_model(run, mistake, sales, monkeypatch):
+    assert run("fit", sales, "-t", "sales", *QUICK, *REST).code == 0
+    before = sorted(os.listdir("sales.catvec"))
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    line = mistake("fit", sales, "-t", "sales", *QUICK, *REST, "--seed", 3)
+    assert "No space left on device" in line
+    assert sorted(os.listdir("sales.catvec")) == before
