@@ -32,7 +32,7 @@ def make_orders(n_rows: int, seed: int) -> tuple[pd.DataFrame, np.ndarray]:
 
 
 def main() -> None:
-    X, y = make_orders(6000, seed=0)
+    X, y = make_orders(4500, seed=0)
     X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=1 / 3, random_state=0)
     text = ["courier", "district"]
     encoders = {

@@ -64,7 +64,8 @@ def in_tmp(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("path", PAGES, ids=name_of)
-def test_page(path, in_tmp):
+@pytest.mark.usefixtures("in_tmp")
+def test_page(path):
     page, namespace, changes = path.read_text(), {"__name__": path.stem}, []
     for block in blocks(page):
         out = io.StringIO()
@@ -144,7 +145,8 @@ def test_all_commands_and_options_are_told():
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=name_of)
-def test_example(path, in_tmp, capsys):
+@pytest.mark.usefixtures("in_tmp")
+def test_example(path, capsys):
     runpy.run_path(str(path), run_name="__main__")
     assert capsys.readouterr().out
 

@@ -1,4 +1,4 @@
-"""Draws ``airports.png``: where flights out of New York go, placed by what catvec learned of delays.
+"""Draws ``airports.png``: where flights out of New York go, placed by what they told of delays.
 
     python docs/pictures/airports.py
 
@@ -105,7 +105,7 @@ def is_wide(radii: np.ndarray) -> np.ndarray:
 
 
 def moved_apart(at: np.ndarray, radii: np.ndarray) -> np.ndarray:
-    """Places (n, 2) from which circles do not overlap, as near to those given as a few pushes get."""
+    """Places (n, 2) where circles do not overlap, found from those given by a few pushes."""
     at, apart = at.copy(), radii[:, None] + radii + GAP
     for _ in range(300):
         way = at[:, None] - at
