@@ -85,7 +85,7 @@ def test_a_bug_is_not_dressed_up_as_a_mistake(run, monkeypatch):
 
 def test_figures_for_people():
     assert [number(x) for x in (0, 12345.6, 123.456, 0.12345, -1e-9)] == [
-        "0.0000", "12,346", "123.46", "0.1235", "-1.0e-09"
+        "0", "12,346", "123.46", "0.1235", "-1.0e-09"
     ]  # fmt: skip
     assert (seconds(8.24), seconds(185)) == ("8.2 s", "3 min 5 s")
     assert [bar(x, 2) for x in (0, 1e-9, 0.5, 1, 2)] == ["", "▏", "█", "██", "██"]

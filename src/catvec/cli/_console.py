@@ -131,13 +131,13 @@ def shown(value: object, longest: int = 30) -> str:
 
 
 def number(value: float) -> str:
-    """A measure with about four digits: 12,346 and 0.1235."""
+    """A measure with about four digits: 12,346 and 0.1235; whole numbers as they are."""
     if not math.isfinite(value):
         return str(value)
     size = abs(value)
-    digits = 0 if size >= 1000 else 2 if size >= 10 else 4
     if 0 < size < 1e-4:
         return f"{value:.1e}"
+    digits = 0 if size >= 1000 or value == int(value) else 2 if size >= 10 else 4
     return f"{value:,.{digits}f}"
 
 

@@ -111,7 +111,7 @@ def _print_table_read(output: Output, found: Demo) -> None:
 
 
 def _print_learned(output: Output, found: Demo) -> None:
-    scale = Scale("binary", float(found.train.late.mean()), "share late")
+    scale = Scale("binary", float(found.train.late.mean()), share_of="share late")
     n_networks = plural(len(found.model.networks_), "network")
     output.heading("What was learned about each column", f"EmbeddingClassifier, {n_networks}")
     output.table(columns_table(found.model.vectors_, scale))

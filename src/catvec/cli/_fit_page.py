@@ -36,9 +36,11 @@ class Fit:
         """How its effects are told."""
         y, task, classes = self.data.y, self.data.task, self.model.target_.classes
         if task == "binary" and classes is not None:
-            label = classes[1]
-            return Scale(task, float((y == label).mean()), f"share of {shown(label, 12)}")
-        return Scale(task, float(y.mean()) if task in ("regression", "count") else 0.0)
+            share = float((y == classes[1]).mean())
+            return Scale(task, share, share_of=f"share of {shown(classes[1], 12)}")
+        if task == "regression":
+            return Scale(task, float(y.mean()), float(y.std()))
+        return Scale(task, 0.0)
 
 
 def print_page(output: Output, fit: Fit) -> None:

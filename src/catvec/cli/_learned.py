@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 from rich.table import Table
+from rich.text import Text
 
-from catvec.cli._console import bar, grid, number, shown, signed
+from catvec.cli._console import bar, grid, number, shown
 from catvec.vectors import CategoryVectors, ColumnVectors
 
+FAINT = 0.05  # a spread of this part of the unit fills a bar where no column has more
 BETTER_HIGH = ("AUC", "Accuracy", "R2")
 
 
@@ -26,12 +28,15 @@ class Scale:
         What is predicted.
     base : float
         What is predicted where nothing is known: a mean, or a share of the second class.
+    unit : float
+        What a large effect is on the link scale: the standard deviation of a regression's target.
     share_of : str
         What that share is called.
     """
 
     task: str
     base: float
+    unit: float = 1.0
     share_of: str = "share"
 
     @property
@@ -50,7 +55,8 @@ class Scale:
             return f"{odds / (1 + odds):.0%}" if 0.01 < odds < 99 else f"{odds / (1 + odds):.1%}"
         if self.task == "count":
             return f"×{math.exp(effect):.2f}"
-        return signed(effect)
+        digits = max(0, 2 - math.floor(math.log10(self.unit))) if self.unit > 0 else 2
+        return f"{effect:+,.{min(digits, 12)}f}"
 
 
 def columns_table(vectors: CategoryVectors, scale: Scale) -> Table:
@@ -66,19 +72,20 @@ def columns_table(vectors: CategoryVectors, scale: Scale) -> Table:
     Returns
     -------
     Table
-        The bar is the spread of the effects over the training rows, against the largest.
+        The bar is the spread of the effects over the training rows, against the largest; short in
+        all columns where none tells much.
     """
     table = grid(
         "column", ("categories", "right"), ("dim", "right"), (scale.title, "right"), "spread"
     )
     spreads = {name: spread(vectors[name]) for name in vectors}
-    largest = max(spreads.values(), default=0.0) or 1.0
+    largest = max([*spreads.values(), scale.unit * FAINT])
     for name in vectors:
         column = vectors[name]
         low, high = reach(column)
         told = f"{scale.tell(low)} to {scale.tell(high)}" if len(column) else "–"
         counted = (f"{len(column):,}", str(column.embedding_dim))
-        table.add_row(shown(name, 24), *counted, told, bar(spreads[name] / largest))
+        table.add_row(shown(name, 24), *counted, told, Text(bar(spreads[name] / largest), "green"))
     return table
 
 
@@ -119,7 +126,7 @@ def scores_table(scores: Mapping[str, Mapping[str, float]]) -> Table:
 
 def score(value: float) -> str:
     """A score; shares and the like with four decimals."""
-    return f"{value:.4f}" if abs(value) < 10 else number(value)
+    return f"{round(value, 4) + 0.0:.4f}" if abs(value) < 10 else number(value)
 
 
 def _against(name: str, ours: float, constant: float) -> str:
@@ -127,6 +134,8 @@ def _against(name: str, ours: float, constant: float) -> str:
     if name in BETTER_HIGH or not constant:
         return f"{ours - constant:+.3f}"
     change = ours / constant - 1
+    if abs(change) < 5e-4:
+        return "as good"
     return f"{abs(change):.1%} {'lower' if change < 0 else 'higher: worse'}"
 
 

@@ -157,7 +157,7 @@ def _print_neighbors(output: Output, head: dict[str, Any], rows: list[dict[str, 
     )  # fmt: skip
     for row in rows:
         table.add_row(
-            shown(row["category"], 40),
+            shown(row["category"], 34),
             f"{row['cosine']:.2f}",
             f"{row['count']:,}",
             _effect(row["effect"]),

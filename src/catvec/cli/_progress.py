@@ -64,8 +64,9 @@ class EpochProgress:
             self._stage, self._epochs = (stage, epoch.stage), {}
         self._epochs[epoch.network] = epoch.epoch
         loss = epoch.held_out_loss if epoch.held_out_loss is not None else epoch.train_loss
+        noun = "try" if epoch.stage == "choosing" else "network"
         told = (
-            f"network {epoch.network + 1}/{epoch.n_networks}, epoch {epoch.epoch}, loss {loss:.4f}"
+            f"{noun} {epoch.network + 1}/{epoch.n_networks}, epoch {epoch.epoch}, loss {loss:.4f}"
         )
         self._progress.update(
             self._task,
