@@ -55,7 +55,7 @@ class TrainingConfig:
     loss: str
     shrinkage: tuple[float, ...]
     quantile: float | None = None
-    learning_rate: float = 2e-3
+    learning_rate: float = 1e-3
     batch_size: int = 256
     max_epochs: int = 20
     n_iter_no_change: int = 3
