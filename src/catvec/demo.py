@@ -18,10 +18,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import sklearn
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
+from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler, TargetEncoder
 
@@ -341,7 +343,10 @@ def by_one_hot(train: Flights, X: pd.DataFrame) -> Probabilities:
 
 def by_target_encoding(train: Flights, X: pd.DataFrame) -> Probabilities:
     """The mean of the target for each category (scikit-learn's, cross-fitted), then boosting."""
-    columns = make_column_transformer((TargetEncoder(), CATEGORIES), remainder="passthrough")
+    new = tuple(map(int, sklearn.__version__.split(".")[:2])) >= (1, 9)  # takes folds, not a seed
+    folds = StratifiedKFold(5, shuffle=True, random_state=0)
+    encoder = TargetEncoder(cv=folds) if new else TargetEncoder(random_state=0)
+    columns = make_column_transformer((encoder, CATEGORIES), remainder="passthrough")
     boosting = HistGradientBoostingClassifier(random_state=0)
     return make_pipeline(columns, boosting).fit(train.X, train.late).predict_proba(X)[:, 1]
 

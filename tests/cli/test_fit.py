@@ -203,6 +203,14 @@ def test_a_column_of_almost_distinct_values_is_remarked(run, tmp_path):
     assert "Almost every row has a category of its own in id; consider --drop." in done.out
 
 
+@pytest.mark.parametrize("y", [[1.5], [2.0] * 40, [1e-9, 2e-9] * 20, [1e9, 3e12] * 20])
+def test_targets_of_one_row_or_value_or_strange_size(run, tmp_path, y):
+    write_table(pa.table({"a": ["x", "z"] * (len(y) // 2) or ["x"], "y": y}), tmp_path / "t.pq")
+    done = run("fit", "t.pq", "-t", "y", *QUICK[:-2])
+    assert done.code == 0, done.err
+    assert "What was learned" in done.out
+
+
 # --- mistakes -----------------------------------------------------------------------------
 
 

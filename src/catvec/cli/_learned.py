@@ -56,7 +56,7 @@ class Scale:
         if self.task == "count":
             return f"×{math.exp(effect):.2f}"
         digits = max(0, 2 - math.floor(math.log10(self.unit))) if self.unit > 0 else 2
-        return f"{effect:+,.{min(digits, 12)}f}"
+        return f"{round(effect, min(digits, 12)) + 0.0:+,.{min(digits, 12)}f}"
 
 
 def columns_table(vectors: CategoryVectors, scale: Scale) -> Table:
@@ -79,7 +79,7 @@ def columns_table(vectors: CategoryVectors, scale: Scale) -> Table:
         "column", ("categories", "right"), ("dim", "right"), (scale.title, "right"), "spread"
     )
     spreads = {name: spread(vectors[name]) for name in vectors}
-    largest = max([*spreads.values(), scale.unit * FAINT])
+    largest = max([*spreads.values(), scale.unit * FAINT]) or 1.0
     for name in vectors:
         column = vectors[name]
         low, high = reach(column)
