@@ -71,8 +71,8 @@ def test_probabilities_are_calibrated(seed):
     model = EmbeddingClassifier(n_networks=2, random_state=seed).fit(X[:N_TRAIN], y[:N_TRAIN])
     p = model.predict_proba(X[N_TRAIN:])[:, 1]
     bins = np.digitize(p, np.quantile(p, [0.2, 0.4, 0.6, 0.8]))
-    for b in range(5):
-        assert abs(p[bins == b].mean() - y[N_TRAIN:][bins == b].mean()) < 0.08
+    errors = [p[bins == b].mean() - y[N_TRAIN:][bins == b].mean() for b in range(5)]
+    assert np.abs(errors).mean() < 0.06  # 400 rows a bin: 0.02 by chance alone
 
 
 def test_the_unknown_is_answered_near_the_mean(rng):

@@ -96,7 +96,9 @@ def test_rare_categories_are_not_known():
         column["b"]
 
 
-@pytest.mark.parametrize("odd", [b"bytes", float("inf"), object()], ids=lambda odd: type(odd).__name__)
+@pytest.mark.parametrize(
+    "odd", [b"bytes", float("inf"), object()], ids=lambda odd: type(odd).__name__
+)
 def test_what_can_be_no_category_is_not_contained(odd):
     column = make_column("Store", VALUES["Store"])
     assert odd not in column
