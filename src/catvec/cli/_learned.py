@@ -97,9 +97,9 @@ def reach(column: ColumnVectors) -> tuple[float, float]:
 
 def spread(column: ColumnVectors) -> float:
     """Standard deviation of a column's effects over the training rows, link scale."""
-    effects = column.effects.reshape(len(column), -1).astype(np.float64)
-    if not effects.size or not column.counts.sum():
+    if not len(column):  # every cell is missing
         return 0.0
+    effects = column.effects.reshape(len(column), -1).astype(np.float64)
     weights = column.counts / column.counts.sum()
     mean = weights @ effects
     return float(np.sqrt(weights @ (effects - mean) ** 2).mean())
