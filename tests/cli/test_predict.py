@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pytest
 
-from catvec import CategoryVectors, EmbeddingClassifier, EmbeddingRegressor
+from catvec import CategoryVectors, EmbeddingClassifier, EmbeddingEncoder, EmbeddingRegressor
 from catvec.cli import _predict
 from catvec.frames._files import open_table, write_table
 
@@ -103,6 +103,20 @@ def test_vectors_alone_encode(run, folder, model, tmp_path):
     assert open_table("z.csv").names[0] == "city_effect"
 
 
+def test_a_saved_encoder_encodes_as_it_was_told_to(run, folder, table):
+    for output, passthrough in [("effects", True), ("vectors", False)]:
+        encoder = EmbeddingEncoder(
+            columns=["city"], output=output, passthrough=passthrough, max_epochs=1, random_state=0
+        )
+        X = table.select(["city", "size"])
+        encoder.fit(X, table["sales"].to_numpy()).save("e.catvec")
+        assert run("encode", folder / "sales.csv", "-m", "e.catvec", "-o", "z.parquet").code == 0
+        rows = open_table("z.parquet").read()
+        assert rows.column_names == encoder.get_feature_names_out().tolist()
+        expected = encoder.transform(X)
+        np.testing.assert_array_equal(rows.to_pandas().to_numpy(float), expected)
+
+
 def test_json_tells_what_was_written(run, folder, model):
     done = run("predict", folder / "sales.csv", "-m", model, "-o", "p.csv", "--json")
     assert json.loads(done.out) == {"rows": 500, "out": "p.csv", "columns": ["prediction"]}
@@ -147,6 +161,13 @@ def test_a_kept_column_that_collides(mistake, model, tmp_path):
     (tmp_path / "new.csv").write_text("city,shop,size,prediction\nBern,101,1,2\n")
     line = mistake("predict", "new.csv", "-m", model, "-o", "p.csv", "--keep", "prediction")
     assert "the column 'prediction' of 'new.csv' cannot be kept" in line
+
+
+def test_a_number_called_like_an_encoded_column(run, mistake, tmp_path):
+    (tmp_path / "t.csv").write_text("a,a_effect,y\n" + "x,1.5,2.5\nz,2.5,3.5\n" * 20)
+    assert run("fit", "t.csv", "-t", "y", "--epochs", 1, "--networks", 1).code == 0
+    line = mistake("encode", "t.csv", "-m", "t.catvec", "-o", "z.csv")
+    assert "an encoded column would be called 'a_effect'" in line
 
 
 def test_a_damaged_model_is_one_line(mistake, folder, model, tmp_path):

@@ -84,23 +84,32 @@ def fit(
     }
     with EpochProgress(output.notes, quiet=quiet) as progress:
         data = read_training_table(file, roles, task, skip_gaps=skip_gaps)
-        work = _Work(data, parameters, progress)
-        model = work.fitted(loss, networks)
-        if encoded_out is not None:
-            write_rows(file, data.rows, roles.keep, work.cross_fitted(model), encoded_out)
-        model.save(path)
-    done = Fit(file, roles, data, model, path, encoded_out, time.perf_counter() - start)
+        work = _Work(file, roles, data, parameters, progress, start)
+        done = work.done(loss, networks, path, encoded_out)
     print_page(output, done)
     output.result(facts(done))
 
 
 @dataclass(frozen=True)
 class _Work:
-    """The two fits of the command, on the same rows and with the same parameters."""
+    """The fits of the command, on the same rows and with the same parameters."""
 
+    file: TableFile
+    roles: Roles
     data: TrainingTable
     parameters: dict[str, Any]
     progress: EpochProgress
+    start: float
+
+    def done(self, loss: str, n_networks: int, path: str, encoded_out: str | None) -> Fit:
+        """Fit the model, save it, and write the encoded rows if they are wanted."""
+        model = self.fitted(loss, n_networks)
+        if encoded_out is not None:
+            columns = self.cross_fitted(model)
+            write_rows(self.file, self.data.rows, self.roles.keep, columns, encoded_out)
+        model.save(path)
+        took = time.perf_counter() - self.start
+        return Fit(self.file, self.roles, self.data, model, path, encoded_out, took)
 
     def fitted(self, loss: str, n_networks: int) -> EmbeddingPredictor:
         """A model that predicts the target."""

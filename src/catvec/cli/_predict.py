@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,9 +66,10 @@ def encode(
     """
     output = started(quiet, json, out)
     file = open_input(table, out)
-    vectors, numbers = load_encoder(model)
-    rows = _read_rows(file, families_of_vectors(vectors, numbers), keep or [])
-    columns, as_in_training = encoded(vectors, numbers, open_frame(rows))
+    encoder = load_encoder(model)
+    families = families_of_vectors(encoder.vectors, encoder.numbers)
+    rows = _read_rows(file, families, keep or [])
+    columns, as_in_training = encoder.encode(open_frame(rows))
     write_rows(file, rows, keep or [], columns, out)
     if as_in_training:
         warn(
@@ -109,11 +111,54 @@ def load_predictor(path: str) -> EmbeddingPredictor:
     return load(path, [EmbeddingRegressor, EmbeddingClassifier])
 
 
-def load_encoder(path: str) -> tuple[CategoryVectors, list[str]]:
-    """The vectors at `path` and the names of the numeric columns, without any training code."""
+@dataclass(frozen=True)
+class Encoder:
+    """What encodes rows, without any training code.
+
+    Attributes
+    ----------
+    vectors : CategoryVectors
+        What to write for categories.
+    numbers : list of str
+        Numeric columns, which follow as they are.
+    output : {"both", "effects", "vectors"}
+        What of the vectors to write.
+    """
+
+    vectors: CategoryVectors
+    numbers: list[str]
+    output: str
+
+    def encode(self, frame: Frame) -> tuple[dict[str, Any], bool]:
+        """Encoded rows, column by column, and whether they look like those of the training.
+
+        They do where every category of every column is met exactly as often as it was then.
+        """
+        vocabularies = [self.vectors[name].vocabulary for name in self.vectors]
+        codes = [vocabulary.encode(frame.column(vocabulary.name)) for vocabulary in vocabularies]
+        same = bool(codes) and all(
+            np.array_equal(np.bincount(seen, minlength=vocabulary.n_codes), vocabulary.counts)
+            for seen, vocabulary in zip(codes, vocabularies, strict=True)
+        )
+        matrix = self.vectors.encode_codes(codes, frame.n_rows, output=self.output)
+        names = self.vectors.get_feature_names_out(output=self.output).tolist()
+        taken = sorted({*names} & {*self.numbers})
+        if taken:
+            raise InputError(f"an encoded column would be called {taken[0]!r}, as a numeric one is")
+        columns: dict[str, Any] = {name: matrix[:, i] for i, name in enumerate(names)}
+        return columns | {name: frame.column(name).floats() for name in self.numbers}, same
+
+
+def load_encoder(path: str) -> Encoder:
+    """What encodes, of a saved model, a saved encoder, or saved vectors."""
     model = read_artifact(path).schema.get("model") or {}
-    vectors = CategoryVectors.load(path)
-    return vectors, [number["name"] for number in model.get("schema", {}).get("numbers", [])]
+    parameters = model.get("parameters", {})
+    numbers = [number["name"] for number in model.get("schema", {}).get("numbers", [])]
+    return Encoder(
+        CategoryVectors.load(path),
+        numbers if parameters.get("passthrough", True) else [],
+        parameters.get("output", "both"),
+    )
 
 
 def families_of_vectors(
@@ -151,38 +196,6 @@ def _predictions(estimator: EmbeddingPredictor, rows: pa.Table) -> dict[str, Any
     classes = estimator.classes_
     columns = {"prediction": classes[probabilities.argmax(axis=1)]}
     return columns | {f"probability_{c}": probabilities[:, i] for i, c in enumerate(classes)}
-
-
-def encoded(
-    vectors: CategoryVectors, numbers: Sequence[str], frame: Frame
-) -> tuple[dict[str, Any], bool]:
-    """Encoded rows, column by column, and whether they look like those of the training.
-
-    Parameters
-    ----------
-    vectors : CategoryVectors
-        What to write for the categories.
-    numbers : sequence of str
-        Numeric columns, written as they are, float64.
-    frame : Frame
-        The rows.
-
-    Returns
-    -------
-    columns : dict of str to ndarray
-    as_in_training : bool
-        Whether every category of every column is met exactly as often as in training.
-    """
-    vocabularies = [vectors[name].vocabulary for name in vectors]
-    codes = [vocabulary.encode(frame.column(vocabulary.name)) for vocabulary in vocabularies]
-    same = bool(codes) and all(
-        np.array_equal(np.bincount(seen, minlength=vocabulary.n_codes), vocabulary.counts)
-        for seen, vocabulary in zip(codes, vocabularies, strict=True)
-    )
-    matrix = vectors.encode_codes(codes, frame.n_rows)
-    names = vectors.get_feature_names_out().tolist()
-    columns: dict[str, Any] = {name: matrix[:, i] for i, name in enumerate(names)}
-    return columns | {name: frame.column(name).floats() for name in numbers}, same
 
 
 # --- out --------------------------------------------------------------------------------
