@@ -225,6 +225,21 @@ def test_a_loss_that_is_not_finite_is_a_clear_error():
         train_committee(jobs, n_jobs=2)
 
 
+def test_an_interruption_does_not_wait_for_trainings_to_end():
+    told = []
+
+    def stop(record):
+        told.append(record)
+        if record.network == 1:
+            raise KeyboardInterrupt
+
+    jobs = [Job(CONFIG, settings(max_epochs=500), planted(200), None, seed) for seed in range(4)]
+    with pytest.raises(KeyboardInterrupt):
+        train_committee(jobs, n_jobs=2, on_epoch=stop)
+    assert {record.network for record in told} <= {0, 1}
+    assert len(told) < 100
+
+
 def test_threads_of_the_products_are_given_back():
     def threads():
         return [i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas"]

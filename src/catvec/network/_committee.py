@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from typing import Any
 
@@ -86,29 +86,40 @@ def train_committee(
     Raises
     ------
     TrainingError
-        If a loss becomes infinite or NaN; networks not yet begun are then left.
+        If a loss becomes infinite or NaN. After this, an error of `on_epoch` or an interruption,
+        networks under way end with their epoch and others are not begun.
     """
-    told = _one_at_a_time(on_epoch)
     with _single_threaded_products():
         if n_jobs <= 1 or len(jobs) <= 1:
-            return [run(job, number, told) for number, job in enumerate(jobs)]
-        with ThreadPoolExecutor(min(n_jobs, len(jobs))) as pool:
-            futures = [pool.submit(run, job, number, told) for number, job in enumerate(jobs)]
-            try:
-                return [future.result() for future in futures]
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+            return [run(job, number, on_epoch) for number, job in enumerate(jobs)]
+        return _side_by_side(jobs, n_jobs, on_epoch)
 
 
-def _one_at_a_time(on_epoch: OnEpoch | None) -> OnEpoch | None:
-    if on_epoch is None:
-        return None
+def _side_by_side(jobs: Sequence[Job], n_jobs: int, on_epoch: OnEpoch | None) -> list[Trained]:
+    stopped = threading.Event()
+    told = _one_at_a_time(on_epoch, stopped)
+    with ThreadPoolExecutor(min(n_jobs, len(jobs))) as pool:
+        futures = [pool.submit(run, job, number, told) for number, job in enumerate(jobs)]
+        try:
+            for future in as_completed(futures):
+                future.result()  # raises as soon as any network has
+        except BaseException:
+            stopped.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [future.result() for future in futures]
+
+
+def _one_at_a_time(on_epoch: OnEpoch | None, stopped: threading.Event) -> OnEpoch:
+    """`on_epoch` under a lock; ends the networks that come by after `stopped` is set."""
     lock = threading.Lock()
 
     def told(record: EpochRecord) -> None:
         with lock:
-            on_epoch(record)
+            if stopped.is_set():  # else Ctrl-C would wait for whole trainings
+                raise CancelledError
+            if on_epoch is not None:
+                on_epoch(record)
 
     return told
 
