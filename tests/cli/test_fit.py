@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 
 import numpy as np
@@ -233,6 +234,8 @@ def test_targets_of_one_row_or_value_or_strange_size(run, tmp_path, y):
         (("sales.parquet", "-t", "sales", "--loss", "guess"), "`loss` must be one of"),
         (("sales.parquet", "-t", "sales", "--engine", "gpu"), "`engine` must be one of"),
         (("sales.parquet", "-t", "sales", "--embedding-dim", "x"), "`embedding_dim` must be"),
+        (("sales.parquet", "-t", "sales", "--embedding-dim", "²"), "`embedding_dim` must be"),
+        (("sales.parquet", "-t", "sales", "--seed", 2**32), "invalid value for '--seed'"),
         (("sales.parquet", "-t", "sales", "--epochs", "0"), "invalid value for '--epochs'"),
         (("sales.parquet", "-t", "sales", "--validation", "2"), "--validation must be a share"),
         (("sales.parquet", "-t", "sales", "--validation", "prat"), "did you mean 'part'"),
@@ -295,6 +298,25 @@ def test_strange_names_and_values_pass(run, tmp_path):
     assert "'two\\nlines'" in done.out
     assert "y[/]" in done.out
     assert CategoryVectors.load("t.catvec").columns == tuple(names)
+
+
+def test_columns_without_a_category_or_with_one(run, tmp_path):
+    table = pa.table({"none": pa.nulls(60, pa.string()), "one": ["x"] * 60, "y": np.arange(60.0)})
+    write_table(table, tmp_path / "t.parquet")
+    done = run("fit", "t.parquet", "-t", "y", *QUICK[:-2])
+    assert done.code == 0, done.err
+    assert "none # # –" in done.words
+
+
+def test_the_commands_it_proposes_work(run, tmp_path):
+    shops = ["two\nlines"] * 20 + [f"it's {i % 7}" for i in range(40)]
+    write_table(pa.table({"shop": shops, "y": np.arange(60.0)}), tmp_path / "t.csv.gz")
+    done = run("fit", "t.csv.gz", "-t", "y", *QUICK[:-2])
+    shutil.copy("t.csv.gz", "new.csv.gz")
+    proposed = done.out.partition("Next")[2].splitlines()[1:]
+    assert len(proposed) == 3
+    for command in proposed:
+        assert run(*shlex.split(command)[1:]).code == 0, command
 
 
 # --- interrupted --------------------------------------------------------------------------

@@ -79,6 +79,13 @@ def test_a_category_is_read_as_its_column_has_it(values, text, key):
     assert known_key(column(values), text) == key
 
 
+def test_a_category_may_look_like_an_option(run, tmp_path):
+    CategoryVectors([column([-5, 2])]).save(tmp_path / "v.catvec")
+    done = run("neighbors", "v.catvec", "x", -5, "-n", 1)
+    assert done.code == 0, done.err
+    assert done.words.startswith("# in x # row,")
+
+
 def test_mistakes_are_one_line(mistake, model):
     for arguments, message in [
         (("absent", "city", "Bern"), "no artifact at 'absent'"),

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from catvec import cli
 from catvec.cli._console import bar, number, plain, seconds, shown
 
 COMMANDS = ["fit", "predict", "encode", "neighbors", "export", "demo"]
+FULL = Path("/dev/full")
 HEAVY = ["numba", "pandas", "polars", "sklearn", "scipy", "torch"]
 
 
@@ -81,6 +83,17 @@ def test_a_bug_is_not_dressed_up_as_a_mistake(run, monkeypatch):
 
 
 # --- how things are told ------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="the system has no device that is always full")
+def test_a_full_standard_output_is_one_line():
+    with FULL.open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", "from catvec.cli import main; main(['--help'])"],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == "catvec: the system refuses: No space left on device\n"
 
 
 def test_figures_for_people():

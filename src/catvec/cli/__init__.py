@@ -32,7 +32,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (fit, predict, encode, neighbors, export, demo):
-    app.command()(command)
+    # A category may look like an option: -5.
+    app.command(context_settings={"ignore_unknown_options": command is neighbors})(command)
 
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
@@ -94,6 +95,8 @@ def run(arguments: Sequence[str]) -> int:
         return _complain(_usage(error), MISTAKE)
     except CatvecError as error:
         return _complain(str(error), MISTAKE)
+    except OSError as error:  # of standard output; files speak for themselves, by their names
+        return _complain(f"the system refuses: {error.strerror or error}", MISTAKE)
 
 
 def _call(arguments: list[str]) -> Any:

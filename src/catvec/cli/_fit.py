@@ -75,7 +75,7 @@ def fit(
     parameters = {
         "time_column": time_column,
         "min_frequency": min_frequency,
-        "embedding_dim": int(embedding_dim) if embedding_dim.isdigit() else embedding_dim,
+        "embedding_dim": int(embedding_dim) if embedding_dim.isdecimal() else embedding_dim,
         "validation_fraction": share,
         "max_epochs": epochs,
         "random_state": seed,

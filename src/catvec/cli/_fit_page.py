@@ -11,7 +11,7 @@ import numpy as np
 from catvec.cli._console import Output, listed, number, plural, seconds, shown
 from catvec.cli._learned import Scale, column_facts, columns_table, scores_table, spread
 from catvec.cli._training_table import Roles, TrainingTable
-from catvec.frames._files import TableFile
+from catvec.frames._files import ENDINGS, TableFile
 
 if TYPE_CHECKING:
     from catvec.estimators._predictors import EmbeddingPredictor
@@ -46,7 +46,7 @@ class Fit:
 def print_page(output: Output, fit: Fit) -> None:
     """Print what was read, what was learned, how good it is, and what to do next."""
     data, model = fit.data, fit.model
-    output.heading(fit.file.label.strip("'"), f"{plural(len(data.rows), 'row')}, {_columns(fit)}")
+    output.heading(fit.file.label.strip("'\""), f"{plural(len(data.rows), 'row')}, {_columns(fit)}")
     output.text(_target_line(fit), indent=2)
     if data.left_out:
         output.text(f"left out: {listed(data.left_out)}", indent=2)
@@ -145,15 +145,18 @@ def _next(fit: Fit) -> list[str]:
 
 
 def _ending(fit: Fit) -> str:
-    return fit.file.label.strip("'").rsplit(".", 1)[-1] if "." in fit.file.label else "csv"
+    """How the table's name ends ("parquet", "csv.gz"); "csv" for standard input."""
+    name = fit.file.label.strip("'\"").lower()
+    return max((e for e in ENDINGS if name.endswith(e)), key=len, default=".csv").lstrip(".")
 
 
 def _example(fit: Fit) -> str:
-    """The column whose effects differ most, and its most frequent category."""
+    """The column whose effects differ most, and the most frequent category that can be typed."""
     vectors = fit.model.vectors_
     names = [name for name in vectors if len(vectors[name]) > 5 and vectors[name].embedding_dim]
     if not names:
         return ""
     name = max(names, key=lambda n: spread(vectors[n]))
-    category = vectors[name].categories[int(np.argmax(vectors[name].counts))]
-    return shlex.join([name, shown(category, 200)])
+    frequent = vectors[name].categories[np.argsort(-vectors[name].counts, kind="stable")]
+    typed = next((c for c in frequent[:20] if not isinstance(c, str) or shown(c, 200) == c), None)
+    return "" if typed is None else shlex.join([name, shown(typed, 200)])

@@ -113,7 +113,8 @@ Epochs = Annotated[
     int, _option("Passes of a network over the rows, at most (default 20).", metavar="N", min=1)
 ]
 Seed = Annotated[
-    int, _option("The same seed gives the same model (default 0).", metavar="N", min=0)
+    int,
+    _option("The same seed gives the same model (default 0).", metavar="N", min=0, max=2**32 - 1),
 ]
 Engine = Annotated[str, _option("numpy, numba, or auto: what is faster here.", metavar="ENGINE")]
 Jobs = Annotated[int, _option("Threads; by default one for each core.", metavar="N")]
