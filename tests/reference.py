@@ -113,3 +113,21 @@ def naive_most_similar(vectors, query, categories, left_out=None):
         if category != left_out
     ]
     return sorted(found, key=lambda pair: -pair[1])
+
+
+# --- explanations -----------------------------------------------------------------------
+
+
+def integrated_gradients(score, start, end, steps=200, width=1e-6):
+    """Contribution of each input by the definition: gradients along the path, by differences."""
+    way = [float(b) - float(a) for a, b in zip(start, end, strict=True)]
+    found = []
+    for i, distance in enumerate(way):
+        slopes = []
+        for k in range(steps):
+            x = np.array([a + (k + 0.5) / steps * d for a, d in zip(start, way, strict=True)])
+            aside = np.zeros(len(x))
+            aside[i] = width
+            slopes.append((score(x + aside) - score(x - aside)) / (2 * width))
+        found.append(distance * sum(slopes) / steps)
+    return found

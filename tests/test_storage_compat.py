@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from catvec import EmbeddingRegressor
 from catvec.vectors import CategoryVectors
 from catvec.vectors._schema import FORMAT_VERSION
 from tests.vectors.examples import make_column
@@ -51,6 +52,16 @@ def test_golden_artifacts_still_load(folder):
     assert loaded == golden_vectors()
     assert loaded["Store"][7].tolist() == loaded["Store"].vectors[3].tolist() == [0.25, 0.375]
     assert "c" not in loaded["../a/b"]
+
+
+def test_a_model_from_before_importances_still_predicts():
+    """Saved by 0.1.0 as it was when `column_importances_` was not yet measured."""
+    model = EmbeddingRegressor.load(GOLDEN / "models" / "v1_without_importances")
+    rows = {"city": ["Bern", "Rome", "Oslo", "?"], "size": [0.0, 1.0, -1.0, 0.5]}
+    expected = [2.40527235, 2.5483172, 2.84808788, 2.54541786]
+    np.testing.assert_allclose(model.predict(rows), expected, rtol=1e-6)
+    assert model.column_importances_ == {}
+    assert model.explain(rows).columns == ("city", "size")
 
 
 def test_there_is_a_golden_artifact_of_every_format():

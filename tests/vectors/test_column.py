@@ -318,7 +318,7 @@ def test_to_frame_refuses_other_kinds():
 
 def test_to_frame_without_pandas_takes_what_there_is(monkeypatch):
     column = make_column("Store", VALUES["Store"])
-    monkeypatch.setattr("catvec.vectors._column.find_spec", lambda name: name == "pyarrow")
+    monkeypatch.setattr("catvec.frames._frame.find_spec", lambda name: name == "pyarrow")
     assert isinstance(column.to_frame(), pa.Table)
     with pytest.raises(MissingDependencyError, match="pip install pandas"):
         column.to_frame("pandas")

@@ -36,6 +36,7 @@ def save(estimator: EmbeddingEstimator, path: PathLike) -> None:
         "history": estimator.history_,
         "loss": getattr(estimator, "loss_", None),
         "validation_scores": getattr(estimator, "validation_scores_", None),
+        "column_importances": getattr(estimator, "column_importances_", None),
         "networks": [asdict(network.config) for network in networks],
     }
     if networks:
@@ -91,6 +92,8 @@ def _estimator(
         estimator.networks_ = _networks(configs, arrays)
         estimator.loss_ = model["loss"]
         estimator.validation_scores_ = model["validation_scores"]
+        # Older artifacts have none: as if no rows had been held out.
+        estimator.column_importances_ = model.get("column_importances") or {}
     if estimator.target_.classes is not None and hasattr(kind, "predict_proba"):
         estimator.classes_ = estimator.target_.classes
     return estimator

@@ -118,7 +118,7 @@ class Learner:
     ) -> None:
         self.p, self.training, self.seed = p, training, seed
         self.loss = LOSSES[training.target.task] if p.loss == "auto" else p.loss
-        self.n_jobs = _n_threads(p.n_jobs)
+        self.n_jobs = n_threads(p.n_jobs)
         self.engine = choose_engine(p.engine, self._row_epochs(n_fits))
         self.data = training.data()
         schema = training.schema
@@ -311,7 +311,8 @@ def _together(tables: list[np.ndarray], counts: np.ndarray, n_codes: int) -> np.
     return average_aligned(tables, counts)
 
 
-def _n_threads(n_jobs: int | None) -> int:
+def n_threads(n_jobs: int | None) -> int:
+    """Threads that `n_jobs` means."""
     if n_jobs is None:
         return 1
     cores = (

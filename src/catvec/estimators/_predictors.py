@@ -10,7 +10,8 @@ import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
 
 from catvec.estimators._base import EmbeddingEstimator
-from catvec.estimators._learning import Committee, category_vectors
+from catvec.estimators._explanation import Explanation, column_importances, explain
+from catvec.estimators._learning import Committee, category_vectors, n_threads
 from catvec.estimators._parameters import document
 from catvec.estimators._scores import held_out_scores
 from catvec.estimators._training_set import TrainingSet, network_inputs
@@ -23,6 +24,7 @@ class EmbeddingPredictor(EmbeddingEstimator):
 
     networks_: list[Network]
     vectors_: CategoryVectors
+    column_importances_: dict[str, float]
 
     def _fit(self, X: object, y: object, **data: Any) -> Self:
         training, learner = self._prepare(X, y, **data)
@@ -32,7 +34,41 @@ class EmbeddingPredictor(EmbeddingEstimator):
         self.history_ = committee.history
         self.vectors_ = category_vectors(training, committee.networks)
         self.validation_scores_ = self._score_held_out(training, committee)
+        self.column_importances_ = column_importances(
+            training, committee.networks, committee.held_out, self._link(), learner.seed
+        )
         return self
+
+    def explain(self, X: object) -> Explanation:
+        """Tell what each column adds to each prediction, on the link scale.
+
+        Integrated gradients (Sundararajan, Taly & Yan 2017, arXiv 1703.01365) from the row about
+        which nothing is known: all categories unknown, all numbers at their centre and unknown to
+        their knots. Averaged over the networks. A column's dimensions are added up; what columns
+        do only together is shared among them.
+
+        Parameters
+        ----------
+        X : DataFrame, pyarrow.Table, mapping of columns, or array-like of shape (n_rows, n_columns)
+            With the columns of the training table; found by name, others are ignored.
+
+        Returns
+        -------
+        Explanation
+            With the base, which is the prediction for that row, the contributions of shape
+            (n_rows, n_columns), for more than two classes (n_rows, n_columns, n_classes), and the
+            residual. In the target's units for a regression; on the link scale for classes and
+            counts. Takes about four times as long as `predict`, spread over `n_jobs` threads.
+
+        Raises
+        ------
+        InputError
+            If a column is missing or of another type, or for an unknown category with
+            ``handle_unknown="error"``.
+        """
+        inputs = network_inputs(self.schema_, self._read(X))
+        threads = n_threads(self.n_jobs)
+        return explain(self.networks_, self.schema_, self.target_, inputs, threads)
 
     def _scores(self, X: object) -> np.ndarray:
         """Scores on the link scale, (n_rows, n_outputs) float64, averaged over the networks."""
@@ -94,6 +130,10 @@ class EmbeddingRegressor(RegressorMixin, EmbeddingPredictor):
         By metric the score on the held-out rows and that of a constant prediction. Each row is
         scored by the networks that did not train on it; as they stopped by these rows, the scores
         flatter a little.
+    column_importances_ : dict of str to float
+        By how much the loss on held-out rows grows when the values of a column are shuffled, in
+        the order of the table. Measured on at most 2048 rows of each network and averaged; about
+        0, or below, for a column that tells nothing. Empty if no rows were held out.
     schema_ : Schema
         What was learned about the columns.
     target_ : Target
@@ -219,6 +259,10 @@ class EmbeddingClassifier(ClassifierMixin, EmbeddingPredictor):
         By metric the score on the held-out rows and that of a constant prediction. Each row is
         scored by the networks that did not train on it; as they stopped by these rows, the scores
         flatter a little.
+    column_importances_ : dict of str to float
+        By how much the loss on held-out rows grows when the values of a column are shuffled, in
+        the order of the table. Measured on at most 2048 rows of each network and averaged; about
+        0, or below, for a column that tells nothing. Empty if no rows were held out.
     schema_ : Schema
         What was learned about the columns.
     target_ : Target

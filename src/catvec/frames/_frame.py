@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
 import narwhals.stable.v2 as nw
@@ -16,9 +17,11 @@ import numpy as np
 import pyarrow as pa
 from narwhals.exceptions import DuplicateError
 
-from catvec._checks import refuse, some
-from catvec.errors import CellTypeError, InputError
+from catvec._checks import check_option, refuse, some
+from catvec.errors import CellTypeError, InputError, MissingDependencyError
 from catvec.frames._column import Column, make_column
+
+KINDS = ("pandas", "polars", "pyarrow")  # of dataframes that can be made
 
 
 @dataclass
@@ -129,10 +132,31 @@ def open_frame(X: object) -> Frame:
     return _open_array(X)
 
 
-def to_dataframe(table: pa.Table, kind: str) -> Any:
-    """An Arrow table as the kind of dataframe asked for: "pandas", "polars" or "pyarrow"."""
+def to_dataframe(table: pa.Table, kind: str | None = None) -> Any:
+    """An Arrow table as another kind of dataframe.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        What to convert.
+    kind : {"pandas", "polars", "pyarrow"}, optional
+        What to make; by default the first of these that is installed.
+
+    Raises
+    ------
+    ParameterError
+        If `kind` is none of the three.
+    MissingDependencyError
+        If the package asked for is not installed.
+    """
+    if kind is not None:
+        check_option("kind", kind, KINDS)
+    wanted = kind or next(found for found in KINDS if find_spec(found))
+    if not find_spec(wanted):
+        raise MissingDependencyError(f"`kind` {kind!r} needs {kind}: pip install {kind}")
     frame = nw.from_native(table, eager_only=True)
-    return {"pandas": frame.to_pandas, "polars": frame.to_polars, "pyarrow": frame.to_arrow}[kind]()
+    convert = {"pandas": frame.to_pandas, "polars": frame.to_polars, "pyarrow": frame.to_arrow}
+    return convert[wanted]()
 
 
 def one_column(name: str, values: object) -> Column:

@@ -1,5 +1,6 @@
 """Arrays in, a trained network out: NumPy, with compiled loops where they pay."""
 
+from catvec.network._attribution import attribute
 from catvec.network._committee import train, train_committee
 from catvec.network._dimensions import RULES, rule
 from catvec.network._engine import ENGINES, choose_engine
@@ -23,6 +24,7 @@ __all__ = [
     "Trained",
     "TrainingConfig",
     "TrainingData",
+    "attribute",
     "choose_engine",
     "make_loss",
     "rule",

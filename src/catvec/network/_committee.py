@@ -89,7 +89,7 @@ def train_committee(
         If a loss becomes infinite or NaN. After this, an error of `on_epoch` or an interruption,
         networks under way end with their epoch and others are not begun.
     """
-    with _single_threaded_products():
+    with single_threaded_products():
         if n_jobs <= 1 or len(jobs) <= 1:
             return [run(job, number, on_epoch) for number, job in enumerate(jobs)]
         return _side_by_side(jobs, n_jobs, on_epoch)
@@ -154,7 +154,7 @@ _product_threads = _ProductThreads()
 
 
 @contextmanager
-def _single_threaded_products() -> Iterator[None]:
+def single_threaded_products() -> Iterator[None]:
     _product_threads.enter()
     try:
         yield

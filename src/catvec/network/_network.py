@@ -143,7 +143,7 @@ class Network:
         -------
         array of shape (n, n_outputs), `dtype`
         """
-        layers = self._folded(dtype)
+        layers = self.folded(dtype)
         lookup = Lookup(self.tables, inputs, self.config.n_knots)
         lookup.allocate(min(chunk_size, len(inputs)))
         scores = np.empty((len(inputs), self.config.n_outputs), dtype)
@@ -156,7 +156,7 @@ class Network:
             scores[rows] = x @ layers[-1][0] + layers[-1][1]
         return scores
 
-    def _folded(self, dtype: DTypeLike) -> list[tuple[Array, Array]]:
+    def folded(self, dtype: DTypeLike) -> list[tuple[Array, Array]]:
         """Weight and bias of each layer, batch norm multiplied into them."""
         layers = []
         for i in range(len(self.config.hidden_sizes)):

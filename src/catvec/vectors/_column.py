@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from catvec._checks import check_int, check_option, refuse, some
-from catvec.errors import CategoryError, MissingDependencyError, ParameterError
+from catvec._checks import check_int, refuse, some
+from catvec.errors import CategoryError, ParameterError
 from catvec.frames import FIRST, MISSING, UNKNOWN, Vocabulary, to_dataframe
 from catvec.vectors._neighbors import nearest, unit
 
@@ -242,12 +241,7 @@ class ColumnVectors:
         """
         from catvec.vectors._parquet import wide_table
 
-        if kind is not None:
-            check_option("kind", kind, _KINDS)
-        wanted = kind or next(found for found in _KINDS if find_spec(found))
-        if not find_spec(wanted):
-            raise MissingDependencyError(f"`kind` {kind!r} needs {kind}: pip install {kind}")
-        return to_dataframe(wide_table(self), wanted)
+        return to_dataframe(wide_table(self), kind)
 
     def most_similar(self, category: object, topn: int = 10) -> list[tuple[Any, float]]:
         """The known categories whose vectors point most nearly the same way.
@@ -385,9 +379,6 @@ class ColumnVectors:
                 array = array.copy()
                 array[MISSING] = array[UNKNOWN]
                 setattr(self, name, _locked(array))
-
-
-_KINDS = ("pandas", "polars", "pyarrow")
 
 
 def _own(

@@ -1,0 +1,243 @@
+"""What each column adds to each prediction, and what the model loses without it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from catvec.estimators._training_set import TrainingSet, network_inputs
+from catvec.frames import Schema, Target, to_dataframe
+from catvec.network import Inputs, Loss, Network, NetworkConfig, attribute
+
+MOST_ROWS = 2048  # of a network's held-out rows, shuffles counted, that importances look at
+FEWEST_ROWS = 512  # by which nothing is lost: calling the network costs more
+MOST_SHUFFLES = 5  # of a column, where few rows are held out
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """What each column adds to each prediction, on the link scale.
+
+    ``base + contributions.sum(axis=1) + residual`` are the predictions: of a regression in the
+    target's units, of two classes as the log-odds of the second, of more classes as a score by
+    class, of counts as their logarithm.
+
+    Attributes
+    ----------
+    base : float or ndarray of shape (n_classes,), float64
+        Prediction for a row about which nothing is known: all categories unknown, all numbers
+        at their centre and unknown to their knots.
+    contributions : ndarray of shape (n_rows, n_columns) or (n_rows, n_columns, n_classes), float64
+        What each column adds to it.
+    columns : tuple of str
+        The columns, in the order of the training table.
+    residual : ndarray of shape (n_rows,) or (n_rows, n_classes), float64
+        What base and contributions leave of the prediction: the rounding of float32 products, on
+        the link scale about 1e-6 (of the target's standard deviation for a regression).
+    classes : ndarray of shape (n_classes,) or None
+        Labels, where contributions are by class.
+    """
+
+    base: float | np.ndarray
+    contributions: np.ndarray
+    columns: tuple[str, ...]
+    residual: np.ndarray
+    classes: np.ndarray | None = None
+
+    def to_frame(self, kind: str | None = None) -> Any:
+        """The contributions as a dataframe.
+
+        Parameters
+        ----------
+        kind : {"pandas", "polars", "pyarrow"}, optional
+            What to make; by default the first of these that is installed.
+
+        Returns
+        -------
+        pandas.DataFrame, polars.DataFrame or pyarrow.Table
+            A row by row and a column by column of the table; ``<column>_<class>`` where
+            contributions are by class.
+
+        Raises
+        ------
+        MissingDependencyError
+            If the package asked for is not installed.
+        """
+        values = self.contributions
+        if self.classes is None:
+            names, flat = list(self.columns), values
+        else:
+            labels = self.classes.tolist()
+            names = [f"{column}_{label}" for column in self.columns for label in labels]
+            flat = values.reshape(len(values), -1)
+        table = pa.Table.from_arrays([pa.array(flat[:, i]) for i in range(len(names))], names)
+        return to_dataframe(table, kind)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a column of the user's table lies in the networks' inputs.
+
+    Attributes
+    ----------
+    name : str
+        The column.
+    codes, numbers, positions : tuple of int
+        Its columns of the arrays of `Inputs` with these names.
+    """
+
+    name: str
+    codes: tuple[int, ...] = ()
+    numbers: tuple[int, ...] = ()
+    positions: tuple[int, ...] = ()
+
+
+def find_places(schema: Schema) -> list[Place]:
+    """Where the columns lie that the model sees, in the order of the training table."""
+    places = {v.name: Place(v.name, codes=(c,)) for c, v in enumerate(schema.vocabularies)}
+    with_flag = [number for number in schema.numbers if number.has_missing]
+    with_knots = [number for number in schema.numbers if len(number.knots)]
+    for i, number in enumerate(schema.numbers):
+        flag = [len(schema.numbers) + with_flag.index(number)] if number.has_missing else []
+        knots = [with_knots.index(number)] if len(number.knots) else []
+        places[number.name] = Place(number.name, (), (i, *flag), tuple(knots))
+    return [places[name] for name in schema.names if name in places]
+
+
+def explain(
+    networks: Sequence[Network], schema: Schema, target: Target, inputs: Inputs, n_jobs: int
+) -> Explanation:
+    """Explain the mean of the networks' predictions; see `EmbeddingPredictor.explain`."""
+    places = find_places(schema)
+    base, parts, scores = attribute(
+        networks, inputs, _shares(places, networks[0].config), n_jobs=n_jobs
+    )
+    residual = scores - base - parts.sum(axis=1)
+    if target.classes is None:
+        for array in (base, parts, residual):
+            array *= target.scale
+        base += target.center
+    columns = tuple(place.name for place in places)
+    if target.task == "multiclass":
+        return Explanation(base, parts, columns, residual, target.classes)
+    return Explanation(float(base[0]), parts[:, :, 0], columns, residual[:, 0])
+
+
+def _shares(places: Sequence[Place], config: NetworkConfig) -> np.ndarray:
+    """Which column each input of the network belongs to, (W, C): vectors, then dense numbers."""
+    owners = np.zeros((len(config.n_rows) + config.n_numbers, len(places)), np.float32)
+    for column, place in enumerate(places):
+        owners[list(place.codes), column] = 1
+        owners[[len(config.n_codes) + m for m in place.positions], column] = 1
+        owners[[len(config.n_rows) + i for i in place.numbers], column] = 1
+    return np.repeat(owners, [*config.dims, *config.knot_dims, *[1] * config.n_numbers], axis=0)
+
+
+# --- importances ------------------------------------------------------------------------
+
+
+def column_importances(
+    training: TrainingSet,
+    networks: Sequence[Network],
+    held_out: Sequence[np.ndarray] | None,
+    loss: Loss,
+    seed: int,
+) -> dict[str, float]:
+    """By how much the held-out loss grows when the values of a column are shuffled.
+
+    Permutation importance (Breiman 2001, Machine Learning 45, section 10) on rows that the
+    network did not train on. The rows are as many as make all columns together cost at most half
+    a pass of predictions over the training rows, a few hundredths of what training costs.
+
+    Parameters
+    ----------
+    training : TrainingSet
+        The rows of the fit.
+    networks : sequence of Network
+        The trained networks.
+    held_out : sequence of ndarray, int64, or None
+        By network the rows it held out; None where the user gave rows, or none were.
+    loss : Loss
+        What was minimised.
+    seed : int
+        Of the sample of rows and of the shuffling.
+
+    Returns
+    -------
+    dict of str to float
+        By column, in the order of the table; empty where no rows were held out.
+    """
+    places = find_places(training.schema)
+    if not places or (held_out is None and training.held_out is None):
+        return {}
+    most = min(MOST_ROWS, max(FEWEST_ROWS, len(training) // (2 * len(places))))
+    growth = np.zeros(len(places))
+    for i, network in enumerate(networks):
+        rng = np.random.default_rng([seed, 3, i])
+        rows = None if held_out is None else held_out[i]
+        sample = _sample(training, rows, most, rng)
+        shuffled = _shuffles(len(sample[0]), most, rng)
+        growth += _growth(network, places, loss, sample, shuffled)
+    means = (growth / len(networks)).tolist()
+    return {place.name: mean for place, mean in zip(places, means, strict=True)}
+
+
+Sample = tuple[Inputs, np.ndarray, np.ndarray | None]
+
+
+def _sample(
+    training: TrainingSet, rows: np.ndarray | None, most: int, rng: np.random.Generator
+) -> Sample:
+    """Inputs, targets and weights of at most so many held-out rows."""
+    if rows is None:
+        data = training.held_out
+        assert data is not None
+        rows = _some(np.arange(len(data.inputs)), most, rng)
+        weight = None if data.weight is None else data.weight[rows]
+        return data.inputs.take(rows), data.target[rows], weight
+    rows = _some(rows, most, rng)
+    inputs = network_inputs(training.schema, training.arrays.take(rows))
+    target = training.target.standardized(training.values[rows])
+    return inputs, target, None if training.weight is None else training.weight[rows]
+
+
+def _some(rows: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
+    return rows if len(rows) <= most else np.sort(rng.choice(rows, most, replace=False))
+
+
+def _shuffles(n_rows: int, most: int, rng: np.random.Generator) -> np.ndarray:
+    """Orders of the rows, one after the other."""
+    n_shuffles = min(MOST_SHUFFLES, max(1, most // max(n_rows, 1)))
+    return np.concatenate([rng.permutation(n_rows) for _ in range(n_shuffles)])
+
+
+def _growth(
+    network: Network, places: Sequence[Place], loss: Loss, sample: Sample, shuffled: np.ndarray
+) -> np.ndarray:
+    """Growth of one network's loss by column."""
+    inputs, target, weight = sample
+    rows = np.arange(len(shuffled)) % len(inputs)
+    target, repeated = target[rows], inputs.take(rows)
+    weight = None if weight is None else weight[rows]
+
+    def value(those: Inputs) -> float:
+        return loss.value(network.predict(those, dtype=np.float32), target, weight)
+
+    whole = value(repeated)
+    return np.array([value(_shuffled(repeated, inputs, p, shuffled)) - whole for p in places])
+
+
+def _shuffled(repeated: Inputs, inputs: Inputs, place: Place, rows: np.ndarray) -> Inputs:
+    """`repeated` with the values of one column from other rows."""
+    arrays = {}
+    for name in ("codes", "numbers", "positions"):
+        columns = list(getattr(place, name))
+        arrays[name] = getattr(repeated, name)
+        if columns:
+            arrays[name] = arrays[name].copy()
+            arrays[name][:, columns] = getattr(inputs, name)[np.ix_(rows, columns)]
+    return Inputs(**arrays)
