@@ -1,0 +1,400 @@
+"""The models that `accuracy.py` compares, each with the same rows, and what a model gets to see."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from catvec import EmbeddingClassifier, EmbeddingEncoder, EmbeddingRegressor
+
+ROW = "row_number"  # stands for time in the rows of a task that is ordered in time
+PATIENCE = 100  # rounds without gain after which boosting stops
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """Rows to learn from and rows to predict; the target is on the scale that is learned."""
+
+    kind: str  # "regression", "binary" or "poisson"
+    categorical: list[str]
+    X: pd.DataFrame  # in order of time where `ordered`
+    y: np.ndarray
+    fit: np.ndarray  # row numbers in X
+    stop: np.ndarray  # rows by which a rival decides when to stop
+    X_new: pd.DataFrame
+    given: bool  # the task brings `stop`: nobody trains on these rows, and catvec stops by them too
+    ordered: bool
+    absolute: bool  # the metric is an absolute error
+    threads: int = 1
+    seed: int = 0
+    most_rounds: int | None = None  # of boosting, to see whether it runs
+
+    @property
+    def all(self) -> np.ndarray:
+        """The rows to train on in the end."""
+        return self.fit if self.given else np.arange(len(self.X))
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """Predictions, and what they took.
+
+    `seconds` are those of a fit as a user does it: for a rival with rows to stop by, for catvec
+    with what it holds out itself. The refit of a rival on all rows is counted apart.
+    """
+
+    prediction: np.ndarray
+    seconds: float
+    cpu_seconds: float
+    refit_seconds: float
+    rounds: float  # of boosting; the penalty of the linear model
+
+
+class Watch:
+    def __init__(self) -> None:
+        self.wall, self.cpu = time.perf_counter(), time.process_time()
+
+    def read(self) -> tuple[float, float]:
+        return time.perf_counter() - self.wall, time.process_time() - self.cpu
+
+
+# A table is prepared by what its training rows say: these rows prepared, and how to do others.
+Prepare = Callable[[Case, np.ndarray], tuple[Any, Callable[[pd.DataFrame], Any]]]
+# From prepared rows, with rows to stop by or with rounds: how to predict, and the rounds.
+Learn = Callable[..., tuple[Callable[[Any], np.ndarray], float]]
+
+
+def two_steps(case: Case, prepare: Prepare, learn: Learn) -> Fitted:
+    """Learn with rows to stop by, then again from all rows with the rounds that were best."""
+    watch = Watch()
+    Z, encode = prepare(case, case.fit)
+    held_out = encode(case.X.iloc[case.stop]), case.y[case.stop]
+    predict, rounds = learn(case, Z, case.y[case.fit], held_out, None)
+    seconds = watch.read()
+    watch = Watch()
+    if not case.given:
+        Z, encode = prepare(case, case.all)
+        predict, _ = learn(case, Z, case.y[case.all], None, rounds)
+    refit = watch.read()[0]
+    return Fitted(predict(encode(case.X_new)), *seconds, refit, rounds)
+
+
+# --- catvec ---------------------------------------------------------------------------
+
+
+def catvec_data(case: Case, rows: np.ndarray) -> tuple[pd.DataFrame, np.ndarray, dict[str, Any]]:
+    """Training rows, target, and what else `fit` gets."""
+    X = case.X.iloc[rows]
+    if case.ordered:
+        X = X.assign(**{ROW: np.arange(len(X))})
+    held_out = dict(X_val=case.X.iloc[case.stop], y_val=case.y[case.stop]) if case.given else {}
+    return X, case.y[rows], held_out
+
+
+def catvec_parameters(case: Case) -> dict[str, Any]:
+    """Nothing but what the table is; all else are defaults."""
+    time_column = ROW if case.ordered else None
+    common = dict(columns=case.categorical, time_column=time_column)
+    return dict(common, n_jobs=case.threads, random_state=case.seed)
+
+
+def catvec_predictor(case: Case) -> Fitted:
+    """The predictor with defaults; only its loss follows the metric."""
+    watch = Watch()
+    X, y, held_out = catvec_data(case, case.all)
+    if case.kind == "binary":
+        classifier = EmbeddingClassifier(**catvec_parameters(case)).fit(X, y, **held_out)
+        seconds = watch.read()
+        return Fitted(classifier.predict_proba(case.X_new)[:, 1], *seconds, 0.0, 0)
+    loss = "poisson" if case.kind == "poisson" else "absolute" if case.absolute else "auto"
+    regressor = EmbeddingRegressor(loss=loss, **catvec_parameters(case)).fit(X, y, **held_out)
+    seconds = watch.read()
+    return Fitted(regressor.predict(case.X_new), *seconds, 0.0, 0)
+
+
+def catvec_encoded(case: Case, rows: np.ndarray) -> tuple[Any, Callable[[pd.DataFrame], Any]]:
+    """Columns of the encoder with defaults, out of fold for the training rows."""
+    X, y, held_out = catvec_data(case, rows)
+    task = {"poisson": "count"}.get(case.kind, case.kind)
+    encoder = EmbeddingEncoder(task=task, **catvec_parameters(case))
+    return encoder.fit_transform(X, y, **held_out), encoder.transform
+
+
+# --- other ways to prepare a table ----------------------------------------------------
+
+
+def text(X: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """These columns as strings, "<NA>" where missing."""
+    filled = {c: X[c].astype(object).where(X[c].notna(), "<NA>").astype(str) for c in columns}
+    return X.assign(**filled)
+
+
+def with_text(case: Case, rows: np.ndarray) -> tuple[Any, Callable[[pd.DataFrame], Any]]:
+    encode = partial(text, columns=case.categorical)
+    return encode(case.X.iloc[rows]), encode
+
+
+def native(case: Case, rows: np.ndarray) -> tuple[Any, Callable[[pd.DataFrame], Any]]:
+    """Categorical columns as pandas knows them; a category not seen is missing."""
+    return with_categories(case.X.iloc[rows], case.categorical)
+
+
+def with_categories(
+    X: pd.DataFrame, columns: list[str]
+) -> tuple[Any, Callable[[pd.DataFrame], Any]]:
+    known = {c: pd.unique(X[c].dropna()) for c in columns}
+
+    def encode(frame: pd.DataFrame) -> pd.DataFrame:
+        coded = {c: pd.Categorical(frame[c].where(frame[c].isin(v)), v) for c, v in known.items()}
+        return frame.assign(**coded)
+
+    return encode(X), encode
+
+
+def target_encoded(
+    case: Case, rows: np.ndarray, narrow: int
+) -> tuple[Any, Callable[[pd.DataFrame], Any]]:
+    """scikit-learn's TargetEncoder; columns of at most `narrow` categories stay categorical."""
+    from sklearn.model_selection import KFold, StratifiedKFold
+    from sklearn.preprocessing import TargetEncoder
+
+    X, y = case.X.iloc[rows], case.y[rows]
+    wide = [c for c in case.categorical if X[c].nunique() > narrow]
+    Z, encode = with_categories(X, [c for c in case.categorical if c not in wide])
+    if not wide:
+        return Z, encode
+    kind = "binary" if case.kind == "binary" else "continuous"
+    folds = StratifiedKFold if kind == "binary" else KFold
+    cv = folds(5, shuffle=True, random_state=case.seed)
+    encoder = TargetEncoder(target_type=kind, cv=cv)
+    codes = encoder.fit_transform(text(X[wide], wide), y)
+
+    def encode_all(frame: pd.DataFrame) -> pd.DataFrame:
+        codes = encoder.transform(text(frame[wide], wide))
+        return encode(frame).assign(**dict(zip(wide, codes.T, strict=True)))
+
+    return Z.assign(**dict(zip(wide, codes.T, strict=True))), encode_all
+
+
+def one_hot(case: Case, rows: np.ndarray) -> tuple[Any, Callable[[pd.DataFrame], Any]]:
+    """One column by category met twice; numbers by their quantiles, with flags for missing ones."""
+    from sklearn.compose import make_column_transformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, QuantileTransformer
+
+    X = case.X.iloc[rows]
+    numeric = [c for c in X if c not in case.categorical]
+    quantiles = QuantileTransformer(
+        n_quantiles=min(1000, len(X)), output_distribution="normal", random_state=0
+    )
+    number = make_pipeline(SimpleImputer(strategy="median", add_indicator=True), quantiles)
+    indicator = OneHotEncoder(handle_unknown="ignore", min_frequency=2)
+    steps = [(indicator, case.categorical)] + [(number, numeric)] * bool(numeric)
+    transformer = make_column_transformer(*steps, sparse_threshold=1.0)
+    Z = transformer.fit_transform(text(X, case.categorical))
+    return Z, lambda frame: transformer.transform(text(frame, case.categorical))
+
+
+# --- what learns from a prepared table ------------------------------------------------
+
+
+def rate_and_rounds(case: Case) -> tuple[float, int]:
+    """The same for all boosters, by the size of the task."""
+    rate, rounds = (0.05, 2000) if len(case.fit) <= 150_000 else (0.1, 1000)
+    return rate, min(rounds, case.most_rounds or rounds)
+
+
+def lightgbm(
+    case: Case, Z: Any, y: np.ndarray, held_out: Any, rounds: Any, absolute: bool = False
+) -> tuple[Callable[[Any], np.ndarray], float]:
+    import lightgbm as lgb
+
+    rate, most = rate_and_rounds(case)
+    objective = "regression_l1" if absolute else case.kind  # LightGBM's names are the kinds
+    settings = dict(objective=objective, learning_rate=rate, num_threads=case.threads)
+    settings |= dict(verbosity=-1, seed=case.seed)
+    data = lgb.Dataset(Z, y)
+    if held_out is None:
+        model = lgb.train(settings, data, int(rounds))
+    else:
+        valid = lgb.Dataset(*held_out, reference=data)
+        stopping = lgb.early_stopping(PATIENCE, verbose=False)
+        model = lgb.train(settings, data, most, [valid], callbacks=[stopping])
+        rounds = max(model.best_iteration, 1)
+    return partial(model.predict, num_threads=case.threads), rounds
+
+
+def catboost(
+    case: Case, Z: Any, y: np.ndarray, held_out: Any, rounds: Any, **options: Any
+) -> tuple[Callable[[Any], np.ndarray], float]:
+    import catboost as cb
+
+    rate, most = rate_and_rounds(case)
+    loss = {"regression": "RMSE", "binary": "Logloss", "poisson": "Poisson"}[case.kind]
+    form = {"regression": "RawFormulaVal", "binary": "Probability", "poisson": "Exponent"}
+    settings = dict(loss_function=loss, learning_rate=rate, thread_count=case.threads)
+    settings |= dict(random_seed=case.seed, allow_writing_files=False, verbose=False)
+    pool = partial(cb.Pool, cat_features=case.categorical)
+    if held_out is None:
+        model = cb.CatBoost(dict(settings, iterations=int(rounds), **options)).fit(pool(Z, y))
+    else:
+        stopping = dict(od_type="Iter", od_wait=PATIENCE)
+        model = cb.CatBoost(dict(settings, iterations=most, **stopping, **options))
+        model.fit(pool(Z, y), eval_set=pool(*held_out), use_best_model=True)
+        rounds = max(model.tree_count_, 1)
+
+    def predict(Z: Any) -> np.ndarray:
+        found = model.predict(pool(Z), prediction_type=form[case.kind], thread_count=case.threads)
+        return found[:, 1] if case.kind == "binary" else found
+
+    return predict, rounds
+
+
+def histgb(
+    case: Case, Z: Any, y: np.ndarray, held_out: Any, rounds: Any
+) -> tuple[Callable[[Any], np.ndarray], float]:
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+    rate, most = rate_and_rounds(case)
+    stops = held_out is not None
+    settings: dict[str, Any] = dict(learning_rate=rate, max_iter=most if stops else int(rounds))
+    settings |= dict(early_stopping=stops, n_iter_no_change=PATIENCE, random_state=case.seed)
+    if case.kind == "binary":
+        model: Any = HistGradientBoostingClassifier(**settings)
+    else:
+        loss = "poisson" if case.kind == "poisson" else "squared_error"
+        model = HistGradientBoostingRegressor(loss=loss, **settings)
+    if stops:
+        model.fit(Z, y, X_val=held_out[0], y_val=held_out[1])
+        # The last rounds are those without gain.
+        best = int(np.argmax(model.validation_score_))
+        rounds = max(best, 1)
+    else:
+        model.fit(Z, y)
+    return partial(probability_or_value, case, model), rounds
+
+
+def linear(
+    case: Case, Z: Any, y: np.ndarray, held_out: Any, rounds: Any
+) -> tuple[Callable[[Any], np.ndarray], float]:
+    """Ridge, logistic or Poisson regression; `rounds` is the penalty."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    def fitted(penalty: float) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            return linear_model(case.kind, penalty, len(y)).fit(Z, y)
+
+    if held_out is None:
+        return partial(probability_or_value, case, fitted(rounds)), rounds
+    grid = (0.1, 0.3, 1, 3, 10, 30, 100) if len(y) <= 150_000 else (1, 10)
+    best, lowest = None, np.inf
+    for penalty in grid:
+        predict = partial(probability_or_value, case, fitted(penalty))
+        loss = held_out_loss(case.kind, held_out[1], predict(held_out[0]))
+        if loss < lowest or best is None:
+            best, lowest, rounds = predict, loss, penalty
+    assert best is not None
+    return best, rounds
+
+
+def linear_model(kind: str, penalty: float, n_rows: int) -> Any:
+    from sklearn.linear_model import LogisticRegression, PoissonRegressor, Ridge
+
+    if kind == "binary":
+        return LogisticRegression(C=1 / penalty, max_iter=200)
+    if kind == "poisson":
+        return PoissonRegressor(alpha=penalty / n_rows, max_iter=200)
+    return Ridge(alpha=penalty, solver="sparse_cg")
+
+
+def held_out_loss(kind: str, y: np.ndarray, prediction: np.ndarray) -> float:
+    from sklearn import metrics
+
+    if kind == "binary":
+        return float(metrics.log_loss(y, prediction, labels=[0, 1]))
+    if kind == "poisson":
+        return float(metrics.mean_poisson_deviance(y, prediction))
+    return float(metrics.mean_squared_error(y, prediction))
+
+
+def probability_or_value(case: Case, model: Any, Z: Any) -> np.ndarray:
+    return model.predict_proba(Z)[:, 1] if case.kind == "binary" else model.predict(Z)
+
+
+def mean(case: Case) -> Fitted:
+    return Fitted(np.full(len(case.X_new), case.y[case.all].mean()), 0.0, 0.0, 0.0, 0)
+
+
+# --- by name --------------------------------------------------------------------------
+
+te_for_lightgbm = partial(target_encoded, narrow=10)
+te_for_histgb = partial(target_encoded, narrow=255)  # the most that it takes as they are
+lightgbm_l1 = partial(lightgbm, absolute=True)
+
+MODELS: dict[str, Callable[[Case], Fitted]] = {
+    "mean": mean,
+    "catvec": catvec_predictor,
+    "catvec_lightgbm": partial(two_steps, prepare=catvec_encoded, learn=lightgbm),
+    "lightgbm_te": partial(two_steps, prepare=te_for_lightgbm, learn=lightgbm),
+    "lightgbm_native": partial(two_steps, prepare=native, learn=lightgbm),
+    "catvec_lightgbm_l1": partial(two_steps, prepare=catvec_encoded, learn=lightgbm_l1),
+    "lightgbm_te_l1": partial(two_steps, prepare=te_for_lightgbm, learn=lightgbm_l1),
+    "lightgbm_native_l1": partial(two_steps, prepare=native, learn=lightgbm_l1),
+    "histgb_te": partial(two_steps, prepare=te_for_histgb, learn=histgb),
+    "linear_onehot": partial(two_steps, prepare=one_hot, learn=linear),
+    "catboost": partial(two_steps, prepare=with_text, learn=catboost),
+    "catboost_onehot": partial(
+        two_steps, prepare=with_text, learn=partial(catboost, one_hot_max_size=255)
+    ),
+}
+ON_REQUEST = ["catboost_onehot"]
+
+
+def is_ours(model: str) -> bool:
+    return model.startswith("catvec")
+
+
+def package(model: str) -> str:
+    """Name and version of what a rival is made of."""
+    for name, start in (("lightgbm", "lightgbm"), ("catboost", "catboost"), ("numpy", "mean")):
+        if model.startswith(start):
+            return f"{name} {importlib.metadata.version(name)}"
+    return f"scikit-learn {importlib.metadata.version('scikit-learn')}"
+
+
+def warm_up(models: list[str]) -> float:
+    """Import the packages and compile catvec's loops, once by process; seconds that it took."""
+    watch = Watch()
+    for name in ("lightgbm", "catboost"):
+        if any(model.startswith(name) or model.endswith(name) for model in models):
+            importlib.import_module(name)
+    if any(map(is_ours, models)):
+        rng = np.random.default_rng(0)
+        X = pd.DataFrame({"c": rng.choice(list("abc"), 300), "x": rng.normal(size=300)})
+        options = dict(max_epochs=1, n_networks=1, engine="auto" if not numba() else "numba")
+        for loss in ("squared", "absolute", "poisson"):
+            EmbeddingRegressor(loss=loss, **options).fit(X, rng.poisson(1, 300))
+        EmbeddingClassifier(**options).fit(X, rng.integers(0, 2, 300))
+    return watch.read()[0]
+
+
+def numba() -> bool:
+    return importlib.util.find_spec("numba") is not None
+
+
+def run_model(model: str, case: Case) -> Fitted:
+    """Fit and predict within the threads of the case."""
+    with threadpool_limits(case.threads):
+        return MODELS[model](case)
