@@ -5,14 +5,14 @@ import pandas as pd
 import pytest
 
 from catvec import EmbeddingClassifier, EmbeddingEncoder, EmbeddingRegressor
-from catvec.errors import InputError
+from catvec.errors import InputError, ParameterError
 
 QUICK = {"n_networks": 1, "shrinkage": 1.0, "max_epochs": 2, "random_state": 0}
 KINDS = [EmbeddingEncoder, EmbeddingRegressor]
 
 
-def fit(kind, X, y, **parameters):
-    return kind(**QUICK, **parameters).fit(X, y)
+def fit(kind, X, y, *, groups=None, **parameters):
+    return kind(**{**QUICK, **parameters}).fit(X, y, groups=groups)
 
 
 def answer(model, X):
@@ -107,6 +107,24 @@ def test_a_long_string_and_read_only_arrays():
 def test_one_class_is_no_task():
     with pytest.raises(InputError, match="one class"):
         fit(EmbeddingClassifier, {"a": ["x", "y"]}, ["no", "no"])
+
+
+def test_groups_with_gaps_and_of_several_types():
+    X = {"a": list("xy") * 20}
+    for groups in (["g", None] * 20, [1, "1"] * 20, pd.Series(["g", pd.NA] * 20)):
+        fit(EmbeddingRegressor, X, np.arange(40.0), groups=groups)
+
+
+def test_numbers_of_numpy_are_numbers():
+    X, y = {"a": list("xy") * 20}, np.arange(40.0)
+    for strength in (np.int64(3), np.float32(3)):
+        assert fit(EmbeddingRegressor, X, y, shrinkage=strength).choice_.shrinkage == (3.0,)
+
+
+@pytest.mark.parametrize("weight", [-1.0, "heavy", np.nan])
+def test_class_weights_are_checked(weight):
+    with pytest.raises(ParameterError, match="`class_weight` must be a float"):
+        fit(EmbeddingClassifier, {"a": ["x", "y"]}, ["no", "yes"], class_weight={"no": weight})
 
 
 def test_labels_of_two_types():

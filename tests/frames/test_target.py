@@ -67,6 +67,11 @@ def test_a_regression_is_standardised():
     np.testing.assert_allclose(target.standardized(y) * target.scale + target.center, y, rtol=1e-6)
 
 
+def test_a_target_of_tiny_units_is_no_constant():
+    farads = 1e-12 * np.array([1.0, 2.0, 6.0])
+    assert learn_target(farads, "regression").scale == pytest.approx(farads.std())
+
+
 @pytest.mark.parametrize("value", [0.0, 0.1, -1e9, 1e100])
 def test_a_constant_target_is_not_blown_up(value):
     y = np.full(7, value)

@@ -96,7 +96,7 @@ def choose_shrinkage(
     given = p.shrinkage
     by_column = given if isinstance(given, Mapping) else {}
     _check_names("shrinkage", by_column, schema)
-    if isinstance(given, int | float):
+    if not isinstance(given, str | Mapping):  # NumPy's numbers, too
         return (float(given),) * n_tables, {}
     best, tried = MIDDLE, {}
     settled = all(v.name in by_column for v in schema.vocabularies) and bool(by_column)

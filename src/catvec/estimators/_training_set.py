@@ -9,11 +9,22 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import column_or_1d
 
-from catvec._checks import refuse, some
+from catvec._checks import check_float, refuse, some
 from catvec.effects import Evidence
 from catvec.errors import InputError
 from catvec.estimators._parameters import SharedParameters
-from catvec.frames import Arrays, Frame, Schema, Target, Ties, learn_target, open_frame, twins
+from catvec.frames import (
+    Arrays,
+    Frame,
+    Schema,
+    Target,
+    Ties,
+    Vocabulary,
+    learn_target,
+    one_column,
+    open_frame,
+    twins,
+)
 from catvec.network import Inputs, TrainingData
 
 KNOTS = 128  # what n_knots="auto" means
@@ -122,9 +133,8 @@ def read_training_set(
     )
     target = learn_target(y, task)
     if target.classes is not None and len(target.classes) < 2:
-        raise InputError(
-            f"the target has one class only, {target.classes[0]!r}; a classifier needs two"
-        )
+        (only,) = target.classes.tolist()
+        raise InputError(f"the target has one class only, {only!r}; a classifier needs two")
     values = target.values(y)
     weight = _weights(frame, sample_weight, target, values, class_weight)
     bound = _group_numbers(frame, groups)
@@ -229,15 +239,16 @@ def _class_weights(
     strange = [label for label in class_weight if label not in classes]
     if strange:
         raise InputError(f"`class_weight` names labels that y does not hold: {some(strange)}")
-    return np.array([float(class_weight.get(label, 1.0)) for label in classes.tolist()])
+    given = [class_weight.get(label, 1.0) for label in classes.tolist()]
+    return np.array([check_float("class_weight", value, minimum=0.0) for value in given])
 
 
 def _group_numbers(frame: Frame, groups: object) -> np.ndarray | None:
     if groups is None:
         return None
-    labels = np.asarray(groups)
-    _same_length(frame, labels, "groups")
-    return np.unique(labels, return_inverse=True)[1]
+    _, number = Vocabulary.learn(one_column("groups", groups))  # missing ones are a group, too
+    _same_length(frame, number, "groups")
+    return number.astype(np.int64)
 
 
 def _held_out(training: TrainingSet, X_val: object, y_val: object) -> TrainingData | None:

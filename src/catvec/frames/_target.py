@@ -162,7 +162,7 @@ def _learn_numbers(values: np.ndarray, task: str) -> Target:
     if not np.isfinite(scale):
         raise InputError("the target is too large for arithmetic in float64; divide it first")
     # A constant target: mind that its computed deviation may be rounding, not exactly 0.
-    constant = scale <= 1e-12 * max(1.0, abs(float(values.mean())))
+    constant = scale <= 1e-12 * abs(float(values.mean()))
     return Target(task, None, float(values.mean()), 0.0 if constant else scale)
 
 
