@@ -98,6 +98,18 @@ def test_tasks(run, sales, target, options, kind):
     )
 
 
+@pytest.mark.parametrize(
+    ("loss", "task"),
+    [("poisson", "count"), ("absolute", "regression"), ("softmax", "multiclass")],
+)
+def test_a_loss_says_the_task(run, tmp_path, loss, task):
+    table = pa.table({"a": ["x", "y"] * 30, "y": np.arange(60) % 3})  # few integers: classes
+    write_table(table, tmp_path / "t.parquet")
+    done = run("fit", "t.parquet", "-t", "y", "--loss", loss, "--json", *QUICK[:-2])
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["target"]["task"] == task
+
+
 def test_the_same_seed_gives_the_same_model(run, sales):
     for out in ("a", "b"):
         assert run("fit", sales, "-t", "sales", *QUICK, *REST, "--out", out).code == 0

@@ -22,6 +22,13 @@ from catvec.frames._files import TableFile
 if TYPE_CHECKING:
     from catvec.estimators._predictors import EmbeddingPredictor
 
+TASKS_OF_LOSSES = {
+    "squared": "regression",
+    "absolute": "regression",
+    "poisson": "count",
+    "logistic": "binary",
+    "softmax": "multiclass",
+}
 OURS = (".catvec-", "column_", "network.")  # how the files of an artifact begin
 
 
@@ -83,6 +90,7 @@ def fit(
         "n_jobs": jobs,
     }
     with EpochProgress(output.notes, quiet=quiet) as progress:
+        task = TASKS_OF_LOSSES.get(loss, task) if task == "auto" else task
         data = read_training_table(file, roles, task, skip_gaps=skip_gaps)
         work = _Work(file, roles, data, parameters, progress, start)
         done = work.done(loss, networks, path, encoded_out)
