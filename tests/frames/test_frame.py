@@ -186,6 +186,11 @@ def test_an_object_column_is_looked_at_to_its_end():
         read(pd.DataFrame({"a": pd.Series([*head, b"x"], dtype=object)}), "a")
 
 
+def test_large_floats_among_integers_are_floats():
+    column = one_column("a", [1, 1e25, None, np.float64(2**70)])
+    np.testing.assert_array_equal(column.floats(), [1.0, 1e25, np.nan, 2.0**70])
+
+
 def test_numbers_of_one_type_are_read_exactly():
     for cells in ([2**53 + 1, 2**53], [2**63 + 1, 1], [-(2**63), 5], [2**53 + 1, np.nan]):
         expected = [None if cell != cell else cell for cell in cells]

@@ -299,9 +299,8 @@ def _array_of(name: str, kind: str, cells: list[Any]) -> pa.Array:
 
 
 def _numbers_of(name: str, cells: list[Any]) -> pa.Array:
-    whole = all(cell is None or cell == int(cell) for cell in cells if not _infinite(cell))
     try:
-        if whole and not any(map(_infinite, cells)):
+        if all(cell is None or _is_integer(cell) for cell in cells):
             exact = [None if cell is None else int(cell) for cell in cells]
             large = max(cell for cell in exact if cell is not None) > np.iinfo(np.int64).max
             return pa.array(exact, pa.uint64() if large else pa.int64())
@@ -312,8 +311,9 @@ def _numbers_of(name: str, cells: list[Any]) -> pa.Array:
         ) from error
 
 
-def _infinite(cell: Any) -> bool:
-    return cell is not None and cell in (np.inf, -np.inf)
+def _is_integer(cell: Any) -> bool:
+    """Whether it is an integer, or any other number that equals one of 64 bits."""
+    return isinstance(cell, numbers.Integral) or (abs(cell) < 2**63 and cell == int(cell))
 
 
 def _stamp(cell: Any) -> Any:
