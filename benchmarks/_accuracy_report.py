@@ -376,7 +376,10 @@ def _curve_notes(by_part: dict[str, dict[str, Score]], model: str) -> list[str]:
         if ours is None:
             continue
         if trivial and ours.gain(trivial.value) < 0:
-            notes.append(f"{model} at {part}: WORSE than the trivial model")
+            found = compare(ours, trivial, None)
+            word = "worse" if found.gain >= -found.margin else "WORSE"
+            close = ", within a standard error" if word == "worse" else ""
+            notes.append(f"{model} at {part}: {word} than the trivial model{close}")
         if before is not None:
             found = compare(ours, before, trivial)
             if found.gain < -found.margin:

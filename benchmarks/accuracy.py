@@ -17,11 +17,8 @@ catvec are filed under the state of its code; a change in the code makes them du
 from __future__ import annotations
 
 import argparse
-import ast
 import csv
-import hashlib
-import importlib
-import subprocess
+import importlib.util
 import sys
 import time
 import traceback
@@ -35,11 +32,11 @@ import numpy as np
 import pandas as pd
 from _accuracy_report import Fits, append_results, curve_tables, tables, unknown_tables
 from _models import MODELS, ON_REQUEST, Case, is_ours, package, run_model, warm_up
+from _state import commit, state_of_code
 from _tables import show, write_markdown
 
-import catvec
-
 N_RESAMPLES = 100  # of the bootstrap; the standard error is then known to 7%
+FEWEST_STOP = 100  # rows to stop by
 N_BINS = 20  # of the calibration error, equally full
 SHARES = ("1%", "3%", "10%", "30%")  # of the learning curves; 100% are the fits on all rows
 CURVE_TASKS = ["amazon_access", "employee_salaries", "adult", "movielens_100k", "rossmann_200k"]
@@ -134,38 +131,6 @@ def is_absolute(task: Any) -> bool:
     return task.metrics[0].name in ("MAPE", "WMAE")
 
 
-def state_of_code() -> str:
-    """A name for what catvec does: changes with its code, not with comments and docstrings."""
-    folder = Path(catvec.__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
-        if path.relative_to(folder).parts[0] in ("cli", "demo.py"):
-            continue
-        tree = ast.parse(path.read_bytes())
-        for node in ast.walk(tree):
-            body = getattr(node, "body", None)
-            if isinstance(body, list) and body and _is_text(body[0]):
-                del body[0]
-        digest.update(ast.dump(tree).encode())
-    return digest.hexdigest()[:8]
-
-
-def _is_text(node: ast.AST) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-
-
-def commit() -> str:
-    """The commit that is checked out, with a + if there are changes beside it."""
-    root = Path(__file__).resolve().parents[1]
-
-    def git(*words: str) -> str:
-        command = ["git", "-C", str(root), *words]
-        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-
-    changed = git("status", "--porcelain", "--", "src", "benchmarks/*.py")
-    return (git("rev-parse", "--short", "HEAD") or "none") + ("+" if changed else "")
-
-
 # --- rows -----------------------------------------------------------------------------
 
 
@@ -211,11 +176,15 @@ def without_twins(X: pd.DataFrame, rows: np.ndarray, others: np.ndarray) -> np.n
 
 
 def cut(X: pd.DataFrame, ordered: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Places of the rows that a rival fits and of the 10% it stops by, by the suite's rule."""
+    """Places of the rows that a rival fits and of the 10% it stops by, by the suite's rule.
+
+    Of less than a thousand rows it is up to a third, for a few rows tell nothing: they may even be
+    of one class.
+    """
     places = np.arange(len(X))
     if not ordered:
         places = np.random.RandomState(0).permutation(places)
-    n_fit = len(places) - max(len(places) // 10, 1)
+    n_fit = len(places) - max(len(places) // 10, min(FEWEST_STOP, len(places) // 3))
     fit, stop = places[:n_fit], places[n_fit:]
     return (fit, stop) if ordered else (np.sort(without_twins(X, fit, stop)), np.sort(stop))
 
@@ -364,11 +333,20 @@ def calibration_error(y: np.ndarray, probability: np.ndarray) -> float:
 
 def load_suite(folder: Path) -> Any:
     """The module `suite/suite.py` of that folder; nothing is written there."""
-    if not (folder / "suite" / "suite.py").is_file():
+    file = folder.resolve() / "suite" / "suite.py"
+    if not file.is_file():
         raise SystemExit(f"no suite/suite.py in {folder}; --data takes the folder that holds it")
-    sys.dont_write_bytecode = True
-    sys.path.insert(0, str((folder / "suite").resolve()))
-    return importlib.import_module("suite")
+    spec = importlib.util.spec_from_file_location("suite", file)
+    assert spec is not None
+    assert spec.loader is not None
+    suite = importlib.util.module_from_spec(spec)
+    sys.modules["suite"] = suite  # its dataclasses look for it
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        spec.loader.exec_module(suite)
+    finally:
+        sys.dont_write_bytecode = before
+    return suite
 
 
 def due(options: argparse.Namespace, suite: Any, cache: Cache) -> Iterator[tuple[Any, list[Job]]]:
