@@ -11,7 +11,13 @@ import pytest
 import catvec
 from catvec import errors
 
-PUBLIC = ["CategoryVectors", "EmbeddingClassifier", "EmbeddingEncoder", "EmbeddingRegressor"]
+PUBLIC = [
+    "CategoryVectors",
+    "EmbeddingClassifier",
+    "EmbeddingEncoder",
+    "EmbeddingRegressor",
+    "suggest_dims",
+]
 ERRORS = [
     "ArtifactError",
     "ArtifactVersionError",
@@ -109,9 +115,10 @@ def members(cls: type) -> Iterator[tuple[str, object]]:
             yield name, member if isinstance(member, property) else inspect.unwrap(function)
 
 
-def handed_out(cls: type) -> set[type]:
-    """Classes of ours that methods and properties of `cls` say they return."""
+def handed_out(cls: object) -> set[type]:
+    """Classes of ours that a function, or methods and properties of a class, say they return."""
     functions = [getattr(member, "fget", member) for _, member in members(cls)]
+    functions += [cls] if inspect.isfunction(cls) else []
     functions += [f for f in vars(cls).values() if inspect.isfunction(f) and ours(f)]
     named = [(f, f.__annotations__.get("return")) for f in functions]
     found = [f.__globals__.get(hint, hint) if isinstance(hint, str) else hint for f, hint in named]
@@ -121,6 +128,7 @@ def handed_out(cls: type) -> set[type]:
 def public_classes() -> list[type]:
     named = [getattr(catvec, name) for name in PUBLIC]
     found = {cls for public in named for cls in {public, *handed_out(public)}}
+    found -= {public for public in named if inspect.isfunction(public)}
     return sorted(found, key=lambda cls: cls.__name__)
 
 
@@ -135,6 +143,11 @@ def test_every_public_class_describes_its_parameters():
         described = documented(found.get("Parameters", ""))
         if cls.__name__ in PUBLIC and cls.__name__.startswith("Embedding"):
             assert parameters(cls.__init__) <= described, cls.__name__
+
+
+def test_every_public_function_is_documented():
+    functions = [public for name in PUBLIC if inspect.isfunction(public := getattr(catvec, name))]
+    assert {f.__name__: faults(f) for f in functions} == {"suggest_dims": []}
 
 
 def test_every_public_method_is_documented():

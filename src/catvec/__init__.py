@@ -22,17 +22,25 @@ if TYPE_CHECKING:
     from catvec.estimators import EmbeddingClassifier as EmbeddingClassifier
     from catvec.estimators import EmbeddingEncoder as EmbeddingEncoder
     from catvec.estimators import EmbeddingRegressor as EmbeddingRegressor
+    from catvec.estimators import suggest_dims as suggest_dims
     from catvec.vectors import CategoryVectors as CategoryVectors
 
 __version__ = "0.1.0"
 
-__all__ = ["CategoryVectors", "EmbeddingClassifier", "EmbeddingEncoder", "EmbeddingRegressor"]
+__all__ = [
+    "CategoryVectors",
+    "EmbeddingClassifier",
+    "EmbeddingEncoder",
+    "EmbeddingRegressor",
+    "suggest_dims",
+]
 
 _HOMES = {
     "CategoryVectors": "catvec.vectors",
     "EmbeddingClassifier": "catvec.estimators",
     "EmbeddingEncoder": "catvec.estimators",
     "EmbeddingRegressor": "catvec.estimators",
+    "suggest_dims": "catvec.estimators",
 }
 
 

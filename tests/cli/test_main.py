@@ -11,7 +11,7 @@ import catvec
 from catvec import cli
 from catvec.cli._console import bar, number, plain, seconds, shown
 
-COMMANDS = ["fit", "predict", "encode", "neighbors", "export", "demo"]
+COMMANDS = ["fit", "predict", "encode", "neighbors", "export", "dims", "demo"]
 FULL = Path("/dev/full")
 HEAVY = ["numba", "pandas", "polars", "sklearn", "scipy", "torch"]
 

@@ -144,3 +144,22 @@ DemoOut = Annotated[
 DemoRows = Annotated[
     int | None, _option("Only so many of the flights, to try it out.", metavar="N", min=2000)
 ]
+
+# dims
+DimsTarget = Annotated[
+    str | None,
+    _option(
+        "What to predict; without it only what the rules say is told.",
+        "--target",
+        "-t",
+        metavar="COLUMN",
+    ),
+]
+Budget = Annotated[
+    int,
+    _option(
+        "Row-epochs, rows times passes over them, that training may take (default 20000000).",
+        metavar="N",
+        min=1,
+    ),
+]

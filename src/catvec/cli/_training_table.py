@@ -48,13 +48,23 @@ class Roles:
 
     def check(self, file: TableFile) -> None:
         """Refuse columns that are not there, and those that are said to be two things."""
-        marks = [name for name in (self.validation, self.groups, self.time) if name]
+        file.check([self.target])
+        self.check_features(file)
+        others = [*self.categorical, *self.numeric, *self.drop, *self.marks]
+        _refuse_both([self.target], others, "--target and another option")
+
+    def check_features(self, file: TableFile) -> None:
+        """The same without a look at the target."""
         features = [*self.categorical, *self.numeric]
-        file.check([self.target, *features, *self.drop, *marks, *self.keep])
+        file.check([*features, *self.drop, *self.marks, *self.keep])
         _refuse_both(self.categorical, self.numeric, "--categorical and --numeric")
         _refuse_both(features, self.drop, "--drop and --categorical or --numeric")
-        _refuse_both([self.target], [*features, *self.drop, *marks], "--target and another option")
-        _refuse_both(self.numeric, marks, "--numeric and another option")
+        _refuse_both(self.numeric, self.marks, "--numeric and another option")
+
+    @property
+    def marks(self) -> list[str]:
+        """Columns that say something about rows."""
+        return [name for name in (self.validation, self.groups, self.time) if name]
 
 
 @dataclass(frozen=True)
@@ -138,6 +148,21 @@ def read_training_table(
         held_out=None if roles.validation is None else _marked(frame.column(roles.validation)),
         groups=None if roles.groups is None else _group_labels(frame.column(roles.groups)),
     )
+
+
+def read_features(file: TableFile, roles: Roles) -> tuple[pa.Table, list[str]]:
+    """Read a table without a target: its rows, and which of its columns are categorical.
+
+    Raises
+    ------
+    InputError
+        If a column is missing or misfit, or none is categorical.
+    """
+    roles.check_features(file)
+    hidden = [*roles.drop, *(name for name in roles.marks if name not in roles.categorical)]
+    names = [name for name in file.names if name not in hidden]
+    rows = file.read(names, families={name: ("number",) for name in roles.numeric})
+    return rows, _categorical(file, open_frame(rows), names, roles)
 
 
 # --- columns ----------------------------------------------------------------------------

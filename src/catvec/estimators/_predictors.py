@@ -58,7 +58,8 @@ class EmbeddingPredictor(EmbeddingEstimator):
             With the base, which is the prediction for that row, the contributions of shape
             (n_rows, n_columns), for more than two classes (n_rows, n_columns, n_classes), and the
             residual. In the target's units for a regression; on the link scale for classes and
-            counts. Takes about four times as long as `predict`, spread over `n_jobs` threads.
+            counts. Takes two to three times as long as `predict`, spread over `n_jobs`
+            threads.
 
         Raises
         ------

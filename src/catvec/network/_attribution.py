@@ -30,7 +30,7 @@ from catvec.network._network import Network
 
 __all__ = ["SEGMENTS", "attribute", "unknown_row"]
 
-SEGMENTS = 8
+SEGMENTS = 4
 """Of a path. Empirical: docs/how_it_works.md tells how far contributions are from their limit."""
 CHUNK = 512
 """Rows at once: few enough that a layer's arrays stay in the processor's cache."""
