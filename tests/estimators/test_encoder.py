@@ -19,7 +19,9 @@ from catvec.errors import InputError, ParameterError
 @pytest.fixture
 def encoder():
     names = ["city", "product", "store"]
-    return EmbeddingEncoder(columns=names, shrinkage=1.0, max_epochs=4, random_state=0)
+    return EmbeddingEncoder(
+        columns=names, shrinkage=1.0, max_epochs=4, n_networks=1, random_state=0
+    )
 
 
 def test_names_and_shape(encoder, small_data):
@@ -29,7 +31,7 @@ def test_names_and_shape(encoder, small_data):
     width = encoder.vectors_["city"].embedding_dim
     city = ["city_effect", "city_confidence", *(f"city_{i:02d}" for i in range(width))]
     assert names[: width + 2] == city
-    assert names[-2:] == ["distance", "price"]
+    assert names[-3:] == ["joint_score", "distance", "price"]
     np.testing.assert_array_equal(Z[:, -2:], small_data.frame[["distance", "price"]])
 
 
@@ -69,7 +71,22 @@ def test_outputs(encoder, small_data):
     assert effects.history_ == []
     assert list(effects.get_feature_names_out())[:2] == ["city_effect", "city_confidence"]
     n_vectors = vectors.fit_transform(X, y).shape[1]
-    assert n_vectors + 6 + 2 == both.shape[1]
+    assert n_vectors + 6 + 1 + 2 == both.shape[1]
+    plain = clone(encoder).set_params(joint_score=False).fit_transform(X, y)
+    np.testing.assert_array_equal(plain, np.delete(both, -3, axis=1))
+
+
+def test_joint_score_is_out_of_fold_and_worth_having(small_data):
+    X, y = small_data.frame, small_data.regression
+    encoder = EmbeddingEncoder(columns=small_data.categorical, random_state=0)
+    Z, names = encoder.fit_transform(X, y), encoder.get_feature_names_out().tolist()
+    joint = Z[:, names.index("joint_score")]
+    assert 0.6 < np.corrcoef(joint, y)[0, 1] < 0.97  # the noise of a row itself is not in it
+    classes = EmbeddingEncoder(columns=small_data.categorical, max_epochs=2, random_state=0)
+    classes.fit(X, small_data.multiclass)
+    joint_names = [f"joint_score_{label}" for label in ("high", "low", "middle")]
+    assert classes.get_feature_names_out().tolist()[-5:-2] == joint_names
+    assert classes.transform(X).shape[1] == len(classes.get_feature_names_out())
 
 
 def test_classes_have_an_effect_each(small_data):

@@ -147,6 +147,7 @@ class _Work:
         encoder = EmbeddingEncoder(
             columns=self.data.categorical,
             task=self.data.task,
+            joint_score=False,  # `catvec encode` is to answer from the vectors alone
             callback=lambda epoch: self.progress.epoch(epoch, "encoding the rows"),
             **self.parameters,
         )

@@ -14,11 +14,12 @@ import pyarrow as pa
 from catvec.cli import _options as options
 from catvec.cli._console import Output, plural, warn
 from catvec.errors import InputError
-from catvec.frames import Frame, open_frame
+from catvec.frames import open_frame
 from catvec.frames._files import TableFile, check_writable, open_table, write_csv, write_table
 from catvec.vectors import CategoryVectors, read_artifact
 
 if TYPE_CHECKING:
+    from catvec.estimators import EmbeddingEncoder
     from catvec.estimators._predictors import EmbeddingPredictor
 
 STREAM = "-"
@@ -69,7 +70,7 @@ def encode(
     encoder = load_encoder(model)
     families = families_of_vectors(encoder.vectors, encoder.numbers)
     rows = _read_rows(file, families, keep or [])
-    columns, as_in_training = encoder.encode(open_frame(rows))
+    columns, as_in_training = encoder.encode(rows)
     write_rows(file, rows, keep or [], columns, out)
     if as_in_training:
         warn(
@@ -113,7 +114,7 @@ def load_predictor(path: str) -> EmbeddingPredictor:
 
 @dataclass(frozen=True)
 class Encoder:
-    """What encodes rows, without any training code.
+    """What encodes rows; without any training code, but for the joint score.
 
     Attributes
     ----------
@@ -123,23 +124,30 @@ class Encoder:
         Numeric columns, which follow as they are.
     output : {"both", "effects", "vectors"}
         What of the vectors to write.
+    joint : EmbeddingEncoder or None
+        The saved encoder, where it writes a joint score.
     """
 
     vectors: CategoryVectors
     numbers: list[str]
     output: str
+    joint: EmbeddingEncoder | None
 
-    def encode(self, frame: Frame) -> tuple[dict[str, Any], bool]:
+    def encode(self, rows: Any) -> tuple[dict[str, Any], bool]:
         """Encoded rows, column by column, and whether they look like those of the training.
 
         They do where every category of every column is met exactly as often as it was then.
         """
+        frame = open_frame(rows)
         vocabularies = [self.vectors[name].vocabulary for name in self.vectors]
         codes = [vocabulary.encode(frame.column(vocabulary.name)) for vocabulary in vocabularies]
         same = bool(codes) and all(
             np.array_equal(np.bincount(seen, minlength=vocabulary.n_codes), vocabulary.counts)
             for seen, vocabulary in zip(codes, vocabularies, strict=True)
         )
+        if self.joint is not None:
+            encoded = self.joint.transform(rows)
+            return dict(zip(self.joint.get_feature_names_out(), encoded.T, strict=True)), same
         matrix = self.vectors.encode_codes(codes, frame.n_rows, output=self.output)
         names = self.vectors.get_feature_names_out(output=self.output).tolist()
         taken = sorted({*names} & {*self.numbers})
@@ -158,7 +166,16 @@ def load_encoder(path: str) -> Encoder:
         CategoryVectors.load(path),
         numbers if parameters.get("passthrough", True) else [],
         parameters.get("output", "both"),
+        _load_joint(path, model),
     )
+
+
+def _load_joint(path: str, model: dict[str, Any]) -> EmbeddingEncoder | None:
+    if model.get("class") != "EmbeddingEncoder" or not model.get("networks"):
+        return None
+    from catvec.estimators import EmbeddingEncoder
+
+    return EmbeddingEncoder.load(path)
 
 
 def families_of_vectors(

@@ -25,6 +25,8 @@ MIDDLE = 10.0  # where there are no held-out rows to choose by
 CHOICE_ROWS = 100_000  # rows the choice looks at: a prior is as strong on a part as on the whole
 DIM_RULE = "compact"  # what embedding_dim="auto" means
 KNOT_DIM = 8  # width of the table of a number
+MOST_NETWORKS = 4  # what n_networks="auto" means, while they fit into the budget
+BUDGET = 40_000_000  # row-epochs of a fit, which take a minute or two on two cores
 FEWEST_STEPS = 30  # of an epoch; a small table takes smaller batches
 SMALLEST_BATCH = 16
 
@@ -107,6 +109,24 @@ def choose_shrinkage(
     names = [vocabulary.name for vocabulary in schema.vocabularies]
     names += [""] * (n_tables - len(names))
     return tuple(float(by_column.get(name, best)) for name in names), tried
+
+
+def choose_n_networks(n_networks: int | str, row_epochs: int) -> int:
+    """Networks of a committee, as many as the budget of row-epochs allows if "auto".
+
+    Parameters
+    ----------
+    n_networks : int or "auto"
+    row_epochs : int
+        Rows times epochs of one network on all rows and one on each fold.
+
+    Returns
+    -------
+    int
+    """
+    if isinstance(n_networks, str):
+        return max(1, min(MOST_NETWORKS, BUDGET // max(row_epochs, 1)))
+    return n_networks
 
 
 def choose_batch_size(batch_size: int, n_rows: int) -> int:

@@ -14,23 +14,29 @@ from sklearn.utils.validation import check_is_fitted
 from catvec._checks import check_int, check_option, some
 from catvec.errors import InputError
 from catvec.estimators._base import EmbeddingEstimator
-from catvec.estimators._learning import Committee, Learner, category_vectors
+from catvec.estimators._learning import (
+    Committee,
+    Learner,
+    averaged_scores,
+    category_vectors,
+)
 from catvec.estimators._parameters import document
-from catvec.estimators._training_set import TrainingSet
+from catvec.estimators._training_set import TrainingSet, network_inputs
 from catvec.frames import Fold, make_folds
+from catvec.network import make_loss
 from catvec.vectors import CategoryVectors
 
 OUTPUTS = ("both", "effects", "vectors")
 TASKS = ("auto", "regression", "binary", "multiclass", "count")
 
 
-@document(" when vectors are trained; by default what suits the task.", 1)
+@document(" when vectors are trained; by default what suits the task.", '"auto"')
 @dataclass(kw_only=True, eq=False, repr=False)
 class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
     """Replace categories by shrunk effects, their confidence, and learned vectors.
 
-    ``fit_transform(X, y)`` is cross-fitted: the effects and vectors of a row come from a fit that
-    never saw its target, so a model trained on them is not misled. It therefore differs from
+    ``fit_transform(X, y)`` is cross-fitted: what a row is given comes from a fit that never saw its
+    target, so a model trained on it is not misled. It therefore differs from
     ``fit(X, y).transform(X)``; ``transform`` is for new rows.
 
     Parameters
@@ -44,6 +50,10 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
     output : {"both", "effects", "vectors"}, default="both"
         What to write by categorical column: effects with their confidence, vectors, or both.
         Effects alone need no network and are quick.
+    joint_score : bool, default=True
+        Whether the score of the networks follows, on the link scale: what all columns say together,
+        as stacking has it (Wolpert 1992). Only with ``output="both"``, and if any column is
+        categorical.
     passthrough : bool, default=True
         Whether numeric columns follow, as they are.
     {shared}
@@ -52,6 +62,8 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
     ----------
     vectors_ : CategoryVectors
         Effects, vectors and counts, of the fit on all rows.
+    networks_ : list of Network
+        What gives the joint score of new rows; empty without it.
     history_ : list of dict
         Losses by network and epoch, of the fit on all rows.
     schema_ : Schema
@@ -91,8 +103,9 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
     task: str = "auto"
     cv: Any = 5
     output: str = "both"
+    joint_score: bool = True
     passthrough: bool = True
-    n_networks: int = 1
+    n_networks: int | str = "auto"
 
     def fit(
         self,
@@ -172,13 +185,16 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         trained = learner.committees(sets if self._trains() else [])
         self._finish(training, *trained[:1])
         encoded = np.zeros((len(training), self._n_encoded()), np.float32)
+        scores = self._constant_scores(training, learner)
         for i, fold in enumerate(folds):
             networks = trained[i + 1].networks if trained else []
             part = training.take(fold.train)
             vectors = category_vectors(part, networks, reference=self.vectors_)
             codes = training.arrays.codes[fold.test]
             encoded[fold.test] = vectors.encode_codes(list(codes.T), len(codes), output=self.output)
-        return self._beside_numbers(encoded, training.arrays.values)
+            if self.networks_:
+                scores[fold.test] = averaged_scores(networks, learner.data.inputs.take(fold.test))
+        return self._side_by_side(encoded, scores, training.arrays.values)
 
     def transform(self, X: object) -> np.ndarray:
         """Encode new rows.
@@ -202,7 +218,10 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         """
         arrays = self._read(X)
         encoded = self.vectors_.encode_codes(list(arrays.codes.T), len(arrays), output=self.output)
-        return self._beside_numbers(encoded, arrays.values)
+        scores = np.empty((len(arrays), 0))
+        if self.networks_:
+            scores = averaged_scores(self.networks_, network_inputs(self.schema_, arrays))
+        return self._side_by_side(encoded, scores, arrays.values)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Names of the columns that `transform` writes.
@@ -215,8 +234,8 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         Returns
         -------
         ndarray of shape (n_features,), object
-            ``Store_effect``, ``Store_confidence``, ``Store_00``, ..., then numeric columns as they
-            are called.
+            ``Store_effect``, ``Store_confidence``, ``Store_00``, ..., ``joint_score`` (one by class
+            for more than two), then numeric columns as they are called.
 
         Raises
         ------
@@ -225,16 +244,17 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         """
         check_is_fitted(self)
         encoded = self.vectors_.get_feature_names_out(output=self.output).tolist()
+        joint = self._joint_names()
         numbers = [number.name for number in self.schema_.numbers] if self.passthrough else []
         if input_features is None:
-            return np.asarray(encoded + numbers, dtype=object)
+            return np.asarray(encoded + joint + numbers, dtype=object)
         given = self._given_names(input_features)
         renamed = []
         for column in self.vectors_:
             width = self._n_encoded_of(column)
             renamed += [given[column] + name[len(column) :] for name in encoded[:width]]
             encoded = encoded[width:]
-        return np.asarray(renamed + [given[name] for name in numbers], dtype=object)
+        return np.asarray(renamed + joint + [given[name] for name in numbers], dtype=object)
 
     # --- inside ---
 
@@ -255,6 +275,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
 
     def _finish(self, training: TrainingSet, committee: Committee | None = None) -> None:
         networks = committee.networks if committee else []
+        self.networks_ = networks if self.joint_score and self.output == "both" else []
         self.history_ = committee.history if committee else []
         self.vectors_ = category_vectors(training, networks)
         names = self.get_feature_names_out().tolist()
@@ -283,9 +304,26 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         alone = CategoryVectors([self.vectors_[column]])
         return len(alone.get_feature_names_out(output=self.output))
 
-    def _beside_numbers(self, encoded: np.ndarray, values: np.ndarray) -> np.ndarray:
+    def _joint_names(self) -> list[str]:
+        if not self.networks_:
+            return []
+        if self.target_.task == "multiclass" and self.target_.classes is not None:
+            return [f"joint_score_{label}" for label in self.target_.classes]
+        return ["joint_score"]
+
+    def _constant_scores(self, training: TrainingSet, learner: Learner) -> np.ndarray:
+        """What a row that no fold tests is given, as it is for the whole table."""
+        if not self.networks_:
+            return np.empty((len(training), 0))
+        data, n_outputs = learner.data, training.target.n_outputs
+        loss = make_loss(learner.loss, n_outputs, self.quantile)
+        return np.tile(loss.initial(data.target, data.weight), (len(training), 1))
+
+    def _side_by_side(
+        self, encoded: np.ndarray, scores: np.ndarray, values: np.ndarray
+    ) -> np.ndarray:
         # float64, since a number that is passed through must stay what it was.
-        parts = [encoded, values] if self.passthrough else [encoded]
+        parts = [encoded, scores, values] if self.passthrough else [encoded, scores]
         return np.concatenate(parts, axis=1, dtype=np.float64)
 
     def _given_names(self, input_features: Any) -> dict[str, str]:

@@ -86,10 +86,10 @@ def _estimator(
     estimator.n_features_in_ = len(schema.names)
     if schema.named:
         estimator.feature_names_in_ = np.asarray(schema.names, dtype=object)
-    if model["networks"]:
-        configs = [NetworkConfig(**config) for config in model["networks"]]
-        arrays = safetensors.numpy.load(artifact.read(NETWORK))
-        estimator.networks_ = _networks(configs, arrays)
+    configs = [NetworkConfig(**config) for config in model["networks"]]
+    arrays = safetensors.numpy.load(artifact.read(NETWORK)) if configs else {}
+    estimator.networks_ = _networks(configs, arrays)
+    if model["loss"] is not None:  # what only predictors have
         estimator.loss_ = model["loss"]
         estimator.validation_scores_ = model["validation_scores"]
         # Older artifacts have none: as if no rows had been held out.

@@ -17,6 +17,7 @@ from catvec.estimators._choice import (
     Choice,
     choose_batch_size,
     choose_dims,
+    choose_n_networks,
     choose_shrinkage,
     knot_dims,
 )
@@ -25,6 +26,7 @@ from catvec.estimators._training_set import TrainingSet
 from catvec.frames import make_held_out
 from catvec.network import (
     EpochRecord,
+    Inputs,
     Job,
     Network,
     NetworkConfig,
@@ -119,6 +121,8 @@ class Learner:
         self.p, self.training, self.seed = p, training, seed
         self.loss = LOSSES[training.target.task] if p.loss == "auto" else p.loss
         self.n_jobs = n_threads(p.n_jobs)
+        row_epochs = len(training) * p.max_epochs * max(n_fits, 1)
+        self.n_networks = choose_n_networks(p.n_networks, row_epochs)
         self.engine = choose_engine(p.engine, self._row_epochs(n_fits))
         self.data = training.data()
         schema = training.schema
@@ -140,7 +144,7 @@ class Learner:
         -------
         list of Committee
         """
-        n = self.p.n_networks
+        n = self.n_networks
         held_out = [self._held_out(rows, n) for rows in sets]
         jobs = [
             self._job(rows, None if masks is None else masks[i], i, self.choice.shrinkage)
@@ -161,7 +165,7 @@ class Learner:
         batch = choose_batch_size(p.batch_size, n_rows)
         n_trials = len(SHRINKAGES) if n_fits and p.shrinkage == "auto" else 0
         as_full = n_rows * max(1, p.batch_size // batch)
-        return as_full * p.max_epochs * (n_fits * p.n_networks + n_trials)
+        return as_full * p.max_epochs * (n_fits * self.n_networks + n_trials)
 
     def _trial(self) -> Callable[[Sequence[float]], Sequence[float]] | None:
         """Held-out loss at each of several strengths, on at most `CHOICE_ROWS` rows."""
@@ -256,6 +260,11 @@ def _committee(
     ]
     held_out = None if masks is None else [rows[mask] for mask in masks]
     return Committee([one.network for one in trained], history, held_out)
+
+
+def averaged_scores(networks: Sequence[Network], inputs: Inputs) -> np.ndarray:
+    """Mean of the networks' scores, on the link scale, float64 of shape (n_rows, n_outputs)."""
+    return np.mean([network.predict(inputs) for network in networks], axis=0)
 
 
 def category_vectors(

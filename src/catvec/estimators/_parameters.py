@@ -57,8 +57,9 @@ columns : list of str or int, optional
     n_iter_no_change : int, default=3
         Epochs without gain on the held-out rows, each at a lower rate, after which a network
         stops.
-    n_networks : int, default={n_networks}
+    n_networks : int or "auto", default={n_networks}
         Networks trained from different seeds and held-out rows, whose scores are averaged.
+        ``"auto"``: 4, or as many as a budget of 40 million row-epochs allows, folds included.
     handle_unknown : {"prior", "error"}, default="prior"
         How a category not seen in training is answered: by the prior, or by an error.
     time_column : str or int, optional
@@ -77,11 +78,11 @@ columns : list of str or int, optional
         Called after each epoch with a `catvec.estimators.Progress`."""
 
 
-def document(losses: str, n_networks: int) -> Callable[[T], T]:
+def document(losses: str, n_networks: str) -> Callable[[T], T]:
     """Write the shared parameters into a class's docstring, at ``{shared}``."""
 
     def decorate(cls: T) -> T:
-        text = SHARED.replace("{losses}", losses).replace("{n_networks}", str(n_networks))
+        text = SHARED.replace("{losses}", losses).replace("{n_networks}", n_networks)
         cls.__doc__ = (cls.__doc__ or "").replace("{shared}", text)
         return cls
 
@@ -108,7 +109,7 @@ class SharedParameters(BaseEstimator):
     max_epochs: int = 20
     validation_fraction: float = 0.1
     n_iter_no_change: int = 3
-    n_networks: int = 4
+    n_networks: int | str = 4
     handle_unknown: str = "prior"
     time_column: str | int | None = None
     engine: str = "auto"
@@ -120,8 +121,10 @@ class SharedParameters(BaseEstimator):
 
 def check_parameters(p: SharedParameters, losses: Sequence[str]) -> None:
     """Refuse parameters of the wrong type or out of range, before any data are touched."""
-    for name in ("min_frequency", "batch_size", "max_epochs", "n_iter_no_change", "n_networks"):
+    for name in ("min_frequency", "batch_size", "max_epochs", "n_iter_no_change"):
         check_int(name, getattr(p, name), minimum=1)
+    if p.n_networks != "auto":
+        check_int("n_networks", p.n_networks, minimum=1)
     check_float("dropout", p.dropout, minimum=0.0, maximum=0.99)
     check_float("learning_rate", p.learning_rate, minimum=0.0, strict=True)
     check_float("validation_fraction", p.validation_fraction, minimum=0.0, maximum=0.9)

@@ -11,11 +11,11 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 
 from catvec.estimators._base import EmbeddingEstimator
 from catvec.estimators._explanation import Explanation, column_importances, explain
-from catvec.estimators._learning import Committee, category_vectors, n_threads
+from catvec.estimators._learning import Committee, averaged_scores, category_vectors, n_threads
 from catvec.estimators._parameters import document
 from catvec.estimators._scores import held_out_scores
 from catvec.estimators._training_set import TrainingSet, network_inputs
-from catvec.network import Inputs, Loss, Network, make_loss
+from catvec.network import Loss, Network, make_loss
 from catvec.vectors import CategoryVectors
 
 
@@ -74,7 +74,7 @@ class EmbeddingPredictor(EmbeddingEstimator):
     def _scores(self, X: object) -> np.ndarray:
         """Scores on the link scale, (n_rows, n_outputs) float64, averaged over the networks."""
         arrays = self._read(X)
-        return _averaged(self.networks_, network_inputs(self.schema_, arrays))
+        return averaged_scores(self.networks_, network_inputs(self.schema_, arrays))
 
     def _link(self) -> Loss:
         return make_loss(self.loss_, self.target_.n_outputs, self.quantile)
@@ -91,7 +91,7 @@ class EmbeddingPredictor(EmbeddingEstimator):
     def _score_held_out(self, training: TrainingSet, committee: Committee) -> dict[str, Any]:
         """Scores on held-out rows, each predicted by the networks that did not train on it."""
         if training.held_out is not None:
-            scores = _averaged(committee.networks, training.held_out.inputs)
+            scores = averaged_scores(committee.networks, training.held_out.inputs)
             y = training.held_out.target * training.target.scale + training.target.center
         elif committee.held_out is not None:
             scores, rows = _held_out_scores(training, committee, committee.held_out)
@@ -106,7 +106,7 @@ class EmbeddingPredictor(EmbeddingEstimator):
 @document(
     ': ``"squared"`` (which ``"auto"`` means), ``"absolute"``,\n        ``"quantile"``, or'
     ' ``"poisson"`` for counts and rates.',
-    4,
+    "4",
 )
 @dataclass(kw_only=True, eq=False, repr=False)
 class EmbeddingRegressor(RegressorMixin, EmbeddingPredictor):
@@ -231,7 +231,7 @@ class EmbeddingRegressor(RegressorMixin, EmbeddingPredictor):
 
 @document(
     ': ``"logistic"`` for two classes and ``"softmax"`` for more,\n        which ``"auto"`` means.',
-    4,
+    "4",
 )
 @dataclass(kw_only=True, eq=False, repr=False)
 class EmbeddingClassifier(ClassifierMixin, EmbeddingPredictor):
@@ -408,11 +408,6 @@ class EmbeddingClassifier(ClassifierMixin, EmbeddingPredictor):
         """
         best = self.predict_proba(X).argmax(axis=1)
         return np.asarray(self.classes_)[best]
-
-
-def _averaged(networks: list[Network], inputs: Inputs) -> np.ndarray:
-    """Mean of the networks' scores, on the link scale."""
-    return np.mean([network.predict(inputs) for network in networks], axis=0)
 
 
 def _held_out_scores(
