@@ -237,11 +237,11 @@ def predictor_table(fits: Fits) -> Table:
             value, word = with_published(fits, task, catboost)
             found = compare(ours, catboost, trivial, value)
             on_catboost.append(found.verdict())
-            cells = [digits(value, value) + word, on_catboost[-1]]
+            cells = [f"{digits(value, value)} {word}".strip(), on_catboost[-1]]
         value, word = with_published(fits, task, best)
         found = compare(ours, best, trivial, value)
         on_best.append(found.verdict(2))
-        name = f"{digits(value, value)} {best.model}{word}"
+        name = f"{digits(value, value)} {f'catboost, {word}' if word else best.model}"
         rows.append([task, str(ours), *cells, name, *in_margins(found), on_best[-1]])
     header = ["task", "catvec", "catboost", "against it", "best of all rivals"]
     header += ["gain on it", "margin", "against it"]
@@ -260,7 +260,7 @@ def with_published(fits: Fits, task: str, rival: Score) -> tuple[float, str]:
     is_test = (fits.table["mode"] == "test").any()
     if not is_test or published is None or rival.gain(published) >= 0:
         return rival.value, ""
-    return published, " (published, tuned CatBoost)"
+    return published, "published, tuned"
 
 
 def seconds_table(fits: Fits) -> Table:

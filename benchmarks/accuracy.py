@@ -46,6 +46,7 @@ UNKNOWN_MODELS = [
     "lightgbm_te",
 ]
 HIDDEN = 0.1  # share of the widest column's categories that --unknown hides
+FEWEST_HIDDEN = 300  # rows of hidden categories
 QUICK_ROWS, QUICK_NEW_ROWS, QUICK_ROUNDS = 800, 400, 20
 FIELDS = [
     *("mode", "part", "task", "split", "model", "seed", "code", "commit", "when", "threads"),
@@ -204,7 +205,7 @@ def hidden(task: Any, rows: Rows) -> Rows:
     """Hide a tenth of the widest column's categories; their rows are those to score.
 
     At random all their rows are, also those that would have been for training; with an order in
-    time only those among the rows to score anyway.
+    time only those among the rows to score anyway, unless these are too few to tell anything.
     """
     values = task.X[widest(task, rows)]
     known = np.sort(pd.unique(values.iloc[rows.train].dropna()))
@@ -213,7 +214,7 @@ def hidden(task: Any, rows: Rows) -> Rows:
     train, new = rows.train[~is_hidden[rows.train]], rows.new[is_hidden[rows.new]]
     if rows.stop is not None:
         return Rows(train, new, rows.stop[~is_hidden[rows.stop]])
-    if not task.time_ordered:
+    if not task.time_ordered or len(new) < FEWEST_HIDDEN:
         new = np.sort(np.concatenate([new, rows.train[is_hidden[rows.train]]]))
     return Rows(train, new)
 
