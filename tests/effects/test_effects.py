@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from catvec.effects import Evidence, cross_fit, learn_effects
-from catvec.frames import Fold, Ties, make_folds
+from catvec.effects import Evidence, learn_effects
 from tests.reference import effects_of_column, link, prior_strength
 
 TASKS = ["regression", "binary", "count", "multiclass"]
@@ -203,43 +202,3 @@ def test_no_columns(rng):
     evidence = evidence_of(rng, "regression")
     nothing = Evidence(**{**vars(evidence), "codes": evidence.codes[:, :0], "n_codes": ()})
     assert learn_effects(nothing) == []
-    assert cross_fit(nothing, [Fold(np.arange(200), np.arange(200, 400))]).shape == (400, 0, 2)
-
-
-# --- cross-fitting ----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("task", TASKS)
-def test_cross_fitting_is_refitting_without_the_fold(task, rng):
-    evidence = evidence_of(rng, task, weighted=True)
-    folds = make_folds(Ties(400), 4, rng)
-    encoded = cross_fit(evidence, folds)
-    assert encoded.shape == (400, 2, (N_CLASSES if task == "multiclass" else 1) + 1)
-    assert encoded.dtype == np.float32
-    for fold in folds:
-        for c, effect in enumerate(learn_effects(evidence.take(fold.train))):
-            expected = effect.encode(evidence.codes[fold.test, c])
-            np.testing.assert_array_equal(encoded[fold.test, c], expected)
-
-
-@pytest.mark.parametrize("task", TASKS)
-def test_a_row_does_not_see_its_own_target(task, rng):
-    evidence = evidence_of(rng, task)
-    folds = make_folds(Ties(400), 5, rng)
-    before = cross_fit(evidence, folds)
-    values = evidence.values.copy()
-    values[folds[2].test] = values[folds[2].test][::-1] * 0
-    after = cross_fit(Evidence(**{**vars(evidence), "values": values}), folds)
-    np.testing.assert_array_equal(after[folds[2].test], before[folds[2].test])
-    assert (after != before).any()
-
-
-def test_rows_of_the_first_block_in_time_are_unknown(rng):
-    evidence = evidence_of(rng, "regression")
-    time = np.sort(rng.integers(50, size=400))
-    folds = make_folds(Ties(400, time=time), 4, rng)
-    encoded = cross_fit(evidence, folds)
-    first = time < time[folds[0].test].min()
-    assert first.any()
-    assert not encoded[first].any()
-    assert encoded[~first].any()

@@ -1,6 +1,5 @@
-"""Shrunk effects of categories on the target, with their confidence; cross-fitted on demand."""
+"""Shrunk effects of categories on the target, with their confidence."""
 
 from catvec.effects._effects import Effect as Effect
 from catvec.effects._effects import Evidence as Evidence
-from catvec.effects._effects import cross_fit as cross_fit
 from catvec.effects._effects import learn_effects as learn_effects

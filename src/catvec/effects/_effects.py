@@ -16,12 +16,9 @@ classes and a gamma prior for counts: all of them have this one form.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
-from catvec.frames import Fold
 
 STRONGEST = 1e9  # a column whose categories do not differ has no evidence to offer
 
@@ -105,29 +102,6 @@ def learn_effects(evidence: Evidence) -> list[Effect]:
         _shrunk(*_sums(evidence, column), squares, evidence.task)
         for column in range(len(evidence.n_codes))
     ]
-
-
-def cross_fit(evidence: Evidence, folds: Sequence[Fold]) -> np.ndarray:
-    """Effects and confidences of rows, each from a fit without it.
-
-    Parameters
-    ----------
-    evidence : Evidence
-        All training rows.
-    folds : sequence of Fold
-        Rows to learn from and rows to encode. Rows in no test are encoded as unknown.
-
-    Returns
-    -------
-    ndarray of shape (n_rows, n_columns, n_outputs + 1), float32
-        By column its effects, then its confidence.
-    """
-    n_rows, n_columns = evidence.codes.shape
-    encoded = np.zeros((n_rows, n_columns, evidence.n_classes + 1), np.float32)
-    for fold in folds:
-        for c, effect in enumerate(learn_effects(evidence.take(fold.train))):
-            encoded[fold.test, c] = effect.encode(evidence.codes[fold.test, c])
-    return encoded
 
 
 def _sums(evidence: Evidence, column: int) -> tuple[np.ndarray, np.ndarray]:

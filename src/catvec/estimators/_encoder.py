@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import TransformerMixin
-from sklearn.model_selection import check_cv
+from sklearn.model_selection import TimeSeriesSplit, check_cv
 from sklearn.utils.validation import check_is_fitted
 
 from catvec._checks import check_int, check_option, some
@@ -126,7 +126,8 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         y : array-like of shape (n_rows,)
             The target.
         sample_weight : array-like of shape (n_rows,), optional
-            Weights; a row of weight 2 counts as two rows.
+            Weights, in rows: a row of weight 2 counts as two. Weights that add up to 1 would say
+            that there is one row, from which nothing can be believed.
         groups : array-like of shape (n_rows,), optional
             Rows of a group stay together in every split.
         X_val, y_val : table and array-like, optional
@@ -184,12 +185,13 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         sets = [np.arange(len(training)), *(fold.train for fold in folds)]
         trained = learner.committees(sets if self._trains() else [])
         self._finish(training, *trained[:1])
-        encoded = np.zeros((len(training), self._n_encoded()), np.float32)
+        unknown = np.zeros((len(training.schema.vocabularies), 1), np.int32)
+        encoded = self.vectors_.encode_codes(list(unknown), 1, output=self.output)
+        encoded = np.repeat(encoded, len(training), axis=0)  # rows that no fold tests stay so
         scores = self._constant_scores(training, learner)
         for i, fold in enumerate(folds):
             networks = trained[i + 1].networks if trained else []
-            part = training.take(fold.train)
-            vectors = category_vectors(part, networks, reference=self.vectors_)
+            vectors = category_vectors(training, networks, rows=fold.train, reference=self.vectors_)
             codes = training.arrays.codes[fold.test]
             encoded[fold.test] = vectors.encode_codes(list(codes.T), len(codes), output=self.output)
             if self.networks_:
@@ -271,7 +273,13 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         check_option("output", self.output, OUTPUTS)
         if isinstance(self.cv, int):
             check_int("cv", self.cv, minimum=2)
-        return self._prepare(X, y, n_fits=n_fits if self.output != "effects" else 0, **data)
+        return self._prepare(
+            X,
+            y,
+            n_fits=n_fits if self.output != "effects" else 0,
+            in_order=isinstance(self.cv, TimeSeriesSplit),
+            **data,
+        )
 
     def _finish(self, training: TrainingSet, committee: Committee | None = None) -> None:
         networks = committee.networks if committee else []

@@ -271,6 +271,7 @@ def category_vectors(
     training: TrainingSet,
     networks: Sequence[Network],
     *,
+    rows: np.ndarray | None = None,
     reference: CategoryVectors | None = None,
     metadata: dict[str, Any] | None = None,
 ) -> CategoryVectors:
@@ -279,9 +280,11 @@ def category_vectors(
     Parameters
     ----------
     training : TrainingSet
-        The rows that the networks and effects are from.
+        All rows of the fit.
     networks : sequence of Network
         None gives vectors of width 0.
+    rows : ndarray, int64, optional
+        Those that the networks and effects are from; by default all.
     reference : CategoryVectors, optional
         Whose basis to take; by default the first network's.
     metadata : dict, optional
@@ -292,10 +295,11 @@ def category_vectors(
     CategoryVectors
         Column by column in the order of the schema.
     """
-    effects = learn_effects(training.evidence())
+    evidence = training.evidence() if rows is None else training.evidence().take(rows)
+    effects = learn_effects(evidence)
     columns = []
     for c, vocabulary in enumerate(training.schema.vocabularies):
-        counts = np.bincount(training.arrays.codes[:, c], minlength=vocabulary.n_codes)
+        counts = np.bincount(evidence.codes[:, c], minlength=vocabulary.n_codes)
         tables = [network.tables.weight(c) for network in networks]
         vectors = _together(tables, counts, vocabulary.n_codes)
         if reference is not None and tables:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import numpy as np
 from sklearn.base import BaseEstimator
 
 from catvec._checks import check_float, check_int, check_option, refuse
@@ -140,7 +142,8 @@ def check_parameters(p: SharedParameters, losses: Sequence[str]) -> None:
         raise refuse("quantile", 'given with loss="quantile", and only then', p.quantile)
     if p.quantile is not None:
         check_float("quantile", p.quantile, minimum=0.0, maximum=1.0, strict=True)
-    if p.n_jobs is not None and (not isinstance(p.n_jobs, int) or p.n_jobs == 0):
+    is_int = isinstance(p.n_jobs, numbers.Integral) and not isinstance(p.n_jobs, bool)
+    if p.n_jobs is not None and (not is_int or p.n_jobs == 0):
         raise refuse("n_jobs", "None or an int other than 0", p.n_jobs)
     if p.callback is not None and not callable(p.callback):
         raise refuse("callback", "callable or None", p.callback)
@@ -149,7 +152,7 @@ def check_parameters(p: SharedParameters, losses: Sequence[str]) -> None:
 def _check_sizes(p: SharedParameters) -> None:
     if p.n_knots != "auto":
         check_int("n_knots", p.n_knots, minimum=0)
-    if isinstance(p.hidden_sizes, str) or not isinstance(p.hidden_sizes, Sequence):
+    if isinstance(p.hidden_sizes, str) or not isinstance(p.hidden_sizes, Sequence | np.ndarray):
         raise refuse("hidden_sizes", "a sequence of ints", p.hidden_sizes)
     for size in p.hidden_sizes:
         check_int("hidden_sizes", size, minimum=1)

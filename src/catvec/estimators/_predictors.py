@@ -185,7 +185,8 @@ class EmbeddingRegressor(RegressorMixin, EmbeddingPredictor):
         y : array-like of shape (n_rows,)
             The target: numbers; not negative for ``loss="poisson"``.
         sample_weight : array-like of shape (n_rows,), optional
-            Weights; a row of weight 2 counts as two rows.
+            Weights, in rows: a row of weight 2 counts as two. Weights that add up to 1 would say
+            that there is one row, from which nothing can be believed.
         groups : array-like of shape (n_rows,), optional
             Rows of a group stay together in every split.
         X_val, y_val : table and array-like, optional
@@ -315,7 +316,8 @@ class EmbeddingClassifier(ClassifierMixin, EmbeddingPredictor):
         y : array-like of shape (n_rows,)
             The labels, of any one type; at least two different ones.
         sample_weight : array-like of shape (n_rows,), optional
-            Weights; a row of weight 2 counts as two rows.
+            Weights, in rows: a row of weight 2 counts as two. Weights that add up to 1 would say
+            that there is one row, from which nothing can be believed.
         groups : array-like of shape (n_rows,), optional
             Rows of a group stay together in every split.
         X_val, y_val : table and array-like, optional

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from sklearn import metrics
 
@@ -33,15 +31,16 @@ def held_out_scores(
     dict
         By metric ``{"model": ..., "constant": ...}``.
     """
-    score: Callable[[np.ndarray, np.ndarray], dict[str, float]]
-    if target.classes is None:
-        constant = np.full(len(y), train.mean())
-        score = _count_scores if target.task == "count" else _regression_scores
-    else:
+    if target.classes is not None:
         shares = np.bincount(train.astype(np.int64), minlength=len(target.classes)) / len(train)
-        constant = np.tile(shares, (len(y), 1))
-        score = _class_scores
-    by_model, by_constant = score(y, prediction), score(y, constant)
+        by_model = _class_scores(y, prediction)
+        by_constant = _class_scores(y, np.tile(shares, (len(y), 1)))
+    else:
+        score = _count_scores if target.task == "count" else _regression_scores
+        by_model = score(y, prediction)
+        by_constant = score(y, np.full(len(y), train.mean()))
+        # The mean is best for the others, but the median for absolute errors.
+        by_constant["MAE"] = float(np.abs(y - np.median(train)).mean())
     return {
         name: {"model": value, "constant": by_constant[name]} for name, value in by_model.items()
     }

@@ -105,6 +105,7 @@ def read_training_set(
     groups: object = None,
     X_val: object = None,
     y_val: object = None,
+    in_order: bool = False,
 ) -> tuple[Frame, TrainingSet]:
     """Open the user's table and target, and learn their columns.
 
@@ -124,6 +125,8 @@ def read_training_set(
     y = read_target(y)
     _same_length(frame, y, "y")
     time, leave_out = _time(frame, p)
+    if time is None and in_order:  # a splitter in time says that the rows are in its order
+        time = np.arange(frame.n_rows)
     schema, arrays = Schema.learn(
         frame,
         columns=p.columns,
