@@ -83,7 +83,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
 
     Notes
     -----
-    What is promised is about a row's effects and vectors. The choice of shrinkage and widths and
+    What is promised is about a row's effects, vectors and joint score. The choice of shrinkage and widths and
     the rotation of the folds' vectors into one basis look at all training rows.
 
     Examples

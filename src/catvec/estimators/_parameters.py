@@ -52,7 +52,8 @@ columns : list of str or int, optional
     batch_size : int, default=256
         Rows of a step, at most; small tables take fewer so that an epoch has steps enough.
     max_epochs : int, default=20
-        Most passes over the training rows, by network.
+        Most passes over the training rows, by network. Up to four more come before where the rate
+        proves too high and training begins anew.
     validation_fraction : float, default=0.1
         Share of the training rows that each network holds out to decide when to stop, in (0, 1);
         0 for none. Not used where `fit` is given rows for it.
