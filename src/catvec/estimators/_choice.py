@@ -26,7 +26,7 @@ CHOICE_ROWS = 100_000  # rows the choice looks at: a prior is as strong on a par
 DIM_RULE = "compact"  # what embedding_dim="auto" means
 KNOT_DIM = 8  # width of the table of a number
 MOST_NETWORKS = 4  # what n_networks="auto" means, while they fit into the budget
-BUDGET = 40_000_000  # row-epochs of a fit, which take a minute or two on two cores
+BUDGET = 20_000_000  # row-epochs of a fit, which take up to a minute on two cores
 FEWEST_STEPS = 30  # of an epoch; a small table takes smaller batches
 SMALLEST_BATCH = 16
 

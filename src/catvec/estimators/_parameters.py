@@ -62,7 +62,7 @@ columns : list of str or int, optional
         stops.
     n_networks : int or "auto", default={n_networks}
         Networks trained from different seeds and held-out rows, whose scores are averaged.
-        ``"auto"``: 4, or as many as a budget of 40 million row-epochs allows, folds included.
+        ``"auto"``: 4, or as many as a budget of 20 million row-epochs allows, folds included.
     handle_unknown : {"prior", "error"}, default="prior"
         How a category not seen in training is answered: by the prior, or by an error.
     time_column : str or int, optional
