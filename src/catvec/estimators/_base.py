@@ -26,6 +26,52 @@ class EmbeddingEstimator(SharedParameters):
     def _task(self) -> str:
         raise NotImplementedError
 
+    def fit(
+        self,
+        X: object,
+        y: object = None,
+        *,
+        sample_weight: object = None,
+        groups: object = None,
+        X_val: object = None,
+        y_val: object = None,
+    ) -> Self:
+        """Learn from a table.
+
+        Parameters
+        ----------
+        X : DataFrame, pyarrow.Table, mapping of columns, or array-like of shape (n_rows, n_columns)
+            The training table.
+        y : array-like of shape (n_rows,)
+            The target: numbers, or labels of any one type; not negative for counts.
+        sample_weight : array-like of shape (n_rows,), optional
+            Weights, in rows: a row of weight 2 counts as two. Weights that add up to 1 would say
+            that there is one row, from which nothing can be believed.
+        groups : array-like of shape (n_rows,), optional
+            Rows of a group stay together in every split.
+        X_val, y_val : table and array-like, optional
+            Rows to decide by when to stop, instead of some of the training rows.
+
+        Returns
+        -------
+        EmbeddingEncoder, EmbeddingClassifier or EmbeddingRegressor
+            Itself.
+
+        Raises
+        ------
+        InputError
+            If the table or the target do not fit; the message names column, values and remedy.
+        ParameterError
+            If a parameter is out of range.
+        TrainingError
+            If the loss becomes infinite.
+        """
+        self._fit(X, y, sample_weight=sample_weight, groups=groups, X_val=X_val, y_val=y_val)
+        return self
+
+    def _fit(self, X: object, y: object, **data: Any) -> None:
+        raise NotImplementedError
+
     def _prepare(
         self, X: object, y: object, *, n_fits: int = 1, **data: Any
     ) -> tuple[TrainingSet, Learner]:

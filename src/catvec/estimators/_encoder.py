@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import TransformerMixin
@@ -30,7 +30,7 @@ OUTPUTS = ("both", "effects", "vectors")
 TASKS = ("auto", "regression", "binary", "multiclass", "count")
 
 
-@document(" when vectors are trained; by default what suits the task.", '"auto"')
+@document(losses=" when vectors are trained; by default what suits the task.", n_networks='"auto"')
 @dataclass(kw_only=True, eq=False, repr=False)
 class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
     """Replace categories by shrunk effects, their confidence, and learned vectors.
@@ -66,16 +66,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         What gives the joint score of new rows; empty without it.
     history_ : list of dict
         Losses by network and epoch, of the fit on all rows.
-    schema_ : Schema
-        What was learned about the columns.
-    target_ : Target
-        What was learned about the target.
-    choice_ : Choice
-        What was chosen where a parameter was "auto".
-    n_features_in_ : int
-        Columns of the training table.
-    feature_names_in_ : ndarray of str
-        Their names, if it had names.
+    {fitted}
 
     See Also
     --------
@@ -83,8 +74,8 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
 
     Notes
     -----
-    What is promised is about a row's effects, vectors and joint score. The choice of shrinkage and widths and
-    the rotation of the folds' vectors into one basis look at all training rows.
+    What is promised is about a row's effects, vectors and joint score. The choice of shrinkage and
+    widths and the rotation of the folds' vectors into one basis look at all training rows.
 
     Examples
     --------
@@ -106,50 +97,6 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
     joint_score: bool = True
     passthrough: bool = True
     n_networks: int | str = "auto"
-
-    def fit(
-        self,
-        X: object,
-        y: object = None,
-        *,
-        sample_weight: object = None,
-        groups: object = None,
-        X_val: object = None,
-        y_val: object = None,
-    ) -> Self:
-        """Learn effects and vectors from all rows.
-
-        Parameters
-        ----------
-        X : DataFrame, pyarrow.Table, mapping of columns, or array-like of shape (n_rows, n_columns)
-            The training table.
-        y : array-like of shape (n_rows,)
-            The target.
-        sample_weight : array-like of shape (n_rows,), optional
-            Weights, in rows: a row of weight 2 counts as two. Weights that add up to 1 would say
-            that there is one row, from which nothing can be believed.
-        groups : array-like of shape (n_rows,), optional
-            Rows of a group stay together in every split.
-        X_val, y_val : table and array-like, optional
-            Rows to decide by when to stop, instead of some of the training rows.
-
-        Returns
-        -------
-        EmbeddingEncoder
-            Itself.
-
-        Raises
-        ------
-        InputError
-            If the table or the target do not fit; the message names column, values and remedy.
-        ParameterError
-            If a parameter is out of range.
-        """
-        data = dict(sample_weight=sample_weight, groups=groups, X_val=X_val, y_val=y_val)
-        training, learner = self._start(X, y, data, n_fits=1)
-        rows = [np.arange(len(training))] if self._trains() else []
-        self._finish(training, *learner.committees(rows))
-        return self
 
     def fit_transform(
         self,
@@ -259,6 +206,11 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         return np.asarray(renamed + joint + [given[name] for name in numbers], dtype=object)
 
     # --- inside ---
+
+    def _fit(self, X: object, y: object, **data: Any) -> None:
+        training, learner = self._start(X, y, data, n_fits=1)
+        rows = [np.arange(len(training))] if self._trains() else []
+        self._finish(training, *learner.committees(rows))
 
     def _task(self) -> str:
         return self.task

@@ -81,12 +81,30 @@ columns : list of str or int, optional
         Called after each epoch with a `catvec.estimators.Progress`."""
 
 
-def document(losses: str, n_networks: str) -> Callable[[T], T]:
-    """Write the shared parameters into a class's docstring, at ``{shared}``."""
+FITTED = """\
+schema_ : Schema
+        What was learned about the columns.
+    target_ : Target
+        What was learned about the target.
+    choice_ : Choice
+        What was chosen where a parameter was "auto".
+    n_features_in_ : int
+        Columns of the training table.
+    feature_names_in_ : ndarray of str
+        Their names, if it had names."""
+
+
+def document(**texts: str) -> Callable[[T], T]:
+    """Write what estimators share into a class's docstring, at ``{shared}`` and ``{fitted}``.
+
+    What differs in it, or is shared by some, is given by name: ``losses``, ``n_networks``, ...
+    """
 
     def decorate(cls: T) -> T:
-        text = SHARED.replace("{losses}", losses).replace("{n_networks}", n_networks)
-        cls.__doc__ = (cls.__doc__ or "").replace("{shared}", text)
+        text = cls.__doc__ or ""
+        for name, value in {"shared": SHARED, "fitted": FITTED, **texts}.items():
+            text = text.replace(f"{{{name}}}", value)
+        cls.__doc__ = text
         return cls
 
     return decorate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
@@ -18,6 +18,22 @@ from catvec.estimators._training_set import TrainingSet, network_inputs
 from catvec.network import Loss, Network, make_loss
 from catvec.vectors import CategoryVectors
 
+FITTED_PREDICTOR = """\
+vectors_ : CategoryVectors
+        Effects, vectors and counts by column; the networks' vectors in one basis, averaged.
+    networks_ : list of Network
+        What predicts.
+    history_ : list of dict
+        Losses by network and epoch.
+    validation_scores_ : dict
+        By metric the score on the held-out rows and that of a constant prediction. Each row is
+        scored by the networks that did not train on it; as they stopped by these rows, the scores
+        flatter a little.
+    column_importances_ : dict of str to float
+        By how much the loss on held-out rows grows when the values of a column are shuffled, in
+        the order of the table. Measured on at most 2048 rows of each network and averaged; about
+        0, or below, for a column that tells nothing. Empty if no rows were held out."""
+
 
 class EmbeddingPredictor(EmbeddingEstimator):
     """What the regressor and the classifier share: a committee of networks, and its scores."""
@@ -26,7 +42,7 @@ class EmbeddingPredictor(EmbeddingEstimator):
     vectors_: CategoryVectors
     column_importances_: dict[str, float]
 
-    def _fit(self, X: object, y: object, **data: Any) -> Self:
+    def _fit(self, X: object, y: object, **data: Any) -> None:
         training, learner = self._prepare(X, y, **data)
         (committee,) = learner.committees([np.arange(len(training))])
         self.loss_ = learner.loss
@@ -37,7 +53,6 @@ class EmbeddingPredictor(EmbeddingEstimator):
         self.column_importances_ = column_importances(
             training, committee.networks, committee.held_out, self._link(), learner.seed
         )
-        return self
 
     def explain(self, X: object) -> Explanation:
         """Tell what each column adds to each prediction, on the link scale.
@@ -104,9 +119,10 @@ class EmbeddingPredictor(EmbeddingEstimator):
 
 
 @document(
-    ': ``"squared"`` (which ``"auto"`` means), ``"absolute"``,\n        ``"quantile"``, or'
+    losses=': ``"squared"`` (which ``"auto"`` means), ``"absolute"``,\n        ``"quantile"``, or'
     ' ``"poisson"`` for counts and rates.',
-    "4",
+    n_networks="4",
+    predictor=FITTED_PREDICTOR,
 )
 @dataclass(kw_only=True, eq=False, repr=False)
 class EmbeddingRegressor(RegressorMixin, EmbeddingPredictor):
@@ -121,30 +137,8 @@ class EmbeddingRegressor(RegressorMixin, EmbeddingPredictor):
 
     Attributes
     ----------
-    vectors_ : CategoryVectors
-        Effects, vectors and counts by column; the networks' vectors in one basis, averaged.
-    networks_ : list of Network
-        What predicts.
-    history_ : list of dict
-        Losses by network and epoch.
-    validation_scores_ : dict
-        By metric the score on the held-out rows and that of a constant prediction. Each row is
-        scored by the networks that did not train on it; as they stopped by these rows, the scores
-        flatter a little.
-    column_importances_ : dict of str to float
-        By how much the loss on held-out rows grows when the values of a column are shuffled, in
-        the order of the table. Measured on at most 2048 rows of each network and averaged; about
-        0, or below, for a column that tells nothing. Empty if no rows were held out.
-    schema_ : Schema
-        What was learned about the columns.
-    target_ : Target
-        What was learned about the target.
-    choice_ : Choice
-        What was chosen where a parameter was "auto".
-    n_features_in_ : int
-        Columns of the training table.
-    feature_names_in_ : ndarray of str
-        Their names, if it had names.
+    {predictor}
+    {fitted}
 
     See Also
     --------
@@ -165,48 +159,6 @@ class EmbeddingRegressor(RegressorMixin, EmbeddingPredictor):
 
     def _task(self) -> str:
         return "count" if self.loss == "poisson" else "regression"
-
-    def fit(
-        self,
-        X: object,
-        y: object,
-        *,
-        sample_weight: object = None,
-        groups: object = None,
-        X_val: object = None,
-        y_val: object = None,
-    ) -> Self:
-        """Learn to predict.
-
-        Parameters
-        ----------
-        X : DataFrame, pyarrow.Table, mapping of columns, or array-like of shape (n_rows, n_columns)
-            The training table.
-        y : array-like of shape (n_rows,)
-            The target: numbers; not negative for ``loss="poisson"``.
-        sample_weight : array-like of shape (n_rows,), optional
-            Weights, in rows: a row of weight 2 counts as two. Weights that add up to 1 would say
-            that there is one row, from which nothing can be believed.
-        groups : array-like of shape (n_rows,), optional
-            Rows of a group stay together in every split.
-        X_val, y_val : table and array-like, optional
-            Rows to decide by when to stop, instead of some of the training rows.
-
-        Returns
-        -------
-        EmbeddingRegressor
-            Itself.
-
-        Raises
-        ------
-        InputError
-            If the table or the target do not fit; the message names column, values and remedy.
-        ParameterError
-            If a parameter is out of range.
-        TrainingError
-            If the loss becomes infinite.
-        """
-        return self._fit(X, y, sample_weight=sample_weight, groups=groups, X_val=X_val, y_val=y_val)
 
     def predict(self, X: object) -> np.ndarray:
         """Predict the target.
@@ -231,8 +183,10 @@ class EmbeddingRegressor(RegressorMixin, EmbeddingPredictor):
 
 
 @document(
-    ': ``"logistic"`` for two classes and ``"softmax"`` for more,\n        which ``"auto"`` means.',
-    "4",
+    losses=': ``"logistic"`` for two classes and ``"softmax"`` for more,\n        which ``"auto"``'
+    " means.",
+    n_networks="4",
+    predictor=FITTED_PREDICTOR,
 )
 @dataclass(kw_only=True, eq=False, repr=False)
 class EmbeddingClassifier(ClassifierMixin, EmbeddingPredictor):
@@ -251,30 +205,8 @@ class EmbeddingClassifier(ClassifierMixin, EmbeddingPredictor):
     ----------
     classes_ : ndarray of shape (n_classes,)
         The labels, ascending.
-    vectors_ : CategoryVectors
-        Effects, vectors and counts by column; the networks' vectors in one basis, averaged.
-    networks_ : list of Network
-        What predicts.
-    history_ : list of dict
-        Losses by network and epoch.
-    validation_scores_ : dict
-        By metric the score on the held-out rows and that of a constant prediction. Each row is
-        scored by the networks that did not train on it; as they stopped by these rows, the scores
-        flatter a little.
-    column_importances_ : dict of str to float
-        By how much the loss on held-out rows grows when the values of a column are shuffled, in
-        the order of the table. Measured on at most 2048 rows of each network and averaged; about
-        0, or below, for a column that tells nothing. Empty if no rows were held out.
-    schema_ : Schema
-        What was learned about the columns.
-    target_ : Target
-        What was learned about the target.
-    choice_ : Choice
-        What was chosen where a parameter was "auto".
-    n_features_in_ : int
-        Columns of the training table.
-    feature_names_in_ : ndarray of str
-        Their names, if it had names.
+    {predictor}
+    {fitted}
 
     See Also
     --------
@@ -297,57 +229,9 @@ class EmbeddingClassifier(ClassifierMixin, EmbeddingPredictor):
     def _task(self) -> str:
         return {"logistic": "binary", "softmax": "multiclass"}.get(self.loss, "classification")
 
-    def fit(
-        self,
-        X: object,
-        y: object,
-        *,
-        sample_weight: object = None,
-        groups: object = None,
-        X_val: object = None,
-        y_val: object = None,
-    ) -> Self:
-        """Learn to predict.
-
-        Parameters
-        ----------
-        X : DataFrame, pyarrow.Table, mapping of columns, or array-like of shape (n_rows, n_columns)
-            The training table.
-        y : array-like of shape (n_rows,)
-            The labels, of any one type; at least two different ones.
-        sample_weight : array-like of shape (n_rows,), optional
-            Weights, in rows: a row of weight 2 counts as two. Weights that add up to 1 would say
-            that there is one row, from which nothing can be believed.
-        groups : array-like of shape (n_rows,), optional
-            Rows of a group stay together in every split.
-        X_val, y_val : table and array-like, optional
-            Rows to decide by when to stop, instead of some of the training rows.
-
-        Returns
-        -------
-        EmbeddingClassifier
-            Itself.
-
-        Raises
-        ------
-        InputError
-            If the table or the target do not fit; the message names column, values and remedy.
-        ParameterError
-            If a parameter is out of range.
-        TrainingError
-            If the loss becomes infinite.
-        """
-        self._fit(
-            X,
-            y,
-            class_weight=self.class_weight,
-            sample_weight=sample_weight,
-            groups=groups,
-            X_val=X_val,
-            y_val=y_val,
-        )
+    def _fit(self, X: object, y: object, **data: Any) -> None:
+        super()._fit(X, y, class_weight=self.class_weight, **data)
         self.classes_ = self.target_.classes
-        return self
 
     def predict_proba(self, X: object) -> np.ndarray:
         """Predict the probability of each class.
