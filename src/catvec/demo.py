@@ -29,10 +29,12 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler, TargetEncoder
 
 from catvec import CategoryVectors, EmbeddingClassifier, EmbeddingEncoder
 from catvec.errors import MissingDependencyError
+from catvec.vectors import ColumnVectors
 
 CATEGORIES = ["carrier", "flight", "tailnum", "origin", "dest", "month", "weekday"]
 NUMBERS = ["sched_dep_min", "sched_arr_min", "distance"]
 LATE = 15  # minutes
+KNOWN = 0.75  # least confidence of an airport or carrier that is shown as alike
 HELD_OUT = 0.2  # of the days
 EPOCHS = 8  # at most: so many rows need few, and the demo should take a minute
 SAMPLE = 1000  # held-out flights written beside the model, to try it on
@@ -368,16 +370,23 @@ def by_classifier(model: EmbeddingClassifier, train: Flights, X: pd.DataFrame) -
 
 
 def neighbors(vectors: CategoryVectors) -> dict[str, dict[str, list[tuple[Any, float]]]]:
-    """The most similar categories of a few airports and carriers."""
+    """The most similar of a few airports and carriers, among those well known."""
     asked = {"dest": AIRPORTS, "carrier": CARRIERS}
     return {
         column: {
-            category: vectors[column].most_similar(category, topn=3)
+            category: _well_known(vectors[column], category)
             for category in categories
             if category in vectors[column]
         }
         for column, categories in asked.items()
     }
+
+
+def _well_known(column: ColumnVectors, category: str) -> list[tuple[Any, float]]:
+    """The three most similar categories of which more is seen than guessed."""
+    ranked = column.most_similar(category, topn=len(column))
+    known = [(other, cosine) for other, cosine in ranked if column.confidence(other) >= KNOWN]
+    return (known or ranked)[:3]
 
 
 def full_names(data: Path) -> dict[str, dict[str, str]]:

@@ -81,6 +81,7 @@ def test_quiet_prints_nothing(run, sales):
     [
         ("sales", (), EmbeddingRegressor),
         ("sales", ("--loss", "absolute"), EmbeddingRegressor),
+        ("sales", ("--quantile", "0.9"), EmbeddingRegressor),
         ("sales", ("--task", "count"), EmbeddingRegressor),
         ("busy", (), EmbeddingClassifier),
         ("busy", ("--task", "regression"), EmbeddingRegressor),
@@ -93,9 +94,8 @@ def test_tasks(run, sales, target, options, kind):
     done = run("fit", sales, "-t", target, *quick, "--out", "m", *options)
     assert done.code == 0, done.err
     model = kind.load("m")
-    assert model.loss_ == {"count": "poisson", "absolute": "absolute"}.get(
-        options[-1] if options else "", model.loss_
-    )
+    losses = {"count": "poisson", "absolute": "absolute", "0.9": "quantile"}
+    assert model.loss_ == losses.get(options[-1] if options else "", model.loss_)
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,7 @@ def _print_contenders(output: Output, found: Demo) -> None:
 
 
 def _print_neighbors(output: Output, found: Demo) -> None:
-    output.heading("Which are alike, by the vectors", "nobody told the model where they lie")
+    output.heading("Which are alike, by the vectors", "of those with flights enough")
     table = grid("", "", ("cosine", "right"))
     for column, of_column in found.neighbors.items():
         names = found.names[column]

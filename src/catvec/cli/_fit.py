@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 TASKS_OF_LOSSES = {
     "squared": "regression",
     "absolute": "regression",
+    "quantile": "regression",
     "poisson": "count",
     "logistic": "binary",
     "softmax": "multiclass",
@@ -43,6 +44,7 @@ def fit(
     keep: options.KeepEncoded = None,
     task: options.Task = "auto",
     loss: options.Loss = "auto",
+    quantile: options.Quantile = None,
     validation: options.Validation = "0.1",
     groups: options.Groups = None,
     time_column: options.TimeColumn = None,
@@ -90,10 +92,12 @@ def fit(
         "n_jobs": jobs,
     }
     with EpochProgress(output.notes, quiet=quiet) as progress:
+        loss = "quantile" if quantile is not None and loss == "auto" else loss
         task = TASKS_OF_LOSSES.get(loss, task) if task == "auto" else task
         data = read_training_table(file, roles, task, skip_gaps=skip_gaps)
         work = _Work(file, roles, data, parameters, progress, start)
-        done = work.done(loss, networks, path, encoded_out)
+        model = {"loss": loss, "quantile": quantile, "n_networks": networks}
+        done = work.done(model, path, encoded_out)
     print_page(output, done)
     output.result(facts(done))
 
@@ -109,9 +113,9 @@ class _Work:
     progress: EpochProgress
     start: float
 
-    def done(self, loss: str, n_networks: int, path: str, encoded_out: str | None) -> Fit:
+    def done(self, of_model: dict[str, Any], path: str, encoded_out: str | None) -> Fit:
         """Fit the model, save it, and write the encoded rows if they are wanted."""
-        model = self.fitted(loss, n_networks)
+        model = self.fitted(**of_model)
         if encoded_out is not None:
             columns = self.cross_fitted(model)
             write_rows(self.file, self.data.rows, self.roles.keep, columns, encoded_out)
@@ -119,7 +123,7 @@ class _Work:
         took = time.perf_counter() - self.start
         return Fit(self.file, self.roles, self.data, model, path, encoded_out, took)
 
-    def fitted(self, loss: str, n_networks: int) -> EmbeddingPredictor:
+    def fitted(self, loss: str, **of_model: Any) -> EmbeddingPredictor:
         """A model that predicts the target."""
         from catvec.estimators import EmbeddingClassifier, EmbeddingRegressor
 
@@ -130,7 +134,7 @@ class _Work:
         model = kind(
             columns=self.data.categorical,
             loss=loss,
-            n_networks=n_networks,
+            **of_model,
             callback=self.progress.epoch,
             **self.parameters,
         )

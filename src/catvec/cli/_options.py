@@ -81,10 +81,14 @@ Task = Annotated[
 Loss = Annotated[
     str,
     _option(
-        "squared, absolute or poisson for numbers, logistic or softmax for classes; auto suits the"
-        " task.",
+        "squared, absolute, quantile or poisson for numbers, logistic or softmax for classes; auto"
+        " suits the task.",
         metavar="LOSS",
     ),
+]
+Quantile = Annotated[
+    float | None,
+    _option("Predict this quantile of the target, between 0 and 1.", metavar="LEVEL"),
 ]
 Validation = Annotated[
     str,
