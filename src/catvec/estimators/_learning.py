@@ -128,9 +128,12 @@ class Learner:
         schema = training.schema
         dims, of_knots = choose_dims(p, schema), knot_dims(schema)
         self.choice = Choice(dims, of_knots, (), {})
+        self._tried: dict[float, Trained] = {}  # first networks of the committee on all rows
         trial = self._trial() if n_fits else None
         shrinkage, tried = choose_shrinkage(p, schema, len(dims + of_knots), trial)
         self.choice = Choice(dims, of_knots, shrinkage, tried)
+        first = set(shrinkage)
+        self._tried = {s: t for s, t in self._tried.items() if {s} == first}
 
     def committees(self, sets: Sequence[np.ndarray]) -> list[Committee]:
         """Train a committee on each of several sets of rows, side by side.
@@ -151,7 +154,8 @@ class Learner:
             for rows, masks in zip(sets, held_out, strict=True)
             for i in range(n)
         ]
-        trained = self._run(jobs, "training")
+        done = list(self._tried.values())  # at most one: it would be trained again, bit for bit
+        trained = done + self._run(jobs[len(done) :], "training")
         return [
             _committee(rows, masks, trained[i * n : (i + 1) * n])
             for i, (rows, masks) in enumerate(zip(sets, held_out, strict=True))
@@ -182,6 +186,8 @@ class Learner:
         def losses(strengths: Sequence[float]) -> list[float]:
             jobs = [self._job(rows, mask, 0, (s,) * n_tables) for s in strengths]
             trained = self._run(jobs, "choosing")
+            if len(rows) == len(self.training):
+                self._tried = dict(zip(strengths, trained, strict=True))
             return [np.inf if t.held_out_loss is None else t.held_out_loss for t in trained]
 
         return losses

@@ -36,6 +36,7 @@ __all__ = [
 _compiled: Any = numba.njit(
     cache=False,
     nogil=True,
+    no_cfunc_wrapper=True,
     fastmath={"reassoc", "contract", "nsz", "arcp", "afn"},
     error_model="numpy",
 )
