@@ -41,7 +41,7 @@ FEWEST_ROWS = 20  # below this, holding rows out tells nothing
 
 logger = logging.getLogger("catvec")
 
-LOSSES = {
+LOSS_OF_TASK = {
     "regression": "squared",
     "binary": "logistic",
     "multiclass": "softmax",
@@ -119,7 +119,7 @@ class Learner:
         n_fits: int = 1,
     ) -> None:
         self.p, self.training, self.seed = p, training, seed
-        self.loss = LOSSES[training.target.task] if p.loss == "auto" else p.loss
+        self.loss = LOSS_OF_TASK[training.target.task] if p.loss == "auto" else p.loss
         self.n_jobs = n_threads(p.n_jobs)
         row_epochs = len(training) * p.max_epochs * max(n_fits, 1)
         self.n_networks = choose_n_networks(p.n_networks, row_epochs)

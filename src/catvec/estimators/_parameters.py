@@ -11,11 +11,10 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from catvec._checks import check_float, check_int, check_option, refuse
-from catvec.network import RULES
+from catvec.network import ENGINES, RULES
 
 T = TypeVar("T", bound=type)
 
-ENGINES = ("auto", "numpy", "numba")
 INTERACTIONS = ("auto", "concatenate")
 
 SHARED = """\
