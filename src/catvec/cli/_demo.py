@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
+import sys
 import time
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -177,6 +180,9 @@ def _print_next(output: Output, found: Demo) -> None:
     output.line(f"  {found.path}  the model: effects, vectors, networks; a folder of plain files")
     output.line(f"  {found.sample}  some held-out flights, to try it on")
     output.heading("Next")
+    if shutil.which("catvec") is None:  # `make demo` has put it into an environment of its own
+        activate = shlex.quote(os.path.relpath(Path(sys.prefix) / "bin" / "activate"))
+        output.line(f"  source {activate}  first, so that the shell finds catvec")
     output.commands(
         [
             f"catvec neighbors {model} dest SFO",
