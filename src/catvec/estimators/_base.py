@@ -72,6 +72,10 @@ class EmbeddingEstimator(SharedParameters):
     def _fit(self, X: object, y: object, **data: Any) -> None:
         raise NotImplementedError
 
+    def _trains(self, training: TrainingSet) -> bool:  # noqa: ARG002
+        """Whether networks are wanted, for which something is to be chosen."""
+        return True
+
     def _prepare(
         self, X: object, y: object, *, n_fits: int = 1, **data: Any
     ) -> tuple[TrainingSet, Learner]:
@@ -79,7 +83,7 @@ class EmbeddingEstimator(SharedParameters):
         check_parameters(self, self.losses)
         frame, training = read_training_set(self, X, y, task=self._task(), **data)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        learner = Learner(self, training, seed, n_fits=n_fits)
+        learner = Learner(self, training, seed, n_fits=n_fits if self._trains(training) else 0)
         self.n_features_in_ = len(frame.names)
         if frame.named:
             self.feature_names_in_ = np.asarray(frame.names, dtype=object)

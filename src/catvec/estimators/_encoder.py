@@ -130,7 +130,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         training, learner = self._start(X, y, data, n_fits=1 + n_folds)
         folds = self._folds(training, learner, y)
         sets = [np.arange(len(training)), *(fold.train for fold in folds)]
-        trained = learner.committees(sets if self._trains() else [])
+        trained = learner.committees(sets if self._trains(training) else [])
         self._finish(training, *trained[:1])
         unknown = np.zeros((len(training.schema.vocabularies), 1), np.int32)
         encoded = self.vectors_.encode_codes(list(unknown), 1, output=self.output)
@@ -209,14 +209,14 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
 
     def _fit(self, X: object, y: object, **data: Any) -> None:
         training, learner = self._start(X, y, data, n_fits=1)
-        rows = [np.arange(len(training))] if self._trains() else []
+        rows = [np.arange(len(training))] if self._trains(training) else []
         self._finish(training, *learner.committees(rows))
 
     def _task(self) -> str:
         return self.task
 
-    def _trains(self) -> bool:
-        return self.output != "effects" and bool(self.schema_.vocabularies)
+    def _trains(self, training: TrainingSet) -> bool:
+        return self.output != "effects" and bool(training.schema.vocabularies)
 
     def _start(
         self, X: object, y: object, data: dict[str, Any], n_fits: int
@@ -228,7 +228,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         return self._prepare(
             X,
             y,
-            n_fits=n_fits if self.output != "effects" else 0,
+            n_fits=n_fits,
             in_order=isinstance(self.cv, TimeSeriesSplit),
             **data,
         )

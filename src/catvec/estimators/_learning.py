@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ from catvec.network import (
     NetworkConfig,
     Trained,
     TrainingConfig,
+    TrainingData,
     choose_engine,
     train_committee,
 )
@@ -124,7 +126,6 @@ class Learner:
         row_epochs = len(training) * p.max_epochs * max(n_fits, 1)
         self.n_networks = choose_n_networks(p.n_networks, row_epochs)
         self.engine = choose_engine(p.engine, self._row_epochs(n_fits))
-        self.data = training.data()
         schema = training.schema
         dims, of_knots = choose_dims(p, schema), knot_dims(schema)
         self.choice = Choice(dims, of_knots, (), {})
@@ -134,6 +135,11 @@ class Learner:
         self.choice = Choice(dims, of_knots, shrinkage, tried)
         first = set(shrinkage)
         self._tried = {s: t for s, t in self._tried.items() if {s} == first}
+
+    @cached_property
+    def data(self) -> TrainingData:
+        """What networks learn from; effects alone need none of it."""
+        return self.training.data()
 
     def committees(self, sets: Sequence[np.ndarray]) -> list[Committee]:
         """Train a committee on each of several sets of rows, side by side.
