@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from catvec._checks import some
 from catvec.errors import InputError
 from catvec.frames._frame import Frame
 from catvec.frames._numbers import Number
+from catvec.frames._pairs import Pair
 from catvec.frames._vocabulary import MISSING, Vocabulary
 
 logger = logging.getLogger("catvec")
@@ -26,8 +27,8 @@ class Arrays:
 
     Attributes
     ----------
-    codes : ndarray of shape (n_rows, n_categorical), int32
-        A code by categorical column: 0 unknown, 1 missing, 2.. categories.
+    codes : ndarray of shape (n_rows, n_categorical + n_pairs), int32
+        A code by categorical column, then by pair: 0 unknown, 1 missing, 2.. categories.
     values : ndarray of shape (n_rows, n_numbers), float64
         Numeric columns as they are, NaN where missing.
     """
@@ -57,12 +58,15 @@ class Schema:
         The categorical columns.
     numbers : tuple of Number
         The numeric columns.
+    pairs : tuple of Pair
+        Pairs of categorical columns that are read as columns more.
     """
 
     names: tuple[str, ...]
     named: bool
     vocabularies: tuple[Vocabulary, ...]
     numbers: tuple[Number, ...]
+    pairs: tuple[Pair, ...] = ()
 
     @classmethod
     def learn(
@@ -117,6 +121,23 @@ class Schema:
         """The columns in use: categorical ones, then numbers."""
         return (*(v.name for v in self.vocabularies), *(n.name for n in self.numbers))
 
+    @property
+    def n_codes(self) -> tuple[int, ...]:
+        """Codes of each categorical column, then of each pair."""
+        return tuple(column.n_codes for column in (*self.vocabularies, *self.pairs))
+
+    def with_pairs(self, pairs: Sequence[Pair]) -> Schema:
+        """The schema that reads these pairs, too."""
+        return replace(self, pairs=tuple(pairs))
+
+    def pair_codes(self, codes: np.ndarray) -> np.ndarray:
+        """Codes of the pairs, int32 (n_rows, n_pairs), from those of the categorical columns."""
+        place = {vocabulary.name: c for c, vocabulary in enumerate(self.vocabularies)}
+        of_pairs = [
+            p.encode(codes[:, place[p.first]], codes[:, place[p.second]]) for p in self.pairs
+        ]
+        return _stacked(of_pairs, len(codes), np.int32)
+
     def read(self, frame: Frame) -> Arrays:
         """The rows of another table.
 
@@ -136,10 +157,12 @@ class Schema:
             If a column is missing, of another type family, or an array of another width.
         """
         place = self._places(frame)
-        codes = [v.encode(frame.column(place[v.name])) for v in self.vocabularies]
+        columns = [v.encode(frame.column(place[v.name])) for v in self.vocabularies]
         values = [frame.column(place[number.name]).floats() for number in self.numbers]
-        n_rows = frame.n_rows
-        return Arrays(_stacked(codes, n_rows, np.int32), _stacked(values, n_rows, float))
+        codes = _stacked(columns, frame.n_rows, np.int32)
+        if self.pairs:
+            codes = np.concatenate([codes, self.pair_codes(codes)], axis=1)
+        return Arrays(codes, _stacked(values, frame.n_rows, float))
 
     def check_known(self, frame: Frame) -> None:
         """Refuse a table with categories that training never saw.
@@ -183,19 +206,22 @@ class Schema:
         return _stacked(places, len(values), np.float32)
 
     def to_json(self) -> dict[str, Any]:
-        """What JSON can hold, without the vocabularies, which have files of their own."""
+        """What JSON can hold, without vocabularies and pairs, which have files of their own."""
         return {
             "names": list(self.names),
             "named": self.named,
             "categorical": [vocabulary.name for vocabulary in self.vocabularies],
             "numbers": [number.to_json() for number in self.numbers],
+            "pairs": [pair.name for pair in self.pairs],
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any], vocabularies: Sequence[Vocabulary]) -> Schema:
+    def from_json(
+        cls, data: Mapping[str, Any], vocabularies: Sequence[Vocabulary], pairs: Sequence[Pair] = ()
+    ) -> Schema:
         """Undo `to_json`."""
         numbers = tuple(Number.from_json(number) for number in data["numbers"])
-        return cls(tuple(data["names"]), data["named"], tuple(vocabularies), numbers)
+        return cls(tuple(data["names"]), data["named"], tuple(vocabularies), numbers, tuple(pairs))
 
     def _places(self, frame: Frame) -> dict[str, str]:
         """The name in `frame` of each column in use."""

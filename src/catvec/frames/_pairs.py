@@ -1,0 +1,111 @@
+"""Pairs of categorical columns, each read as one column more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from catvec.frames._vocabulary import FIRST, UNKNOWN
+
+MOST_KEYS = 2**18  # of a pair: 260,000 combinations, the most frequent ones, and the memory of them
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """The combinations of two columns' categories that the training rows hold.
+
+    Attributes
+    ----------
+    first, second : str
+        The columns, in the order of the table.
+    n_second : int
+        Codes of the second column.
+    keys : ndarray of shape (n,), int64
+        ``code of the first * n_second + code of the second``, ascending.
+    counts : ndarray of shape (n,), int64
+        Rows of each.
+    """
+
+    first: str
+    second: str
+    n_second: int
+    keys: np.ndarray
+    counts: np.ndarray
+
+    @classmethod
+    def learn(
+        cls,
+        first: str,
+        second: str,
+        n_second: int,
+        codes: tuple[np.ndarray, np.ndarray],
+        most: int = MOST_KEYS,
+    ) -> Pair:
+        """The combinations of the training rows, the `most` frequent ones.
+
+        Parameters
+        ----------
+        first, second : str
+            The columns.
+        n_second : int
+            Codes of the second column.
+        codes : pair of ndarray of shape (n_rows,), int32
+            Codes of both columns; combinations with an unknown category are left out.
+        most : int
+            Combinations kept; of equally frequent ones those with the lower key.
+
+        Returns
+        -------
+        Pair
+        """
+        of_rows = _keys(*codes, n_second)
+        keys, counts = np.unique(of_rows[of_rows >= 0], return_counts=True)
+        if len(keys) > most:
+            kept = np.sort(np.argsort(-counts, kind="stable")[:most])
+            keys, counts = keys[kept], counts[kept]
+        return cls(first, second, n_second, keys, counts.astype(np.int64))
+
+    @property
+    def name(self) -> str:
+        """As the columns of an encoder call it: ``Store*DayOfWeek``."""
+        return f"{self.first}*{self.second}"
+
+    @property
+    def n_codes(self) -> int:
+        """Codes: unknown, missing (which no row has: columns know it), combinations."""
+        return len(self.keys) + FIRST
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def encode(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Codes of rows: 0 unknown, 2.. combinations.
+
+        Parameters
+        ----------
+        first, second : ndarray of shape (n_rows,), int32
+            Codes of the columns.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,), int32
+        """
+        of_rows = _keys(first, second, self.n_second)
+        if not len(self.keys):
+            return np.zeros(len(of_rows), np.int32)
+        place = np.minimum(np.searchsorted(self.keys, of_rows), len(self.keys) - 1)
+        found = self.keys[place] == of_rows
+        return np.where(found, place + FIRST, UNKNOWN).astype(np.int32)
+
+    def column_codes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Codes of the first and of the second column by combination, int32 of shape (n,)."""
+        first, second = np.divmod(self.keys, self.n_second)
+        return first.astype(np.int32), second.astype(np.int32)
+
+
+def _keys(first: np.ndarray, second: np.ndarray, n_second: int) -> np.ndarray:
+    """A number by combination; -1 where either category is unknown."""
+    keys = first.astype(np.int64) * n_second + second
+    keys[(first == UNKNOWN) | (second == UNKNOWN)] = -1
+    return keys
