@@ -323,7 +323,8 @@ def ready_step(n_categories: int, options: argparse.Namespace) -> Callable[[], f
     network, kernels = Network.create(config, SEED), load_kernels(options.engine)
     counts = count_lines(kernels, network, data)
     settings = TrainingConfig("squared", (1.0,) * len(sizes), batch_size=batch_size)
-    step = Step(network, make_loss("squared"), data, settings, counts, 1.0)
+    step = Step(network, make_loss("squared"), settings)
+    step.take(data, counts)
     batches = iter(np.arange(n_rows, dtype=np.int32).reshape(-1, batch_size))
 
     def run() -> float:

@@ -89,6 +89,7 @@ class EmbeddingEstimator(SharedParameters):
             self.feature_names_in_ = np.asarray(frame.names, dtype=object)
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
+        training = learner.training  # with the pairs that were chosen
         self.schema_, self.target_, self.choice_ = training.schema, training.target, learner.choice
         return training, learner
 

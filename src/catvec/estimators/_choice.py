@@ -5,8 +5,7 @@ Each choice is made once in a fit, by the rows of the fit alone; the folds of an
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +17,11 @@ from catvec.estimators._parameters import SharedParameters
 from catvec.frames import Schema
 from catvec.network import RULES
 
-logger = logging.getLogger("catvec")
-
 SHRINKAGES = (1.0, 10.0, 100.0, 1000.0)  # the best one differs a thousandfold by task (FINDINGS 2)
+GRID_STEP = 10.0  # between them; the search goes one step beyond where the best is at an end
 MIDDLE = 10.0  # where there are no held-out rows to choose by
-CHOICE_ROWS = 100_000  # rows the choice looks at: a prior is as strong on a part as on the whole
 DIM_RULE = "compact"  # what embedding_dim="auto" means
+PAIR_DIM = 2  # width of the table of a pair; 1 and 4 did less on amazon_access
 KNOT_DIM = 8  # width of the table of a number
 MOST_NETWORKS = 4  # what n_networks="auto" means, while they fit into the budget
 BUDGET = 20_000_000  # row-epochs of a fit, which take up to a minute on two cores
@@ -38,23 +36,26 @@ class Choice:
     Attributes
     ----------
     dims : tuple of int
-        Width of the vectors by categorical column.
+        Width of the vectors by categorical column, then by pair.
     knot_dims : tuple of int
         Width of the tables by number with knots.
     shrinkage : tuple of float
-        Strength of the prior by table, categorical columns first.
+        Strength of the prior by table: categorical columns, pairs, numbers with knots.
     tried : mapping of float to float
         Held-out loss by strength, where it was chosen.
+    pairs : tuple of pairs of str
+        Pairs of columns with effects and tables of their own.
     """
 
     dims: tuple[int, ...]
     knot_dims: tuple[int, ...]
     shrinkage: tuple[float, ...]
     tried: Mapping[float, float]
+    pairs: tuple[tuple[str, str], ...] = ()
 
 
 def choose_dims(p: SharedParameters, schema: Schema) -> tuple[int, ...]:
-    """Width by column, from a number, a rule, a function, or a mapping of these by column."""
+    """Width by column, from a number, a rule, a function, or a mapping of these; then by pair."""
     given = p.embedding_dim
     of_column = given if isinstance(given, Mapping) else {}
     _check_names("embedding_dim", of_column, schema)
@@ -62,7 +63,7 @@ def choose_dims(p: SharedParameters, schema: Schema) -> tuple[int, ...]:
     for vocabulary in schema.vocabularies:
         rule = of_column.get(vocabulary.name, "auto") if isinstance(given, Mapping) else given
         widths.append(_width(rule, max(len(vocabulary), 1)))
-    return tuple(widths)
+    return tuple(widths) + (PAIR_DIM,) * len(schema.pairs)
 
 
 def knot_dims(schema: Schema) -> tuple[int, ...]:
@@ -70,13 +71,10 @@ def knot_dims(schema: Schema) -> tuple[int, ...]:
     return tuple(min(KNOT_DIM, len(n.knots)) for n in schema.numbers if len(n.knots))
 
 
-def choose_shrinkage(
-    p: SharedParameters,
-    schema: Schema,
-    n_tables: int,
-    held_out_losses: Callable[[Sequence[float]], Sequence[float]] | None,
-) -> tuple[tuple[float, ...], Mapping[float, float]]:
-    """Strength of the prior by table, and the held-out losses it was chosen by.
+def shrinkages(
+    p: SharedParameters, schema: Schema, n_tables: int, grid: Sequence[float] = SHRINKAGES
+) -> dict[float, tuple[float, ...]]:
+    """Strengths of the prior by table to choose from.
 
     Parameters
     ----------
@@ -85,30 +83,27 @@ def choose_shrinkage(
     schema : Schema
         The columns.
     n_tables : int
-        Tables: of categorical columns, then of numbers.
-    held_out_losses : callable or None
-        Trains a network at each strength and returns their losses on held-out rows; None where
-        there are no held-out rows.
+        Tables: of categorical columns, of pairs, of numbers.
+    grid : sequence of float
+        Strengths for what is not given.
 
     Returns
     -------
-    shrinkage : tuple of float
-    tried : mapping of float to float
+    dict of float to tuple of float
+        By strength for what is not given; one only where everything is.
     """
     given = p.shrinkage
     by_column = given if isinstance(given, Mapping) else {}
     _check_names("shrinkage", by_column, schema)
     if not isinstance(given, str | Mapping):  # NumPy's numbers, too
-        return (float(given),) * n_tables, {}
-    best, tried = MIDDLE, {}
-    settled = all(v.name in by_column for v in schema.vocabularies) and bool(by_column)
-    if held_out_losses is not None and n_tables and not settled:
-        tried = dict(zip(SHRINKAGES, held_out_losses(SHRINKAGES), strict=True))
-        best = min(tried, key=lambda strength: tried[strength])
-        logger.info("shrinkage %g chosen by held-out loss, of %s", best, tried)
+        return {float(given): (float(given),) * n_tables}
     names = [vocabulary.name for vocabulary in schema.vocabularies]
+    settled = not n_tables or (bool(by_column) and all(name in by_column for name in names))
     names += [""] * (n_tables - len(names))
-    return tuple(float(by_column.get(name, best)) for name in names), tried
+    return {
+        strength: tuple(float(by_column.get(name, strength)) for name in names)
+        for strength in ([MIDDLE] if settled else grid)
+    }
 
 
 def choose_n_networks(n_networks: int | str, row_epochs: int) -> int:

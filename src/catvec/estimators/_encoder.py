@@ -131,16 +131,15 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         folds = self._folds(training, learner, y)
         sets = [np.arange(len(training)), *(fold.train for fold in folds)]
         trained = learner.committees(sets if self._trains(training) else [])
+        learner.finish(trained)
         self._finish(training, *trained[:1])
-        unknown = np.zeros((len(training.schema.vocabularies), 1), np.int32)
-        encoded = self.vectors_.encode_codes(list(unknown), 1, output=self.output)
+        encoded = self._encode(self.vectors_, np.zeros((1, len(training.schema.n_codes)), np.int32))
         encoded = np.repeat(encoded, len(training), axis=0)  # rows that no fold tests stay so
         scores = self._constant_scores(training, learner)
         for i, fold in enumerate(folds):
             networks = trained[i + 1].networks if trained else []
             vectors = category_vectors(training, networks, rows=fold.train, reference=self.vectors_)
-            codes = training.arrays.codes[fold.test]
-            encoded[fold.test] = vectors.encode_codes(list(codes.T), len(codes), output=self.output)
+            encoded[fold.test] = self._encode(vectors, training.arrays.codes[fold.test])
             if self.networks_:
                 scores[fold.test] = averaged_scores(networks, learner.data.inputs.take(fold.test))
         return self._side_by_side(encoded, scores, training.arrays.values)
@@ -166,7 +165,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
             ``handle_unknown="error"``.
         """
         arrays = self._read(X)
-        encoded = self.vectors_.encode_codes(list(arrays.codes.T), len(arrays), output=self.output)
+        encoded = self._encode(self.vectors_, arrays.codes)
         scores = np.empty((len(arrays), 0))
         if self.networks_:
             scores = averaged_scores(self.networks_, network_inputs(self.schema_, arrays))
@@ -192,7 +191,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
             If `input_features` are not those of the training table.
         """
         check_is_fitted(self)
-        encoded = self.vectors_.get_feature_names_out(output=self.output).tolist()
+        encoded = self._encoded_names()
         joint = self._joint_names()
         numbers = [number.name for number in self.schema_.numbers] if self.passthrough else []
         if input_features is None:
@@ -210,7 +209,9 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
     def _fit(self, X: object, y: object, **data: Any) -> None:
         training, learner = self._start(X, y, data, n_fits=1)
         rows = [np.arange(len(training))] if self._trains(training) else []
-        self._finish(training, *learner.committees(rows))
+        trained = learner.committees(rows)
+        learner.finish(trained)
+        self._finish(training, *trained)
 
     def _task(self) -> str:
         return self.task
@@ -239,7 +240,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         self.history_ = committee.history if committee else []
         self.vectors_ = category_vectors(training, networks)
         names = self.get_feature_names_out().tolist()
-        taken = list(training.schema.names) if self._n_encoded() else []
+        taken = list(training.schema.names) if self._encoded_names() else []
         passed = {number.name for number in training.schema.numbers} if self.passthrough else set()
         counts = Counter(names + [name for name in taken if name not in passed])
         clash = [name for name, count in counts.items() if count > 1]
@@ -257,8 +258,11 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         pairs = splitter.split(rows, np.asarray(y), training.ties.groups)
         return [Fold(np.asarray(train), np.asarray(test)) for train, test in pairs]
 
-    def _n_encoded(self) -> int:
-        return len(self.vectors_.get_feature_names_out(output=self.output))
+    def _encode(self, vectors: CategoryVectors, codes: np.ndarray) -> np.ndarray:
+        return vectors.encode_codes(list(codes.T), len(codes), output=self.output, pairs=True)
+
+    def _encoded_names(self) -> list[str]:
+        return self.vectors_.get_feature_names_out(output=self.output, pairs=True).tolist()
 
     def _n_encoded_of(self, column: str) -> int:
         alone = CategoryVectors([self.vectors_[column]])

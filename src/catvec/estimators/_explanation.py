@@ -113,9 +113,8 @@ def explain(
 ) -> Explanation:
     """Explain the mean of the networks' predictions; see `EmbeddingPredictor.explain`."""
     places = find_places(schema)
-    base, parts, scores = attribute(
-        networks, inputs, _shares(places, networks[0].config), n_jobs=n_jobs
-    )
+    shares = _shares(places, schema, networks[0].config)
+    base, parts, scores = attribute(networks, inputs, shares, n_jobs=n_jobs)
     residual = scores - base - parts.sum(axis=1)
     if target.classes is None:
         for array in (base, parts, residual):
@@ -127,13 +126,18 @@ def explain(
     return Explanation(float(base[0]), parts[:, :, 0], columns, residual[:, 0])
 
 
-def _shares(places: Sequence[Place], config: NetworkConfig) -> np.ndarray:
-    """Which column each input of the network belongs to, (W, C): vectors, then dense numbers."""
+def _shares(places: Sequence[Place], schema: Schema, config: NetworkConfig) -> np.ndarray:
+    """Which column each input of the network belongs to, (W, C): vectors, then dense numbers.
+
+    What a pair says belongs half to either of its columns.
+    """
     owners = np.zeros((len(config.n_rows) + config.n_numbers, len(places)), np.float32)
     for column, place in enumerate(places):
         owners[list(place.codes), column] = 1
         owners[[len(config.n_codes) + m for m in place.positions], column] = 1
         owners[[len(config.n_rows) + i for i in place.numbers], column] = 1
+        for p, pair in enumerate(schema.pairs, len(schema.vocabularies)):
+            owners[p, column] = 0.5 * (place.name in (pair.first, pair.second))
     return np.repeat(owners, [*config.dims, *config.knot_dims, *[1] * config.n_numbers], axis=0)
 
 
@@ -181,7 +185,7 @@ def column_importances(
         rows = None if held_out is None else held_out[i]
         sample = _sample(training, rows, most, rng)
         shuffled = _shuffles(len(sample[0]), most, rng)
-        growth += _growth(network, places, loss, sample, shuffled)
+        growth += _growth(network, training.schema, places, loss, sample, shuffled)
     means = (growth / len(networks)).tolist()
     return {place.name: mean for place, mean in zip(places, means, strict=True)}
 
@@ -216,7 +220,12 @@ def _shuffles(n_rows: int, most: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _growth(
-    network: Network, places: Sequence[Place], loss: Loss, sample: Sample, shuffled: np.ndarray
+    network: Network,
+    schema: Schema,
+    places: Sequence[Place],
+    loss: Loss,
+    sample: Sample,
+    shuffled: np.ndarray,
 ) -> np.ndarray:
     """Growth of one network's loss by column."""
     inputs, target, weight = sample
@@ -228,11 +237,14 @@ def _growth(
         return loss.value(network.predict(those, dtype=np.float32), target, weight)
 
     whole = value(repeated)
-    return np.array([value(_shuffled(repeated, inputs, p, shuffled)) - whole for p in places])
+    others = (_shuffled(repeated, inputs, schema, place, shuffled) for place in places)
+    return np.array([value(other) - whole for other in others])
 
 
-def _shuffled(repeated: Inputs, inputs: Inputs, place: Place, rows: np.ndarray) -> Inputs:
-    """`repeated` with the values of one column from other rows."""
+def _shuffled(
+    repeated: Inputs, inputs: Inputs, schema: Schema, place: Place, rows: np.ndarray
+) -> Inputs:
+    """`repeated` with the values of one column from other rows, also in its pairs."""
     arrays = {}
     for name in ("codes", "numbers", "positions"):
         columns = list(getattr(place, name))
@@ -240,4 +252,6 @@ def _shuffled(repeated: Inputs, inputs: Inputs, place: Place, rows: np.ndarray) 
         if columns:
             arrays[name] = arrays[name].copy()
             arrays[name][:, columns] = getattr(inputs, name)[np.ix_(rows, columns)]
+    if place.codes and schema.pairs:
+        arrays["codes"][:, len(schema.vocabularies) :] = schema.pair_codes(arrays["codes"])
     return Inputs(**arrays)

@@ -78,10 +78,10 @@ def _estimator(
     vectors = CategoryVectors.from_artifact(artifact)
     vocabularies = [vectors[name].vocabulary for name in model["schema"]["categorical"]]
     estimator.vectors_ = vectors
-    estimator.schema_ = schema = Schema.from_json(model["schema"], vocabularies)
+    pairs = [vectors.pairs[name].pair for name in model["schema"].get("pairs", [])]
+    estimator.schema_ = schema = Schema.from_json(model["schema"], vocabularies, pairs)
     estimator.target_ = Target.from_json(model["target"])
-    choice = {name: tuple(value) for name, value in model["choice"].items() if name != "tried"}
-    estimator.choice_ = Choice(**choice, tried=dict(map(tuple, model["choice"]["tried"])))
+    estimator.choice_ = _choice(model["choice"])
     estimator.history_ = model["history"]
     estimator.n_features_in_ = len(schema.names)
     if schema.named:
@@ -97,6 +97,16 @@ def _estimator(
     if estimator.target_.classes is not None and hasattr(kind, "predict_proba"):
         estimator.classes_ = estimator.target_.classes
     return estimator
+
+
+def _choice(stored: dict[str, Any]) -> Choice:
+    return Choice(
+        tuple(stored["dims"]),
+        tuple(stored["knot_dims"]),
+        tuple(stored["shrinkage"]),
+        dict(map(tuple, stored["tried"])),
+        tuple((first, second) for first, second in stored.get("pairs", [])),  # older ones lack it
+    )
 
 
 def _arrays(networks: Sequence[Network]) -> dict[str, np.ndarray]:

@@ -4,42 +4,38 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from catvec.effects import learn_effects
+from catvec.effects import Effect, learn_effects
 from catvec.estimators._choice import (
-    CHOICE_ROWS,
     SHRINKAGES,
     Choice,
     choose_batch_size,
-    choose_dims,
     choose_n_networks,
-    choose_shrinkage,
-    knot_dims,
 )
-from catvec.estimators._parameters import SharedParameters
+from catvec.estimators._pairs import named_pairs, with_pairs
+from catvec.estimators._parameters import SharedParameters, is_list
+from catvec.estimators._plan import Plan
+from catvec.estimators._search import search
 from catvec.estimators._training_set import TrainingSet
-from catvec.frames import make_held_out
 from catvec.network import (
     EpochRecord,
     Inputs,
     Job,
     Network,
-    NetworkConfig,
     Trained,
-    TrainingConfig,
     TrainingData,
     choose_engine,
+    learn_held_out,
     train_committee,
 )
-from catvec.vectors import CategoryVectors, ColumnVectors, align, average_aligned
+from catvec.vectors import CategoryVectors, ColumnVectors, PairEffects, align, average_aligned
 
-FEWEST_ROWS = 20  # below this, holding rows out tells nothing
+LAST_PASSES_IN_TIME = 2  # where the held-out rows are the latest, no other network knows them
 
 logger = logging.getLogger("catvec")
 
@@ -84,16 +80,28 @@ class Committee:
 
     Attributes
     ----------
-    networks : list of Network
-    history : list of dict
-        A record by network and epoch.
+    trained : list of Trained
+        The networks, able to learn on.
     held_out : list of ndarray, int64, or None
         By network the rows it held out; None if the user gave rows or none were.
     """
 
-    networks: list[Network]
-    history: list[dict[str, Any]]
+    trained: list[Trained]
     held_out: list[np.ndarray] | None
+
+    @property
+    def networks(self) -> list[Network]:
+        """The networks."""
+        return [one.network for one in self.trained]
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """A record by network and epoch."""
+        return [
+            {**vars(record), "network": i}
+            for i, one in enumerate(self.trained)
+            for record in one.history
+        ]
 
 
 class Learner:
@@ -110,6 +118,13 @@ class Learner:
     n_fits : int, default=1
         Committees that will be trained: one on all rows and one by fold; 0 where effects are all
         that is wanted, and then nothing is tried.
+
+    Attributes
+    ----------
+    training : TrainingSet
+        All rows, read with the pairs that were chosen.
+    choice : Choice
+        What was chosen.
     """
 
     def __init__(
@@ -120,26 +135,28 @@ class Learner:
         *,
         n_fits: int = 1,
     ) -> None:
-        self.p, self.training, self.seed = p, training, seed
+        self.p, self.seed = p, seed
         self.loss = LOSS_OF_TASK[training.target.task] if p.loss == "auto" else p.loss
         self.n_jobs = n_threads(p.n_jobs)
         row_epochs = len(training) * p.max_epochs * max(n_fits, 1)
         self.n_networks = choose_n_networks(p.n_networks, row_epochs)
-        self.engine = choose_engine(p.engine, self._row_epochs(n_fits))
-        schema = training.schema
-        dims, of_knots = choose_dims(p, schema), knot_dims(schema)
-        self.choice = Choice(dims, of_knots, (), {})
-        self._tried: dict[float, Trained] = {}  # first networks of the committee on all rows
-        trial = self._trial() if n_fits else None
-        shrinkage, tried = choose_shrinkage(p, schema, len(dims + of_knots), trial)
-        self.choice = Choice(dims, of_knots, shrinkage, tried)
-        first = set(shrinkage)
-        self._tried = {s: t for s, t in self._tried.items() if {s} == first}
+        engine = choose_engine(p.engine, self._row_epochs(training, n_fits))
+        if is_list(p.pairs):
+            training = with_pairs(training, named_pairs(p.pairs, training.schema))
+        plan = Plan(p, training, self.loss, engine, seed)
+        self.plan, setting, tried, self._first = search(
+            plan, lambda jobs: self._run(jobs, "choosing"), judged=n_fits > 0
+        )
+        self.training = self.plan.training
+        pairs = tuple((pair.first, pair.second) for pair in self.training.schema.pairs)
+        dims, knot_dims = self.plan.dims, self.plan.knot_dims
+        self.choice = Choice(dims, knot_dims, setting.shrinkage, tried, pairs)
+        self.setting = setting
 
-    @cached_property
+    @property
     def data(self) -> TrainingData:
         """What networks learn from; effects alone need none of it."""
-        return self.training.data()
+        return self.plan.data
 
     def committees(self, sets: Sequence[np.ndarray]) -> list[Committee]:
         """Train a committee on each of several sets of rows, side by side.
@@ -152,98 +169,42 @@ class Learner:
         Returns
         -------
         list of Committee
+            Networks as they stopped: those that held out rows may `finish`.
         """
         n = self.n_networks
-        held_out = [self._held_out(rows, n) for rows in sets]
+        held_out = [self.plan.held_out(rows, n) for rows in sets]
         jobs = [
-            self._job(rows, None if masks is None else masks[i], i, self.choice.shrinkage)
+            self.plan.job(rows, None if masks is None else masks[i], i, self.setting)
             for rows, masks in zip(sets, held_out, strict=True)
             for i in range(n)
         ]
-        done = list(self._tried.values())  # at most one: it would be trained again, bit for bit
+        done = self._first[:n]  # they would be trained again, bit for bit
         trained = done + self._run(jobs[len(done) :], "training")
+        self._first = []
         return [
-            _committee(rows, masks, trained[i * n : (i + 1) * n])
+            Committee(
+                trained[i * n : (i + 1) * n],
+                None if masks is None else [rows[mask] for mask in masks],
+            )
             for i, (rows, masks) in enumerate(zip(sets, held_out, strict=True))
         ]
 
+    def finish(self, committees: Sequence[Committee]) -> None:
+        """Have networks learn the rows they held out, too, once these have judged them."""
+        stopped = [c for c in committees if c.held_out is not None]
+        trained = [one for committee in stopped for one in committee.trained]
+        in_time = self.training.ties.time is not None
+        learn_held_out(trained, LAST_PASSES_IN_TIME if in_time else 1, n_jobs=self.n_jobs)
+
     # --- inside ---
 
-    def _row_epochs(self, n_fits: int) -> int:
+    def _row_epochs(self, training: TrainingSet, n_fits: int) -> int:
         """Work ahead, at most; a small batch counts as a full one, since it takes about as long."""
-        n_rows, p = len(self.training), self.p
+        n_rows, p = len(training), self.p
         batch = choose_batch_size(p.batch_size, n_rows)
         n_trials = len(SHRINKAGES) if n_fits and p.shrinkage == "auto" else 0
         as_full = n_rows * max(1, p.batch_size // batch)
         return as_full * p.max_epochs * (n_fits * self.n_networks + n_trials)
-
-    def _trial(self) -> Callable[[Sequence[float]], Sequence[float]] | None:
-        """Held-out loss at each of several strengths, on at most `CHOICE_ROWS` rows."""
-        rows = np.arange(len(self.training))
-        if len(rows) > CHOICE_ROWS:
-            rng = np.random.default_rng([self.seed, 1])
-            rows = np.sort(rng.permutation(rows)[:CHOICE_ROWS])
-        masks = self._held_out(rows, 1)
-        mask = None if masks is None else masks[0]
-        if mask is None and self.training.held_out is None:
-            return None
-        n_tables = len(self.choice.dims + self.choice.knot_dims)
-
-        def losses(strengths: Sequence[float]) -> list[float]:
-            jobs = [self._job(rows, mask, 0, (s,) * n_tables) for s in strengths]
-            trained = self._run(jobs, "choosing")
-            if len(rows) == len(self.training):
-                self._tried = dict(zip(strengths, trained, strict=True))
-            return [np.inf if t.held_out_loss is None else t.held_out_loss for t in trained]
-
-        return losses
-
-    def _held_out(self, rows: np.ndarray, n_networks: int) -> list[np.ndarray] | None:
-        """Which of the rows each network holds out; None for none, or if the user gave some."""
-        fraction = self.p.validation_fraction
-        if self.training.held_out is not None or fraction == 0 or len(rows) < FEWEST_ROWS:
-            return None
-        rng = np.random.default_rng([self.seed, 2])
-        masks = make_held_out(self.training.ties.take(rows), fraction, n_networks, rng)
-        # With one group or moment there may be nothing to hold out, or nothing left to train on.
-        usable = all(2 <= mask.sum() <= len(mask) - 2 for mask in masks)
-        return masks if usable else None
-
-    def _job(
-        self,
-        rows: np.ndarray,
-        mask: np.ndarray | None,
-        number: int,
-        shrinkage: tuple[float, ...],
-    ) -> Job:
-        train, held_out = rows, self.training.held_out
-        if mask is not None:
-            train, held_out = rows[~mask], replace(self.data, rows=rows[mask])
-        p = self.p
-        config = TrainingConfig(
-            loss=self.loss,
-            quantile=p.quantile,
-            shrinkage=shrinkage,
-            learning_rate=float(p.learning_rate),
-            batch_size=choose_batch_size(p.batch_size, len(train)),
-            max_epochs=p.max_epochs,
-            n_iter_no_change=p.n_iter_no_change,
-        )
-        data = replace(self.data, rows=train)
-        return Job(self._shape(), config, data, held_out, self.seed + number, self.engine)
-
-    def _shape(self) -> NetworkConfig:
-        schema, p = self.training.schema, self.p
-        return NetworkConfig(
-            n_codes=tuple(v.n_codes for v in schema.vocabularies),
-            dims=self.choice.dims,
-            n_numbers=self.data.inputs.numbers.shape[1],
-            n_knots=tuple(len(n.knots) for n in schema.numbers if len(n.knots)),
-            knot_dims=self.choice.knot_dims,
-            hidden_sizes=tuple(p.hidden_sizes),
-            dropout=float(p.dropout),
-            n_outputs=self.training.target.n_outputs,
-        )
 
     def _run(self, jobs: list[Job], stage: str) -> list[Trained]:
         def report(record: EpochRecord) -> None:
@@ -262,16 +223,6 @@ class Learner:
                 self.p.callback(progress)
 
         return train_committee(jobs, n_jobs=self.n_jobs, on_epoch=report)
-
-
-def _committee(
-    rows: np.ndarray, masks: list[np.ndarray] | None, trained: list[Trained]
-) -> Committee:
-    history = [
-        {**vars(record), "network": i} for i, t in enumerate(trained) for record in t.history
-    ]
-    held_out = None if masks is None else [rows[mask] for mask in masks]
-    return Committee([one.network for one in trained], history, held_out)
 
 
 def averaged_scores(networks: Sequence[Network], inputs: Inputs) -> np.ndarray:
@@ -309,6 +260,13 @@ def category_vectors(
     """
     evidence = training.evidence() if rows is None else training.evidence().take(rows)
     effects = learn_effects(evidence)
+    classes = None
+    if training.target.task == "multiclass" and training.target.classes is not None:
+        classes = training.target.classes.tolist()
+
+    def of_code(effect: Effect) -> np.ndarray:
+        return effect.effects if classes is not None else effect.effects[:, 0]
+
     columns = []
     for c, vocabulary in enumerate(training.schema.vocabularies):
         counts = np.bincount(evidence.codes[:, c], minlength=vocabulary.n_codes)
@@ -316,18 +274,23 @@ def category_vectors(
         vectors = _together(tables, counts, vocabulary.n_codes)
         if reference is not None and tables:
             vectors = align(vectors, reference[vocabulary.name].by_code()[0], counts)
-        by_class = training.target.classes if training.target.task == "multiclass" else None
-        of_effect = effects[c].effects if by_class is not None else effects[c].effects[:, 0]
+        confidences = effects[c].confidences
         columns.append(
-            ColumnVectors(
-                vocabulary,
-                vectors,
-                of_effect,
-                effects[c].confidences,
-                classes=None if by_class is None else by_class.tolist(),
-            )
+            ColumnVectors(vocabulary, vectors, of_code(effects[c]), confidences, classes=classes)
         )
-    return CategoryVectors(columns, metadata=metadata)
+    vocabularies = {vocabulary.name: vocabulary for vocabulary in training.schema.vocabularies}
+    pairs = [
+        PairEffects(
+            pair,
+            vocabularies[pair.first],
+            vocabularies[pair.second],
+            of_code(effect),
+            effect.confidences,
+            classes=classes,
+        )
+        for pair, effect in zip(training.schema.pairs, effects[len(columns) :], strict=True)
+    ]
+    return CategoryVectors(columns, pairs=pairs, metadata=metadata)
 
 
 def _together(tables: list[np.ndarray], counts: np.ndarray, n_codes: int) -> np.ndarray:

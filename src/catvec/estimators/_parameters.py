@@ -5,7 +5,7 @@ from __future__ import annotations
 import numbers
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -30,8 +30,11 @@ columns : list of str or int, optional
     shrinkage : float, mapping or "auto", default="auto"
         Strength of the prior that draws vectors to their column's centre, in rows of the loss; by
         column for a mapping. ``"auto"`` takes the best of four on held-out rows.
-    pairs : None or "auto", default="auto"
-        Pairs of columns with effects of their own; so far ``"auto"`` means none.
+    pairs : None, list of pairs of str or int, or "auto", default="auto"
+        Pairs of categorical columns that are taken as columns more, with effects and tables of
+        their own, such as ``[("Store", "DayOfWeek")]``. ``"auto"``: those that part rows further
+        than either column and meet again, at most 36, if a network that has them is better on
+        held-out rows, else none; none where effects alone are wanted.
     interactions : {"auto", "concatenate"}, default="auto"
         How vectors meet before the first layer.
     n_knots : int or "auto", default="auto"
@@ -117,7 +120,7 @@ class SharedParameters(BaseEstimator):
     embedding_dim: int | str | Callable[[int], int] | Mapping[str, Any] = "auto"
     min_frequency: int = 1
     shrinkage: float | str | Mapping[str, float] = "auto"
-    pairs: str | None = "auto"
+    pairs: Sequence[Sequence[str | int]] | str | None = "auto"
     interactions: str = "auto"
     n_knots: int | str = "auto"
     hidden_sizes: Sequence[int] = (128, 64)
@@ -154,8 +157,8 @@ def check_parameters(p: SharedParameters, losses: Sequence[str]) -> None:
     check_option("loss", p.loss, losses)
     _check_sizes(p)
     _check_by_column(p)
-    if p.pairs not in (None, "auto"):
-        raise refuse("pairs", 'None or "auto"', p.pairs)
+    if p.pairs is not None and p.pairs != "auto" and not is_list(p.pairs):
+        raise refuse("pairs", 'None, "auto" or a list of pairs of columns', p.pairs)
     if (p.loss == "quantile") != (p.quantile is not None):
         raise refuse("quantile", 'given with loss="quantile", and only then', p.quantile)
     if p.quantile is not None:
@@ -167,10 +170,15 @@ def check_parameters(p: SharedParameters, losses: Sequence[str]) -> None:
         raise refuse("callback", "callable or None", p.callback)
 
 
+def is_list(value: object) -> TypeGuard[Sequence[Any]]:
+    """Whether it is a list, tuple or array, and no text."""
+    return isinstance(value, Sequence | np.ndarray) and not isinstance(value, str)
+
+
 def _check_sizes(p: SharedParameters) -> None:
     if p.n_knots != "auto":
         check_int("n_knots", p.n_knots, minimum=0)
-    if isinstance(p.hidden_sizes, str) or not isinstance(p.hidden_sizes, Sequence | np.ndarray):
+    if not is_list(p.hidden_sizes):
         raise refuse("hidden_sizes", "a sequence of ints", p.hidden_sizes)
     for size in p.hidden_sizes:
         check_int("hidden_sizes", size, minimum=1)

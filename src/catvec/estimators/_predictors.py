@@ -27,8 +27,8 @@ vectors_ : CategoryVectors
         Losses by network and epoch.
     validation_scores_ : dict
         By metric the score on the held-out rows and that of a constant prediction. Each row is
-        scored by the networks that did not train on it; as they stopped by these rows, the scores
-        flatter a little.
+        scored by the networks that had not learned it yet; as they stopped by these rows, the
+        scores flatter a little.
     column_importances_ : dict of str to float
         By how much the loss on held-out rows grows when the values of a column are shuffled, in
         the order of the table. Measured on at most 2048 rows of each network and averaged; about
@@ -48,11 +48,12 @@ class EmbeddingPredictor(EmbeddingEstimator):
         self.loss_ = learner.loss
         self.networks_ = committee.networks
         self.history_ = committee.history
-        self.vectors_ = category_vectors(training, committee.networks)
         self.validation_scores_ = self._score_held_out(training, committee)
         self.column_importances_ = column_importances(
             training, committee.networks, committee.held_out, self._link(), learner.seed
         )
+        learner.finish([committee])
+        self.vectors_ = category_vectors(training, committee.networks)
 
     def explain(self, X: object) -> Explanation:
         """Tell what each column adds to each prediction, on the link scale.

@@ -76,10 +76,10 @@ class TrainingSet:
 
     def evidence(self) -> Evidence:
         """What effects are learned from."""
-        n_codes = tuple(v.n_codes for v in self.schema.vocabularies)
         weight = np.ones(len(self)) if self.weight is None else self.weight
         task, n_classes = self.target.task, self.target.n_outputs
-        return Evidence(self.arrays.codes, n_codes, self.values, task, n_classes, weight)
+        codes, n_codes = self.arrays.codes, self.schema.n_codes
+        return Evidence(codes, n_codes, self.values, task, n_classes, weight)
 
     def data(self) -> TrainingData:
         """What networks learn from."""

@@ -1,7 +1,7 @@
 """Arrays in, a trained network out: NumPy, with compiled loops where they pay."""
 
 from catvec.network._attribution import attribute
-from catvec.network._committee import train, train_committee
+from catvec.network._committee import learn_held_out, train, train_committee
 from catvec.network._dimensions import RULES, rule
 from catvec.network._engine import ENGINES, choose_engine
 from catvec.network._inputs import Inputs
@@ -26,6 +26,7 @@ __all__ = [
     "TrainingData",
     "attribute",
     "choose_engine",
+    "learn_held_out",
     "make_loss",
     "rule",
     "train",

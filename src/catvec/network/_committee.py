@@ -8,6 +8,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 from threadpoolctl import threadpool_limits
 
 from catvec.network._network import NetworkConfig
@@ -21,7 +22,7 @@ from catvec.network._training import (
     run,
 )
 
-__all__ = ["train", "train_committee"]
+__all__ = ["learn_held_out", "train", "train_committee"]
 
 
 def train(
@@ -93,6 +94,31 @@ def train_committee(
         if n_jobs <= 1 or len(jobs) <= 1:
             return [run(job, number, on_epoch) for number, job in enumerate(jobs)]
         return _side_by_side(jobs, n_jobs, on_epoch)
+
+
+def learn_held_out(trained: Sequence[Trained], n_passes: int = 1, *, n_jobs: int = 1) -> None:
+    """Let networks learn the rows they stopped by as well, in `n_passes` over all rows.
+
+    The rate falls from `LAST_RATE` of its first value, so that a network stays about where it
+    stopped. Networks are changed in place; their held-out losses are from before.
+
+    Parameters
+    ----------
+    trained : sequence of Trained
+        Networks that held out rows of their own training data.
+    n_passes : int
+        At least 1.
+    n_jobs : int
+        Threads, at least 1.
+    """
+
+    def learn(one: Trained) -> None:
+        assert one.run is not None
+        with np.errstate(all="ignore"):
+            one.run.learn_held_out(n_passes)
+
+    with single_threaded_products(), ThreadPoolExecutor(max(1, n_jobs)) as pool:
+        list(pool.map(learn, trained))
 
 
 def _side_by_side(jobs: Sequence[Job], n_jobs: int, on_epoch: OnEpoch | None) -> list[Trained]:

@@ -26,22 +26,29 @@ class RowAdagrad:
     Parameters
     ----------
     tables : EmbeddingTables
-    shrinkage : sequence of float
-        lambda of each table, in units of rows: the objective has
-        ``lambda / 2 * |v_k - v_0|^2`` for each row k, beside the sum of the rows' losses.
-    counts : array of shape (lines,), float64
-        Weighted number of training rows that look at each row of a table.
+        Before the first step, `set_pulls` has to say how strong the prior is.
     """
 
-    def __init__(self, tables: EmbeddingTables, shrinkage: Sequence[float], counts: Array) -> None:
-        dtype = tables.flat.dtype
+    def __init__(self, tables: EmbeddingTables) -> None:
         self.tables = tables
-        self.squares = np.zeros(tables.n_lines, dtype)
-        self.pulls = tables.per_line(shrinkage, dtype)
+        self.squares = np.zeros(tables.n_lines, tables.flat.dtype)
+        self._slots = np.full(tables.n_lines, -1, np.int32)
+
+    def set_pulls(self, shrinkage: Sequence[float], counts: Array) -> None:
+        """Spread the prior of each row over the training rows that look at it.
+
+        Parameters
+        ----------
+        shrinkage : sequence of float
+            lambda of each table, in units of rows: the objective has
+            ``lambda / 2 * |v_k - v_0|^2`` for each row k, beside the sum of the rows' losses.
+        counts : array of shape (lines,), float64
+            Weighted number of training rows that look at each row of a table.
+        """
+        self.pulls = self.tables.per_line(shrinkage, self.tables.flat.dtype)
         np.divide(self.pulls, counts, out=self.pulls, where=counts > 0, casting="same_kind")
         self.pulls[counts <= 0] = 0
-        self.pulls[tables.centers()] = 0
-        self._slots = np.full(tables.n_lines, -1, np.int32)
+        self.pulls[self.tables.centers()] = 0
 
     def allocate(self, n_rows: int) -> None:
         n_slots = 1 + n_rows * (2 if self.tables.n_knotted else 1)

@@ -86,12 +86,20 @@ class EmbeddingTables:
         lines: Array = self.layout[:, 1]
         return lines
 
-    def settle(self, lines: Array) -> None:
-        """Give the rows on these lines the vector of row 0: what training never met is unknown."""
+    def settle(self, lines: Array, onto: Sequence[int] = ()) -> None:
+        """Give the rows on these lines, which training never met, a vector that stands for them.
+
+        Parameters
+        ----------
+        lines : array of int
+        onto : sequence of int
+            By table the row with that vector; row 0, the unknown, for tables beyond its end.
+        """
         tables = np.searchsorted(self.centers(), lines, side="right") - 1
         for t in np.unique(tables).tolist():
             table = self.table(t)
-            table[lines[tables == t] - self.layout[t, 1]] = table[0]
+            row = onto[t] if t < len(onto) else 0
+            table[lines[tables == t] - self.layout[t, 1]] = table[row]
 
 
 def _padded(size: int) -> int:

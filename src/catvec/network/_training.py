@@ -1,11 +1,15 @@
-"""The one epoch loop: batches, held-out loss, early stopping, the best weights kept."""
+"""The one epoch loop: batches, held-out loss, early stopping, the best weights kept.
+
+A network that stopped by rows it held out may learn these as well, in a last pass over all rows:
+see `learn_held_out`.
+"""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Any
 
@@ -20,7 +24,14 @@ from catvec.network._losses import Loss, make_loss
 from catvec.network._network import Network, NetworkConfig
 from catvec.network._optimizers import AdamW, RowAdagrad, Schedule
 
-__all__ = ["EpochRecord", "Job", "OnEpoch", "Trained", "TrainingConfig", "TrainingData"]
+__all__ = [
+    "EpochRecord",
+    "Job",
+    "OnEpoch",
+    "Trained",
+    "TrainingConfig",
+    "TrainingData",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +39,14 @@ RESTARTS = 2
 RESTART_DROP = 0.25
 """How often, and with which part of the rate, a training may begin anew. Empirical: flights of
 whole held-out days went from 0.5015 to 0.4850 of log loss."""
+
+SHARED = 1
+"""Row of what is rare, in tables where rare ones share a row."""
+
+LAST_RATE = 0.2
+"""Where the rate of the last pass begins, as a part of the first one. Empirical, on rows apart: log
+loss on amazon_access 0.1224 without a last pass, and 0.1258, 0.1219, 0.1215 at parts of 1, 0.3 and
+0.1; AUC on hotel_bookings, where the held-out rows are the latest, 0.900 without and 0.907 with."""
 
 COUNTING_CHUNK = 65_536
 """Rows looked up at once while the rows of the tables are counted."""
@@ -55,6 +74,10 @@ class TrainingConfig:
         Stop after so many epochs in a row without a better held-out loss.
     weight_decay : float
         Of the matrices, decoupled from the gradient.
+    fewest_rows : tuple of int, optional
+        By table, 1 by default. Above 1, what fewer training rows look at shares the table's row 1,
+        which stands for all that is rare, and is answered by it. One row says nothing about a
+        category that could be told from the row itself, and a table of pairs is full of them.
     """
 
     loss: str
@@ -65,6 +88,7 @@ class TrainingConfig:
     max_epochs: int = 20
     n_iter_no_change: int = 3
     weight_decay: float = 1e-4
+    fewest_rows: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -116,6 +140,7 @@ class Trained:
     history: list[EpochRecord]
     best_epoch: int
     held_out_loss: float | None
+    run: _Run | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -153,19 +178,17 @@ class _Run:
     """The state of one training."""
 
     def __init__(self, job: Job, number: int, rate: float) -> None:
-        config, data, settings = job.config, job.data, job.training
+        config, settings = job.config, job.training
         self.job, self.number = job, number
-        self.settings, self.data = settings, data
+        self.settings, self.first_rate = settings, rate
         self.kernels = load_kernels(job.engine)
         self.loss = make_loss(settings.loss, config.n_outputs, settings.quantile)
         self.network = Network.create(config, job.seed)
-        weight = None if data.weight is None else data.part(data.weight)
-        target = data.part(data.target)
-        self.network.weights["head.bias"][...] = self.loss.initial(target, weight)
-        mean_weight = 1.0 if weight is None else float(np.mean(weight, dtype=np.float64))
-        counts = count_lines(self.kernels, self.network, data)
-        self.unseen = np.flatnonzero(counts <= 0)
-        self.step = Step(self.network, self.loss, data, settings, counts, mean_weight)
+        self.step = Step(self.network, self.loss, settings)
+        self._take(job.data)
+        weight = None if job.data.weight is None else job.data.part(job.data.weight)
+        initial = self.loss.initial(job.data.part(job.data.target), weight)
+        self.network.weights["head.bias"][...] = initial
         self.rng = np.random.default_rng([job.seed, 1])
         self.schedule = Schedule(rate, settings.max_epochs, settings.n_iter_no_change)
         self.history: list[EpochRecord] = []
@@ -182,6 +205,26 @@ class _Run:
         while len(self.history) < self.settings.max_epochs and not self.schedule.ended:
             self._advance(on_epoch)
         return self._trained()
+
+    def learn_held_out(self, n_passes: int) -> None:
+        """Pass over all rows, held-out ones too, while the rate falls to nearly nothing."""
+        held_out, rows = self.job.held_out, self.job.data.rows
+        assert held_out is not None
+        assert held_out.rows is not None
+        assert rows is not None
+        self._take(replace(self.job.data, rows=np.concatenate([rows, held_out.rows])))
+        self.schedule = Schedule(LAST_RATE * self.first_rate, n_passes, patience=0)
+        for i in range(n_passes):
+            self._pass(1 + i)
+        self.network.tables.settle(self.unseen, self.shared)
+
+    def _take(self, data: TrainingData) -> None:
+        """Rows to train on from here."""
+        self.data = data = _without_rare(data, self.settings.fewest_rows)
+        counts = count_lines(self.kernels, self.network, data)
+        self.unseen = np.flatnonzero(counts <= 0)
+        self.shared = [SHARED * (fewest > 1) for fewest in self.settings.fewest_rows]
+        self.step.take(data, counts)
 
     def _advance(self, on_epoch: OnEpoch | None) -> None:
         """One epoch; if the held-out rows do not like it, back to the best weights."""
@@ -203,15 +246,16 @@ class _Run:
     def _trained(self) -> Trained:
         if self.best:
             self._restore()
+            self.best = []  # as large as the network
         if self.job.held_out is None:
             return Trained(self.network, self.history, len(self.history), None)
         best_epoch, loss = self.schedule.best_epoch, self.schedule.best
-        return Trained(self.network, self.history, best_epoch, loss)
+        return Trained(self.network, self.history, best_epoch, loss, self)
 
     def _epoch(self, epoch: int) -> EpochRecord:
         started = time.perf_counter()
         train_loss = self._pass(epoch)
-        self.network.tables.settle(self.unseen)
+        self.network.tables.settle(self.unseen, self.shared)
         held_out_loss = self._held_out_loss()
         for loss in (train_loss, held_out_loss):
             if loss is not None and not np.isfinite(loss):
@@ -274,26 +318,24 @@ class Step:
     `TrainingConfig`. A constant weight cancels in the data's part and divides the prior's.
     """
 
-    def __init__(
-        self,
-        network: Network,
-        loss: Loss,
-        data: TrainingData,
-        settings: TrainingConfig,
-        counts: Array,
-        mean_weight: float,
-    ) -> None:
-        self.network, self.loss, self.data, self.settings = network, loss, data, settings
+    def __init__(self, network: Network, loss: Loss, settings: TrainingConfig) -> None:
+        self.network, self.loss, self.settings = network, loss, settings
         self.gradients = network.weights.like()
-        self.lookup = Lookup(network.tables, data.inputs, network.config.n_knots)
         self.hidden = network.hidden_layers(self.gradients)
         self.head = network.head(self.gradients)
-        self.layers: list[Lookup | Hidden | Linear] = [self.lookup, *self.hidden, self.head]
-        self.row_adagrad = RowAdagrad(network.tables, settings.shrinkage, counts)
+        self.row_adagrad = RowAdagrad(network.tables)
         self.adamw = AdamW(network.weights, self.gradients, network.n_decayed)
         self.dtype = network.weights.flat.dtype
-        self._weight_scale = 1.0 / mean_weight if mean_weight > 0 else 0.0
-        most = max(batch_sizes(len(data), settings.batch_size), default=0)
+
+    def take(self, data: TrainingData, counts: Array) -> None:
+        """The rows to train on from here, and how many of them look at each row of the tables."""
+        self.data = data
+        self.lookup = Lookup(self.network.tables, data.inputs, self.network.config.n_knots)
+        self.layers: list[Lookup | Hidden | Linear] = [self.lookup, *self.hidden, self.head]
+        self.row_adagrad.set_pulls(self.settings.shrinkage, counts)
+        mean = 1.0 if data.weight is None else float(data.part(data.weight).mean(dtype=np.float64))
+        self._weight_scale = 1.0 / mean if mean > 0 else 0.0
+        most = max(batch_sizes(len(data), self.settings.batch_size), default=0)
         for layer in self.layers:
             layer.allocate(most)
         self.row_adagrad.allocate(most)
@@ -373,6 +415,20 @@ def count_lines(kernels: Any, network: Network, data: TrainingData) -> Array:
         at, shares = lookup.place(kernels, rows)
         kernels.count_lines(tables.layout, at, shares, weight, counts)
     return counts
+
+
+def _without_rare(data: TrainingData, fewest_rows: Sequence[int]) -> TrainingData:
+    """The data with the codes of what fewer of its rows look at turned to the shared row's."""
+    asked = [c for c, fewest in enumerate(fewest_rows) if fewest > 1]
+    if not asked:
+        return data
+    codes = data.inputs.codes.copy()
+    for c in asked:
+        n_codes = int(codes[:, c].max(initial=0)) + 1
+        rare = np.bincount(data.part(codes[:, c]), minlength=n_codes) < fewest_rows[c]
+        rare[0] = False  # the unknown stays what it is
+        codes[:, c] = np.where(rare[codes[:, c]], SHARED, codes[:, c])
+    return replace(data, inputs=replace(data.inputs, codes=codes))
 
 
 def _copied(arrays: list[Array], old: list[Array]) -> list[Array]:

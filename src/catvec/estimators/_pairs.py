@@ -1,0 +1,121 @@
+"""Which pairs of columns get effects and tables of their own.
+
+A pair is worth a thought if the rows it parts are parted by neither column alone and are met again:
+user and film make a new pair in every row, a town and its country are the town. Of those at most
+`MOST_PAIRS` are tried, the ones that say most of what single columns leave unsaid. Whether they
+help is then for held-out rows to say: see `Learner`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+
+from catvec._checks import refuse, some
+from catvec.effects import Evidence, learn_effects
+from catvec.errors import InputError
+from catvec.estimators._training_set import TrainingSet
+from catvec.frames import Pair, Schema
+
+MOST_PAIRS = 36  # all of nine columns
+FINER = 1.02  # a pair has more combinations than its finer column has categories, by this factor
+MET_AGAIN = 0.1  # share of rows whose combination is that of another row, too
+
+
+def with_pairs(training: TrainingSet, names: Sequence[tuple[str, str]]) -> TrainingSet:
+    """The training set that reads these pairs of columns, too."""
+    schema, codes = training.schema, training.arrays.codes
+    place = {vocabulary.name: c for c, vocabulary in enumerate(schema.vocabularies)}
+    pairs = []
+    for first, second in names:
+        a, b = place[first], place[second]
+        n_second = schema.vocabularies[b].n_codes
+        pairs.append(Pair.learn(first, second, n_second, (codes[:, a], codes[:, b])))
+    schema = schema.with_pairs(pairs)
+
+    def extended(codes: np.ndarray) -> np.ndarray:
+        return np.concatenate([codes, schema.pair_codes(codes)], axis=1)
+
+    held_out = training.held_out
+    if held_out is not None:
+        inputs = replace(held_out.inputs, codes=extended(held_out.inputs.codes))
+        held_out = replace(held_out, inputs=inputs)
+    arrays = replace(training.arrays, codes=extended(codes))
+    return replace(training, schema=schema, arrays=arrays, held_out=held_out)
+
+
+def named_pairs(pairs: Sequence[Sequence[str | int]], schema: Schema) -> list[tuple[str, str]]:
+    """The pairs the user asks for, each in the order of the table.
+
+    Raises
+    ------
+    ParameterError
+        If `pairs` is no list of pairs.
+    InputError
+        If one names a column that is not categorical, or one column twice.
+    """
+    names = [vocabulary.name for vocabulary in schema.vocabularies]
+    found = []
+    for pair in pairs:
+        if isinstance(pair, str) or len(pair) != 2:
+            raise refuse("pairs", 'None, "auto" or a list of pairs of columns', pairs)
+        of_pair = [schema.names[c] if isinstance(c, int) else c for c in pair]
+        strange = [name for name in of_pair if name not in names]
+        if strange:
+            raise InputError(
+                f"`pairs` names {some(strange)}, which are no categorical columns; these are"
+                f" {some(names)}"
+            )
+        if of_pair[0] == of_pair[1]:
+            raise InputError(f"`pairs` has the column {of_pair[0]!r} paired with itself")
+        first, second = sorted(of_pair, key=names.index)
+        found.append((first, second))
+    return list(dict.fromkeys(found))
+
+
+def candidate_pairs(training: TrainingSet) -> list[tuple[str, str]]:
+    """Pairs worth trying, in the order of the table."""
+    names = [vocabulary.name for vocabulary in training.schema.vocabularies]
+    codes = training.arrays.codes
+    distinct = [len(np.unique(codes[:, c])) for c in range(len(names))]
+    worth = []
+    for a, b in combinations(range(len(names)), 2):
+        keys = codes[:, a].astype(np.int64) * training.schema.n_codes[b] + codes[:, b]
+        _, counts = np.unique(keys, return_counts=True)
+        finer = len(counts) > FINER * max(distinct[a], distinct[b])
+        met_again = counts[counts > 1].sum() >= MET_AGAIN * len(codes)
+        if min(distinct[a], distinct[b]) > 1 and finer and met_again:
+            worth.append((names[a], names[b]))
+    return worth if len(worth) <= MOST_PAIRS else _strongest(training, worth)
+
+
+def _strongest(training: TrainingSet, names: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Those whose shrunk effects explain most of what the columns' effects leave."""
+    rest = replace(training.evidence(), task="regression", n_classes=1)
+    values = training.target.standardized(training.values).astype(np.float64)
+    if training.target.task == "multiclass":  # a measure of some kind: is it the most frequent one?
+        values = (values == np.bincount(values.astype(np.int64)).argmax()).astype(np.float64)
+    rest = replace(rest, values=values - np.average(values, weights=rest.weight))
+    for c in range(len(rest.n_codes)):
+        rest = replace(rest, values=rest.values - _effect(rest, c))
+    said = []
+    for pair in names:
+        paired = with_pairs(replace(training, held_out=None), [pair])
+        evidence = replace(rest, codes=paired.arrays.codes, n_codes=paired.schema.n_codes)
+        said.append(float(np.sum(rest.weight * _effect(evidence, len(rest.n_codes)) ** 2)))
+    kept = sorted(np.argsort(said)[::-1][:MOST_PAIRS].tolist())
+    return [names[i] for i in kept]
+
+
+def _effect(evidence: Evidence, column: int) -> np.ndarray:
+    """Shrunk effect by row of one column."""
+    alone = replace(
+        evidence,
+        codes=evidence.codes[:, [column]],
+        n_codes=evidence.n_codes[column : column + 1],
+    )
+    (effect,) = learn_effects(alone)
+    return effect.effects[alone.codes[:, 0], 0].astype(np.float64)

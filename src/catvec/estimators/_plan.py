@@ -1,0 +1,107 @@
+"""How networks for a training set are made: arrays, shape, held-out rows, jobs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from catvec.estimators._choice import choose_batch_size, choose_dims, knot_dims
+from catvec.estimators._parameters import SharedParameters
+from catvec.estimators._training_set import TrainingSet
+from catvec.frames import make_held_out
+from catvec.network import Job, NetworkConfig, TrainingConfig, TrainingData
+
+FEWEST_ROWS = 20  # below this, holding rows out tells nothing
+FEWEST_OF_PAIR = 2  # rows of a combination; fewer train what answers combinations never met
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What of a network is chosen by held-out loss.
+
+    Attributes
+    ----------
+    shrinkage : tuple of float
+        Strength of the prior by table: categorical columns, pairs, numbers with knots.
+    """
+
+    shrinkage: tuple[float, ...]
+
+
+class Plan:
+    """Makes networks' jobs for a training set.
+
+    Parameters
+    ----------
+    p : SharedParameters
+        Checked.
+    training : TrainingSet
+        The rows, read with the pairs that networks are to see.
+    loss, engine : str
+        What is minimised, and by which loops.
+    seed : int
+        Of everything random.
+    """
+
+    def __init__(
+        self, p: SharedParameters, training: TrainingSet, loss: str, engine: str, seed: int
+    ) -> None:
+        self.p, self.training = p, training
+        self.loss, self.engine, self.seed = loss, engine, seed
+        self.dims = choose_dims(p, training.schema)
+        self.knot_dims = knot_dims(training.schema)
+
+    def of(self, training: TrainingSet) -> Plan:
+        """The same for another training set."""
+        return Plan(self.p, training, self.loss, self.engine, self.seed)
+
+    @cached_property
+    def data(self) -> TrainingData:
+        """What networks learn from; effects alone need none of it."""
+        return self.training.data()
+
+    def held_out(self, rows: np.ndarray, n_networks: int) -> list[np.ndarray] | None:
+        """Which of the rows each network holds out; None for none, or if the user gave some."""
+        fraction = self.p.validation_fraction
+        if self.training.held_out is not None or fraction == 0 or len(rows) < FEWEST_ROWS:
+            return None
+        rng = np.random.default_rng([self.seed, 2])
+        masks = make_held_out(self.training.ties.take(rows), fraction, n_networks, rng)
+        # With one group or moment there may be nothing to hold out, or nothing left to train on.
+        usable = all(2 <= mask.sum() <= len(mask) - 2 for mask in masks)
+        return masks if usable else None
+
+    def job(self, rows: np.ndarray, mask: np.ndarray | None, number: int, setting: Setting) -> Job:
+        """A network of this number on these rows, less those that it holds out."""
+        train, held_out = rows, self.training.held_out
+        if mask is not None:
+            train, held_out = rows[~mask], replace(self.data, rows=rows[mask])
+        p, schema = self.p, self.training.schema
+        config = TrainingConfig(
+            loss=self.loss,
+            quantile=p.quantile,
+            shrinkage=setting.shrinkage,
+            learning_rate=float(p.learning_rate),
+            batch_size=choose_batch_size(p.batch_size, len(train)),
+            max_epochs=p.max_epochs,
+            n_iter_no_change=p.n_iter_no_change,
+            fewest_rows=(1,) * len(schema.vocabularies) + (FEWEST_OF_PAIR,) * len(schema.pairs),
+        )
+        shape = self._shape()
+        data = replace(self.data, rows=train)
+        return Job(shape, config, data, held_out, self.seed + number, self.engine)
+
+    def _shape(self) -> NetworkConfig:
+        schema = self.training.schema
+        return NetworkConfig(
+            n_codes=schema.n_codes,
+            dims=self.dims,
+            n_numbers=self.data.inputs.numbers.shape[1],
+            n_knots=tuple(len(n.knots) for n in schema.numbers if len(n.knots)),
+            knot_dims=self.knot_dims,
+            hidden_sizes=tuple(self.p.hidden_sizes),
+            dropout=float(self.p.dropout),
+            n_outputs=self.training.target.n_outputs,
+        )
