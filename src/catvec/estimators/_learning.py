@@ -228,6 +228,8 @@ class Learner:
             batch_size=choose_batch_size(p.batch_size, len(train)),
             max_epochs=p.max_epochs,
             n_iter_no_change=p.n_iter_no_change,
+            embedding_dropout=float(p.embedding_dropout),
+            category_dropout=float(p.category_dropout),
         )
         data = replace(self.data, rows=train)
         return Job(self._shape(), config, data, held_out, self.seed + number, self.engine)

@@ -55,6 +55,10 @@ class TrainingConfig:
         Stop after so many epochs in a row without a better held-out loss.
     weight_decay : float
         Of the matrices, decoupled from the gradient.
+    embedding_dropout : float in [0, 1)
+        Share of the elements of categories' vectors dropped in a step.
+    category_dropout : float in [0, 1)
+        Share of the categories taken for unknown in a step.
     """
 
     loss: str
@@ -65,6 +69,8 @@ class TrainingConfig:
     max_epochs: int = 20
     n_iter_no_change: int = 3
     weight_decay: float = 1e-4
+    embedding_dropout: float = 0.0
+    category_dropout: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -285,10 +291,17 @@ class Step:
     ) -> None:
         self.network, self.loss, self.data, self.settings = network, loss, data, settings
         self.gradients = network.weights.like()
-        self.lookup = Lookup(network.tables, data.inputs, network.config.n_knots)
+        self.lookup = Lookup(
+            network.tables,
+            data.inputs,
+            network.config.n_knots,
+            settings.embedding_dropout,
+            settings.category_dropout,
+        )
         self.hidden = network.hidden_layers(self.gradients)
         self.head = network.head(self.gradients)
         self.layers: list[Lookup | Hidden | Linear] = [self.lookup, *self.hidden, self.head]
+        counts = self._met(counts)
         self.row_adagrad = RowAdagrad(network.tables, settings.shrinkage, counts)
         self.adamw = AdamW(network.weights, self.gradients, network.n_decayed)
         self.dtype = network.weights.flat.dtype
@@ -300,6 +313,21 @@ class Step:
         self._ones = np.ones(most, self.dtype)
         self._n_rows = most
 
+    def _met(self, counts: Array) -> Array:
+        """How much of `counts` an epoch meets in expectation, for all rows but the rows 0.
+
+        Category dropout hides a share p of the rows that look at k: (1 - p) n_k stands in for n_k
+        above, so that the m_k still add up to it and the objective has all of lambda. (With n_k a
+        row would have (1 - p) lambda beside (1 - p) of its data, and lambda be no longer in rows
+        that it learns from.)
+        """
+        p = self.settings.category_dropout
+        if not p:
+            return counts
+        n_columns, n_tables = self.lookup.n_columns, len(self.network.tables)
+        kept = [1.0 - p] * n_columns + [1.0] * (n_tables - n_columns)
+        return counts * self.network.tables.per_line(kept, counts.dtype)
+
     def __call__(self, kernels: Any, rows: Array, rate: float, key: int) -> float:
         """Train on the given rows; the sum of their weighted losses over the mean weight."""
         loss, masses, gradient = self.backward(kernels, rows, key)
@@ -308,7 +336,7 @@ class Step:
         return loss
 
     def backward(self, kernels: Any, rows: Array, key: int) -> tuple[float, Array, Array]:
-        """Loss (a sum), masses (B,) and the loss's gradient by the network's input (B, W).
+        """Loss (a sum), masses (B,) and the loss's gradient by what was looked up (B, W).
 
         Gradients of the weights are left in `gradients`, divided by B.
         """
@@ -321,6 +349,7 @@ class Step:
         gradient = self.head.backward(gradient)
         for layer in reversed(self.hidden):
             gradient = layer.backward(kernels, gradient)
+        gradient = self.lookup.backward(kernels, gradient, key)
         self.gradients.flat *= self.dtype.type(1.0 / max(len(rows), 1))
         return loss, masses, gradient
 
@@ -329,7 +358,7 @@ class Step:
             self._n_rows = len(rows)
             for layer in self.layers:
                 layer.resize(len(rows))
-        x = self.lookup.forward(kernels, rows)
+        x = self.lookup.forward(kernels, rows, key)
         for layer in self.hidden:
             x = layer.forward(kernels, x, key)
         return self.head.forward(x)
