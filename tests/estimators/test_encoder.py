@@ -189,6 +189,8 @@ def test_colliding_names_are_an_error(small_data):
         ({"embedding_dim": 0}, "`embedding_dim` must be an int >= 1, got 0"),
         ({"embedding_dim": "wide"}, "`embedding_dim` must be one of"),
         ({"dropout": 1.5}, "`dropout`"),
+        ({"embedding_dropout": -0.1}, "`embedding_dropout` must be"),
+        ({"category_dropout": 1.0}, "`category_dropout` must be"),
         ({"output": "all"}, "`output`"),
         ({"cv": 1}, "`cv`"),
         ({"task": "ranking"}, "`task`"),

@@ -129,6 +129,19 @@ def test_missing_in_new_rows_only_is_answered_as_unknown(regressor, small_data):
     assert np.isfinite(regressor.predict(row.assign(distance=[np.nan]))).all()
 
 
+def test_dropout_of_vectors_reaches_the_networks(regressor, small_data, tmp_path):
+    X, y = small_data.frame, small_data.regression
+    found = {}
+    for changes in ({}, {"embedding_dropout": 0.2}, {"category_dropout": 0.2}):
+        model = clone(regressor).set_params(**changes).fit(X, y)
+        found[str(changes)] = model.history_[0]["train_loss"]
+        model.save(tmp_path / "model.catvec")
+        loaded = EmbeddingRegressor.load(tmp_path / "model.catvec")
+        assert loaded.get_params() == model.get_params()
+        np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+    assert len(set(found.values())) == 3
+
+
 def test_callback_sees_every_epoch(regressor, small_data):
     seen = []
     regressor.set_params(callback=seen.append, shrinkage="auto", n_networks=2)

@@ -193,6 +193,39 @@ def test_dropout_drops_the_share_it_is_asked_for_and_keeps_the_mean():
     assert by_row.std() == pytest.approx(np.sqrt(0.21 / 200), rel=0.3)
 
 
+@pytest.mark.parametrize("p", [0.01, 0.3])
+@pytest.mark.parametrize("size", SIZES)
+def test_drop_categories(size, p):
+    def dropped(kernels):
+        batch = Batch(size).place(_kernels)
+        kernels.drop_categories(batch.at, 2, 2**32 - 9, round(p * 2**32))
+        return batch.at
+
+    plain, compiled = both(dropped)
+    np.testing.assert_array_equal(plain, compiled)
+    before = Batch(size).place(_kernels).at
+    assert ((plain == before) | (plain == 0)).all()
+    np.testing.assert_array_equal(plain[:, 2:], before[:, 2:])  # numbers stay
+
+
+@pytest.mark.parametrize("p", [0.01, 0.3])
+@pytest.mark.parametrize("size", SIZES)
+def test_drop_elements(size, p):
+    x = np.random.default_rng(0).uniform(1, 2, (size, UNITS + 2)).astype(np.float32)
+
+    def dropped(kernels):
+        out = x.copy()
+        kernels.drop_elements(out, UNITS, 2**32 - 9, round(p * 2**32), 1 - p)
+        return out
+
+    plain, compiled = both(dropped)
+    np.testing.assert_array_equal(plain == 0, compiled == 0)
+    np.testing.assert_allclose(plain, compiled, rtol=1e-6)
+    np.testing.assert_array_equal(plain[:, UNITS:], x[:, UNITS:])
+    kept = plain[:, :UNITS] != 0
+    np.testing.assert_allclose(plain[:, :UNITS], kept * x[:, :UNITS] / (1 - p), rtol=1e-6)
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_adamw(size):
     def stepped(kernels):
@@ -211,7 +244,8 @@ def test_one_signature_each_after_a_fit():
     inputs = Inputs(codes, positions=rng.uniform(0, 3, (70, 1)).astype(np.float32))
     data = TrainingData(inputs, rng.normal(size=70).astype(np.float32))
     config = NetworkConfig((5, 5), (2, 3), 0, (4,), (2,), (8, 4), 0.1)
-    settings = TrainingConfig("squared", (1.0,) * 3, batch_size=32, max_epochs=2)
+    drops = {"embedding_dropout": 0.1, "category_dropout": 0.1}
+    settings = TrainingConfig("squared", (1.0,) * 3, batch_size=32, max_epochs=2, **drops)
     train(config, settings, data, data, engine="numba")
     for name in _kernels_numba.__all__:
         assert len(getattr(_kernels_numba, name).signatures) == 1, name

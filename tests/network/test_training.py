@@ -157,6 +157,61 @@ def test_a_strong_prior_pulls_rare_rows_to_row_0():
     assert strong[4:].mean() / strong[:4].mean() < 0.85 * weak[4:].mean() / weak[:4].mean()
 
 
+DROPS = {"embedding_dropout": 0.2, "category_dropout": 0.1}
+
+
+@pytest.mark.parametrize("engine", ["numpy", "numba"])
+def test_dropout_of_vectors_has_the_same_bits_whatever_the_threads(engine):
+    data, held_out = planted(600), planted(100, 1)
+    changes = [{}, dict.fromkeys(DROPS, 0.0), *({name: p} for name, p in DROPS.items()), DROPS]
+    configs = [settings(max_epochs=3, **change) for change in changes]
+    jobs = [Job(CONFIG, config, data, held_out, 0, engine) for config in configs]
+    alone, together = train_committee(jobs), train_committee(jobs, n_jobs=2)
+    for one, other in zip(alone, together, strict=True):
+        assert states_equal(one, other)
+    assert states_equal(alone[0], alone[1])  # 0.0 is as good as not said
+    for one, other in itertools.combinations(alone[1:], 2):
+        assert not states_equal(one, other)
+
+
+def test_engines_agree_over_a_training_with_dropout_of_vectors():
+    trained = [
+        train(CONFIG, settings(max_epochs=2, **DROPS), planted(), planted(200, 1), engine=engine)
+        for engine in ("numpy", "numba")
+    ]
+    scores = [one.network.predict(planted(300, 2).inputs) for one in trained]
+    np.testing.assert_allclose(scores[0], scores[1], atol=5e-3)
+
+
+def test_category_dropout_trains_the_row_of_unknown_categories():
+    """Column 0 is all but a copy of column 1's parity; unknown in one, the other has to speak."""
+    rng = np.random.default_rng(0)
+
+    def drawn(n):
+        codes = rng.integers(2, 42, n)
+        copy = np.where(rng.random(n) < 0.9, codes % 2, rng.integers(0, 2, n)) + 2
+        target = codes % 2 + 0.3 * rng.normal(size=n)
+        inputs = Inputs(np.stack([copy, codes], 1).astype(np.int32))
+        return TrainingData(inputs, target.astype(np.float32))
+
+    data, held_out, new = drawn(4000), drawn(500), drawn(500)
+    new.inputs.codes[:, 1] = 0
+    config = NetworkConfig((4, 42), (2, 3), hidden_sizes=(16,))
+
+    def error(p):
+        drop = settings(shrinkage=(1.0, 1.0), category_dropout=p, max_epochs=15)
+        network = train(config, drop, data, held_out).network
+        moved = np.linalg.norm(network.tables.weight(1)[0])
+        return np.mean((network.predict(new.inputs)[:, 0] - new.target) ** 2), moved
+
+    (without, before), (with_it, after) = error(0.0), error(0.1)
+    assert after != before
+    # At best noise and the parities that the copy has wrong, 0.09 + 0.95 * 0.05 or about 0.14;
+    # at worst, without a word from the copy, 0.09 + 0.25.
+    assert with_it < 0.2
+    assert with_it < 0.65 * without
+
+
 @pytest.mark.parametrize("engine", ["numpy", "numba"])
 @pytest.mark.parametrize("n_rows", [1, 2, 65])
 def test_few_rows_and_a_last_batch_of_one(n_rows, engine):

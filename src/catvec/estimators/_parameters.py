@@ -45,6 +45,11 @@ columns : list of str or int, optional
         Units of each hidden layer; none for a linear model.
     dropout : float, default=0.1
         Share of hidden units left out at a time in training, in [0, 1).
+    embedding_dropout : float, default=0.0
+        Share of the elements of categories' vectors left out at a time in training, in [0, 1).
+    category_dropout : float, default=0.0
+        Share of the categories, over rows and columns, that are taken for unknown at a time in
+        training, in [0, 1): it trains the row for unknown ones in every column.
     loss : str, default="auto"
         What is minimised{losses}
     quantile : float, optional
@@ -125,6 +130,8 @@ class SharedParameters(BaseEstimator):
     n_knots: int | str = "auto"
     hidden_sizes: Sequence[int] = (128, 64)
     dropout: float = 0.1
+    embedding_dropout: float = 0.0
+    category_dropout: float = 0.0
     loss: str = "auto"
     quantile: float | None = None
     learning_rate: float = 2e-3
@@ -148,7 +155,8 @@ def check_parameters(p: SharedParameters, losses: Sequence[str]) -> None:
         check_int(name, getattr(p, name), minimum=1)
     if p.n_networks != "auto":
         check_int("n_networks", p.n_networks, minimum=1)
-    check_float("dropout", p.dropout, minimum=0.0, maximum=0.99)
+    for name in ("dropout", "embedding_dropout", "category_dropout"):
+        check_float(name, getattr(p, name), minimum=0.0, maximum=0.99)
     check_float("learning_rate", p.learning_rate, minimum=0.0, strict=True)
     check_float("validation_fraction", p.validation_fraction, minimum=0.0, maximum=0.9)
     check_option("interactions", p.interactions, INTERACTIONS)

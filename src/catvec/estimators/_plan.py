@@ -87,6 +87,8 @@ class Plan:
             batch_size=choose_batch_size(p.batch_size, len(train)),
             max_epochs=p.max_epochs,
             n_iter_no_change=p.n_iter_no_change,
+            embedding_dropout=float(p.embedding_dropout),
+            category_dropout=float(p.category_dropout),
             fewest_rows=(1,) * len(schema.vocabularies) + (FEWEST_OF_PAIR,) * len(schema.pairs),
         )
         shape = self._shape()

@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 __all__ = [
     "adamw",
     "count_lines",
+    "drop_categories",
+    "drop_elements",
     "gather",
     "moments",
     "normalize",
@@ -61,6 +63,26 @@ def place(
         lower = np.minimum(found.astype(np.int32), np.maximum(top - 1, 0))
         at[:, n_columns:] = np.where(inside, lower + 2, np.isnan(positions[rows]))
         shares[...] = np.where(inside, found - lower, 0)
+
+
+def drop_categories(at: Array, n_columns: int, key: int, threshold: int) -> None:
+    """Take some categories of a batch for unknown: 0 in the first `n_columns` columns of `at`.
+
+    Cell i of these (counted along rows) where ``mixed(key + i) < threshold``, as in `normalize`.
+    """
+    cells = at[:, :n_columns]
+    cells[_hashed(key, cells.size).reshape(cells.shape) < threshold] = 0
+
+
+def drop_elements(x: Array, width: int, key: int, threshold: int, keep: float) -> None:
+    """Dropout on the first `width` columns of `x` (B, W), in place; see `normalize`.
+
+    It is linear and its matrix is diagonal: on a gradient, with the same key, it is its own
+    backward.
+    """
+    block = x[:, :width]
+    block *= x.dtype.type(1.0 / keep)
+    block[_hashed(key, block.size).reshape(block.shape) < threshold] = 0
 
 
 def gather(weights: Array, layout: Array, at: Array, shares: Array, out: Array) -> None:

@@ -25,6 +25,8 @@ from catvec.network._kernels import AT, DIM, LINE, START, Array
 __all__ = [
     "adamw",
     "count_lines",
+    "drop_categories",
+    "drop_elements",
     "gather",
     "moments",
     "normalize",
@@ -45,6 +47,17 @@ _compiled: Any = numba.njit(**_OPTIONS)
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 _TINY = np.float32(1e-10)
 _Index = np.uint64
+
+
+@_compiled
+def _mixed(x: np.uint32) -> np.uint32:
+    """One number of `_kernels._hashed`; all in uint32."""
+    x ^= x >> np.uint32(16)
+    x = np.uint32(x * np.uint32(0x7FEB352D))
+    x ^= x >> np.uint32(15)
+    x = np.uint32(x * np.uint32(0x846CA68B))
+    x ^= x >> np.uint32(16)
+    return np.uint32(x)
 
 
 # --- tables ---------------------------------------------------------------------------
@@ -70,6 +83,25 @@ def place(
                 shares[b, m] = found - np.float32(lower)
             elif math.isnan(found):
                 at[b, n_columns + m] = 1
+
+
+@_compiled
+def drop_categories(at: Array, n_columns: int, key: int, threshold: int) -> None:
+    limit = np.uint32(threshold)
+    for b in range(len(at)):
+        for c in range(n_columns):
+            if _mixed(np.uint32(key + b * n_columns + c)) < limit:
+                at[b, c] = 0
+
+
+@_compiled
+def drop_elements(x: Array, width: int, key: int, threshold: int, keep: float) -> None:
+    limit, gain = np.uint32(threshold), _ONE / np.float32(keep)
+    for b in range(len(x)):
+        first = np.uint32(key + b * width)
+        for j in range(width):
+            dropped = _mixed(np.uint32(first + np.uint32(j))) < limit
+            x[b, j] = _ZERO if dropped else x[b, j] * gain
 
 
 @_compiled
@@ -247,13 +279,7 @@ def normalize(
             normalized = (z[b, j] - mean[j]) * inverse[j]
             z[b, j] = normalized
             active = max(normalized * scale[j] + shift[j], _ZERO) * gain
-            x = np.uint32(first + np.uint32(j))
-            x ^= x >> np.uint32(16)
-            x = np.uint32(x * np.uint32(0x7FEB352D))
-            x ^= x >> np.uint32(15)
-            x = np.uint32(x * np.uint32(0x846CA68B))
-            x ^= x >> np.uint32(16)
-            out[b, j] = _ZERO if np.uint32(x) < limit else active
+            out[b, j] = _ZERO if _mixed(np.uint32(first + np.uint32(j))) < limit else active
 
 
 @_compiled

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from catvec.network._inputs import Inputs
-from catvec.network._kernels import Array
+from catvec.network._kernels import DIM, Array
 from catvec.network._tables import EmbeddingTables
 
 __all__ = ["Hidden", "Linear", "Lookup", "Parameters"]
@@ -25,6 +25,8 @@ EPSILON = 1e-5
 """Added to the variance in batch norm, as PyTorch does."""
 MOMENTUM = 0.1
 """Share of the batch in the running mean and variance, as PyTorch does."""
+OF_ELEMENTS, OF_CELLS = -1, -2
+"""Numbers of the two masks of `Lookup`; those of hidden layers count from 0."""
 
 
 class Parameters(Mapping[str, Array]):
@@ -53,12 +55,31 @@ class Parameters(Mapping[str, Array]):
 
 
 class Lookup:
-    """The network's input: vectors of the codes, interpolated vectors, dense numbers."""
+    """The network's input: vectors of the codes, interpolated vectors, dense numbers.
 
-    def __init__(self, tables: EmbeddingTables, inputs: Inputs, n_knots: tuple[int, ...]) -> None:
+    The two dropouts are of training, and of categorical columns only. `category_dropout` takes
+    cells for unknown: whole vectors make room for row 0, which learns from these rows what to say
+    without the column. Hence no vector is scaled up, unlike those that are left where others
+    become zero (Gal & Ghahramani 2016, arXiv 1512.05287, section 4.2), or where `embedding_dropout`
+    drops single elements (Srivastava et al. 2014, JMLR 15).
+    """
+
+    def __init__(
+        self,
+        tables: EmbeddingTables,
+        inputs: Inputs,
+        n_knots: tuple[int, ...],
+        embedding_dropout: float = 0.0,
+        category_dropout: float = 0.0,
+    ) -> None:
         self.tables = tables
         self.inputs = inputs
         self.n_knots = np.array(n_knots, np.int64)
+        self.n_columns = inputs.codes.shape[1]
+        self.n_elements = int(tables.layout[: self.n_columns, DIM].sum())
+        self.threshold = round(embedding_dropout * 2**32)
+        self.keep = 1.0 - embedding_dropout
+        self.category_threshold = round(category_dropout * 2**32)
 
     def allocate(self, n_rows: int) -> None:
         dtype, n_numbers = self.tables.flat.dtype, self.inputs.numbers.shape[1]
@@ -71,14 +92,28 @@ class Lookup:
         self.at, self.shares = self._at[:n_rows], self._shares[:n_rows]
         self.out = self._out[:n_rows]
 
-    def forward(self, kernels: Any, rows: Array) -> Array:
-        """The input (B, W) of the given rows."""
+    def forward(self, kernels: Any, rows: Array, key: int = 0) -> Array:
+        """The input (B, W) of the given rows; `key` is the step's, for dropout."""
         inputs, tables = self.inputs, self.tables
         self._place(kernels, rows, self.at, self.shares)
+        if self.category_threshold:
+            of_cells = _mixed(key, OF_CELLS)
+            kernels.drop_categories(self.at, self.n_columns, of_cells, self.category_threshold)
         kernels.gather(tables.flat, tables.layout, self.at, self.shares, self.out)
+        self._drop(kernels, self.out, key)
         if inputs.numbers.shape[1]:
             self.out[:, tables.width :] = inputs.numbers[rows]
         return self.out
+
+    def backward(self, kernels: Any, gradient: Array, key: int = 0) -> Array:
+        """From the gradient by the input to that by the vectors at `at`, in place."""
+        self._drop(kernels, gradient, key)
+        return gradient
+
+    def _drop(self, kernels: Any, x: Array, key: int) -> None:
+        if self.threshold:
+            of_elements = _mixed(key, OF_ELEMENTS)
+            kernels.drop_elements(x, self.n_elements, of_elements, self.threshold, self.keep)
 
     def place(self, kernels: Any, rows: Array) -> tuple[Array, Array]:
         """Where the given rows look into the tables: rows (B, T) and shares (B, M)."""

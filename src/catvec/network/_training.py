@@ -78,6 +78,10 @@ class TrainingConfig:
         By table, 1 by default. Above 1, what fewer training rows look at shares the table's row 1,
         which stands for all that is rare, and is answered by it. One row says nothing about a
         category that could be told from the row itself, and a table of pairs is full of them.
+    embedding_dropout : float in [0, 1)
+        Share of the elements of categories' vectors dropped in a step.
+    category_dropout : float in [0, 1)
+        Share of the categories taken for unknown in a step.
     """
 
     loss: str
@@ -89,6 +93,8 @@ class TrainingConfig:
     n_iter_no_change: int = 3
     weight_decay: float = 1e-4
     fewest_rows: tuple[int, ...] = ()
+    embedding_dropout: float = 0.0
+    category_dropout: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -330,9 +336,15 @@ class Step:
     def take(self, data: TrainingData, counts: Array) -> None:
         """The rows to train on from here, and how many of them look at each row of the tables."""
         self.data = data
-        self.lookup = Lookup(self.network.tables, data.inputs, self.network.config.n_knots)
+        self.lookup = Lookup(
+            self.network.tables,
+            data.inputs,
+            self.network.config.n_knots,
+            self.settings.embedding_dropout,
+            self.settings.category_dropout,
+        )
         self.layers: list[Lookup | Hidden | Linear] = [self.lookup, *self.hidden, self.head]
-        self.row_adagrad.set_pulls(self.settings.shrinkage, counts)
+        self.row_adagrad.set_pulls(self.settings.shrinkage, self._met(counts))
         mean = 1.0 if data.weight is None else float(data.part(data.weight).mean(dtype=np.float64))
         self._weight_scale = 1.0 / mean if mean > 0 else 0.0
         most = max(batch_sizes(len(data), self.settings.batch_size), default=0)
@@ -342,6 +354,21 @@ class Step:
         self._ones = np.ones(most, self.dtype)
         self._n_rows = most
 
+    def _met(self, counts: Array) -> Array:
+        """How much of `counts` an epoch meets in expectation, for all rows but the rows 0.
+
+        Category dropout hides a share p of the rows that look at k: (1 - p) n_k stands in for n_k
+        above, so that the m_k still add up to it and the objective has all of lambda. (With n_k a
+        row would have (1 - p) lambda beside (1 - p) of its data, and lambda be no longer in rows
+        that it learns from.)
+        """
+        p = self.settings.category_dropout
+        if not p:
+            return counts
+        n_columns, n_tables = self.lookup.n_columns, len(self.network.tables)
+        kept = [1.0 - p] * n_columns + [1.0] * (n_tables - n_columns)
+        return counts * self.network.tables.per_line(kept, counts.dtype)
+
     def __call__(self, kernels: Any, rows: Array, rate: float, key: int) -> float:
         """Train on the given rows; the sum of their weighted losses over the mean weight."""
         loss, masses, gradient = self.backward(kernels, rows, key)
@@ -350,7 +377,7 @@ class Step:
         return loss
 
     def backward(self, kernels: Any, rows: Array, key: int) -> tuple[float, Array, Array]:
-        """Loss (a sum), masses (B,) and the loss's gradient by the network's input (B, W).
+        """Loss (a sum), masses (B,) and the loss's gradient by what was looked up (B, W).
 
         Gradients of the weights are left in `gradients`, divided by B.
         """
@@ -363,6 +390,7 @@ class Step:
         gradient = self.head.backward(gradient)
         for layer in reversed(self.hidden):
             gradient = layer.backward(kernels, gradient)
+        gradient = self.lookup.backward(kernels, gradient, key)
         self.gradients.flat *= self.dtype.type(1.0 / max(len(rows), 1))
         return loss, masses, gradient
 
@@ -371,7 +399,7 @@ class Step:
             self._n_rows = len(rows)
             for layer in self.layers:
                 layer.resize(len(rows))
-        x = self.lookup.forward(kernels, rows)
+        x = self.lookup.forward(kernels, rows, key)
         for layer in self.hidden:
             x = layer.forward(kernels, x, key)
         return self.head.forward(x)
