@@ -243,6 +243,7 @@ class Learner:
             hidden_sizes=tuple(p.hidden_sizes),
             dropout=float(p.dropout),
             n_outputs=self.training.target.n_outputs,
+            interactions="concatenate" if p.interactions == "auto" else p.interactions,
         )
 
     def _run(self, jobs: list[Job], stage: str) -> list[Trained]:

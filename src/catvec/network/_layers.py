@@ -53,18 +53,25 @@ class Parameters(Mapping[str, Array]):
 
 
 class Lookup:
-    """The network's input: vectors of the codes, interpolated vectors, dense numbers."""
+    """The network's input: vectors of the codes, interpolated vectors, dense numbers.
 
-    def __init__(self, tables: EmbeddingTables, inputs: Inputs, n_knots: tuple[int, ...]) -> None:
+    Columns for so many products come after them, which an interaction fills.
+    """
+
+    def __init__(
+        self, tables: EmbeddingTables, inputs: Inputs, n_knots: tuple[int, ...], n_products: int = 0
+    ) -> None:
         self.tables = tables
         self.inputs = inputs
         self.n_knots = np.array(n_knots, np.int64)
+        self.n_inputs = tables.width + inputs.numbers.shape[1]
+        self.width = self.n_inputs + n_products
 
     def allocate(self, n_rows: int) -> None:
-        dtype, n_numbers = self.tables.flat.dtype, self.inputs.numbers.shape[1]
+        dtype = self.tables.flat.dtype
         self._at = np.empty((n_rows, len(self.tables)), np.int32)
         self._shares = np.empty((n_rows, self.tables.n_knotted), dtype)
-        self._out = np.empty((n_rows, self.tables.width + n_numbers), dtype)
+        self._out = np.empty((n_rows, self.width), dtype)
         self.resize(n_rows)
 
     def resize(self, n_rows: int) -> None:
@@ -77,7 +84,7 @@ class Lookup:
         self._place(kernels, rows, self.at, self.shares)
         kernels.gather(tables.flat, tables.layout, self.at, self.shares, self.out)
         if inputs.numbers.shape[1]:
-            self.out[:, tables.width :] = inputs.numbers[rows]
+            self.out[:, tables.width : self.n_inputs] = inputs.numbers[rows]
         return self.out
 
     def place(self, kernels: Any, rows: Array) -> tuple[Array, Array]:

@@ -14,6 +14,7 @@ import numpy as np
 from catvec.errors import TrainingError
 from catvec.network._engine import load_kernels
 from catvec.network._inputs import Inputs
+from catvec.network._interactions import Concatenate
 from catvec.network._kernels import Array
 from catvec.network._layers import Hidden, Linear, Lookup
 from catvec.network._losses import Loss, make_loss
@@ -285,10 +286,12 @@ class Step:
     ) -> None:
         self.network, self.loss, self.data, self.settings = network, loss, data, settings
         self.gradients = network.weights.like()
-        self.lookup = Lookup(network.tables, data.inputs, network.config.n_knots)
+        self.lookup = network.lookup(data.inputs)
+        self.interaction = network.interaction(self.gradients)
         self.hidden = network.hidden_layers(self.gradients)
         self.head = network.head(self.gradients)
-        self.layers: list[Lookup | Hidden | Linear] = [self.lookup, *self.hidden, self.head]
+        self.layers: list[Lookup | Concatenate | Hidden | Linear]
+        self.layers = [self.lookup, self.interaction, *self.hidden, self.head]
         self.row_adagrad = RowAdagrad(network.tables, settings.shrinkage, counts)
         self.adamw = AdamW(network.weights, self.gradients, network.n_decayed)
         self.dtype = network.weights.flat.dtype
@@ -318,9 +321,11 @@ class Step:
         loss = float(np.dot(self.loss.values(scores, target), masses))
         gradient = self.loss.slopes(scores, target).astype(self.dtype, copy=False)
         gradient *= masses[:, None]
+        self.interaction.backward_scores(gradient)
         gradient = self.head.backward(gradient)
         for layer in reversed(self.hidden):
             gradient = layer.backward(kernels, gradient)
+        gradient = self.interaction.backward(kernels, gradient)
         self.gradients.flat *= self.dtype.type(1.0 / max(len(rows), 1))
         return loss, masses, gradient
 
@@ -329,10 +334,10 @@ class Step:
             self._n_rows = len(rows)
             for layer in self.layers:
                 layer.resize(len(rows))
-        x = self.lookup.forward(kernels, rows)
+        x = self.interaction.forward(kernels, self.lookup.forward(kernels, rows))
         for layer in self.hidden:
             x = layer.forward(kernels, x, key)
-        return self.head.forward(x)
+        return self.interaction.add_scores(self.head.forward(x))
 
     def _masses(self, rows: Array) -> Array:
         if self.data.weight is None:
