@@ -132,11 +132,16 @@ def test_two_columns_share_what_they_do_together(kind):
     np.testing.assert_allclose(parts[:, :, 0], [[product / 2] * 2, [0, 0]], atol=1e-8)
 
 
-def test_pairs_with_the_most_combinations_come_first_and_no_more_than_fit(monkeypatch):
+def test_pairs_with_the_most_combinations_come_first_and_all_fit(monkeypatch):
     layout = interactions.pair_layout(N_CODES, DIMS, 20).tolist()
     assert layout == [[0, 2, 2, 20], [2, 6, 3, 22], [0, 6, 2, 25]]
-    monkeypatch.setattr(interactions, "MOST_PRODUCTS", 4)
-    assert interactions.pair_layout(N_CODES, DIMS, 20).tolist() == [layout[0], [2, 6, 2, 22]]
+    many = interactions.pair_layout((10,) * 12, (16,) * 11 + (3,), 0)
+    assert many[:, 2].tolist() == [4] * 10 + [3] + [4] * 9 + [3] + [4] * 7
+    monkeypatch.setattr(interactions, "MOST_PRODUCTS", 6)
+    shorter = [[0, 2, 2, 20], [2, 6, 2, 22], [0, 6, 2, 24]]
+    assert interactions.pair_layout(N_CODES, DIMS, 20).tolist() == shorter
+    monkeypatch.setattr(interactions, "MOST_PAIRS", 1)
+    assert interactions.pair_layout(N_CODES, DIMS, 20).tolist() == shorter[:1]
     assert interactions.pair_layout((), (), 20).shape == (0, 4)
 
 

@@ -32,8 +32,9 @@ columns : list of str or int, optional
         Pairs of columns with effects of their own; so far ``"auto"`` means none.
     interactions : {"auto", "concatenate", "product", "factorization_machine"}, default="auto"
         How vectors of categorical columns meet before the first layer. ``"concatenate"``: side by
-        side. ``"product"``: also multiplied by pairs of columns, element by element, up to 128
-        products, of the pairs with the most combinations (Qu et al. 2016, arXiv 1611.00144).
+        side. ``"product"``: also multiplied by pairs of columns, element by element: at most
+        the 28 pairs with the most combinations, over so many dimensions that products are at most
+        128 (Qu et al. 2016, arXiv 1611.00144).
         ``"factorization_machine"``: products of all pairs, summed, go straight to the prediction
         (Rendle 2010, ICDM; Guo et al. 2017, arXiv 1703.04247). ``"auto"``: so far
         ``"concatenate"``.

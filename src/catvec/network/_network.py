@@ -105,6 +105,7 @@ class Network:
 
     def __init__(self, config: NetworkConfig, dtype: DTypeLike = np.float32) -> None:
         self.config = config
+        self._pairs = config.pairs
         widths = config.dims + config.knot_dims
         self.tables = EmbeddingTables(config.n_rows, widths, len(config.n_knots), dtype)
         self.weights = Parameters(_weight_shapes(config), dtype)
@@ -155,12 +156,12 @@ class Network:
 
     def lookup(self, inputs: Inputs) -> Lookup:
         """The layer that looks rows up, with room for products."""
-        return Lookup(self.tables, inputs, self.config.n_knots, self.config.n_products)
+        return Lookup(self.tables, inputs, self.config.n_knots, int(self._pairs[:, 2].sum()))
 
     def interaction(self, gradients: Parameters | None = None) -> Concatenate:
         """How vectors meet; to train it, with the gradients of the weights."""
-        if self.config.n_products:
-            return Product(self.config.pairs, self.config.n_inputs)
+        if len(self._pairs):
+            return Product(self._pairs, self.config.n_inputs)
         if not self.config.n_pooled:
             return Concatenate()
         name = "interactions.weight"
