@@ -66,6 +66,15 @@ def test_counts_are_explained_by_logarithms(regressor, small_data, rng):
     np.testing.assert_allclose(np.exp(told(explanation)), regressor.predict(X), rtol=1e-5)
 
 
+@pytest.mark.parametrize("interactions", ["product", "factorization_machine"])
+def test_products_are_explained(classifier, small_data, interactions):
+    X = small_data.frame
+    classifier.set_params(interactions=interactions).fit(X, small_data.multiclass)
+    explanation = classifier.explain(X)
+    assert np.abs(explanation.residual).max() < 1e-3
+    np.testing.assert_allclose(told(explanation), classifier.decision_function(X), atol=1e-5)
+
+
 def test_a_linear_model_is_explained_exactly(regressor, small_data):
     X = small_data.frame
     regressor.set_params(hidden_sizes=()).fit(X, small_data.regression)

@@ -158,7 +158,8 @@ def test_save_and_load_bit_for_bit(regressor, classifier, small_data, tmp_path):
     X = small_data.frame
     targets = (small_data.regression, small_data.multiclass)
     for model, y in zip((regressor, classifier), targets, strict=True):
-        model.set_params(n_networks=2).fit(X, y)
+        kind = "product" if model is regressor else "factorization_machine"
+        model.set_params(n_networks=2, interactions=kind).fit(X, y)
         path = tmp_path / f"{type(model).__name__}.catvec"
         model.save(path)
         again = type(model).load(path)

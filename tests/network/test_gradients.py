@@ -18,7 +18,14 @@ class Problem:
     """One batch of all rows: then the objective of an epoch is that of the batch."""
 
     def __init__(
-        self, loss="squared", hidden=(6, 5), dropout=0.2, n_rows=N, weighted=True, drops=(0.0, 0.0)
+        self,
+        loss="squared",
+        hidden=(6, 5),
+        dropout=0.2,
+        n_rows=N,
+        weighted=True,
+        drops=(0.0, 0.0),
+        interactions="concatenate",
     ):
         rng = np.random.default_rng(5)
         n_outputs = 3 if loss == "softmax" else 1
@@ -36,7 +43,9 @@ class Problem:
         target = target + (rng.normal(size=n_rows) if loss not in ("softmax", "logistic") else 0)
         weight = rng.uniform(0.2, 3, n_rows) if weighted else None
         self.data = TrainingData(inputs, np.abs(target) if loss == "poisson" else target, weight)
-        config = NetworkConfig((4, 9), (2, 3), 2, (4, 4), (2, 1), hidden, dropout, n_outputs)
+        config = NetworkConfig(
+            (4, 9), (2, 3), 2, (4, 4), (2, 1), hidden, dropout, n_outputs, interactions
+        )
         self.network = Network.create(config, 3, np.float64)
         self.network.tables.flat[...] = rng.normal(size=self.network.tables.flat.shape)
         self.loss = make_loss(loss, n_outputs)
@@ -91,9 +100,16 @@ class Problem:
 LOSSES = ["squared", "logistic", "softmax", "poisson", "absolute", "quantile"]
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-def test_gradient_of_the_weights(loss):
-    problem = Problem(loss)
+KINDS = ["product", "factorization_machine"]
+
+
+@pytest.mark.parametrize(
+    ("loss", "interactions"),
+    [(loss, "concatenate") for loss in LOSSES]
+    + [(loss, kind) for loss in ("squared", "softmax") for kind in KINDS],
+)
+def test_gradient_of_the_weights(loss, interactions):
+    problem = Problem(loss, interactions=interactions)
     numeric = problem.differences(problem.network.weights.flat)
     problem.backward()
     np.testing.assert_allclose(problem.step.gradients.flat, numeric, atol=1e-6)
@@ -115,9 +131,10 @@ def test_gradient_of_the_weights_under_dropout_of_vectors(drops):
 @pytest.mark.parametrize("drops", DROPS)
 @pytest.mark.parametrize("hidden", [(6, 5), ()])
 @pytest.mark.parametrize("weighted", [True, False])
-def test_gradient_of_the_tables_knots_and_prior(hidden, weighted, drops, monkeypatch):
+@pytest.mark.parametrize("interactions", ["concatenate", *KINDS])
+def test_gradient_of_the_tables_knots_and_prior(hidden, weighted, drops, interactions, monkeypatch):
     """A tiny step of Adagrad from zero: its size and its accumulator give the gradient away."""
-    problem = Problem(hidden=hidden, weighted=weighted, drops=drops)
+    problem = Problem(hidden=hidden, weighted=weighted, drops=drops, interactions=interactions)
     tables = problem.network.tables
     numeric = problem.differences(tables.flat)
     monkeypatch.setattr(optimizers, "TABLE_RATE", 1.0)

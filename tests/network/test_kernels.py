@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from catvec.network import (
+    INTERACTIONS,
     Inputs,
     NetworkConfig,
     TrainingConfig,
@@ -237,16 +238,47 @@ def test_adamw(size):
     np.testing.assert_allclose(*both(stepped), rtol=1e-4)
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_multiply_and_back(size):
+    pairs = np.array([(0, 4, 3, 9), (4, 2, 2, 12)])
+
+    def found(kernels):
+        x, gradient = np.random.default_rng(0).normal(size=(2, size, 14)).astype(np.float32)
+        kernels.multiply(x, pairs)
+        kernels.multiply_backward(x, pairs, gradient)
+        return np.hstack([x, gradient])
+
+    plain, compiled = both(found)
+    np.testing.assert_allclose(plain, compiled, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_pool_and_back(size):
+    blocks = np.array([(0, 2), (2, 4), (6, 1)])
+
+    def found(kernels):
+        rng = np.random.default_rng(0)
+        x, gradient = rng.normal(size=(2, size, 9)).astype(np.float32)
+        sums, out, slopes = rng.normal(size=(3, size, 4)).astype(np.float32)
+        kernels.pool(x, blocks, sums, out)
+        kernels.pool_backward(x, blocks, sums, slopes, gradient)
+        return np.hstack([x, gradient, sums, out])
+
+    plain, compiled = both(found)
+    np.testing.assert_allclose(plain, compiled, rtol=1e-5, atol=1e-5)
+
+
 def test_one_signature_each_after_a_fit():
     """Whatever its batches' sizes; the tests above call with the types of a fit, too."""
     rng = np.random.default_rng(0)
     codes = rng.integers(0, 5, (70, 2)).astype(np.int32)
     inputs = Inputs(codes, positions=rng.uniform(0, 3, (70, 1)).astype(np.float32))
     data = TrainingData(inputs, rng.normal(size=70).astype(np.float32))
-    config = NetworkConfig((5, 5), (2, 3), 0, (4,), (2,), (8, 4), 0.1)
     drops = {"embedding_dropout": 0.1, "category_dropout": 0.1}
     settings = TrainingConfig("squared", (1.0,) * 3, batch_size=32, max_epochs=2, **drops)
-    train(config, settings, data, data, engine="numba")
+    for kind in INTERACTIONS:
+        config = NetworkConfig((5, 5), (2, 3), 0, (4,), (2,), (8, 4), 0.1, interactions=kind)
+        train(config, settings, data, data, engine="numba")
     for name in _kernels_numba.__all__:
         assert len(getattr(_kernels_numba, name).signatures) == 1, name
 

@@ -11,11 +11,9 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from catvec._checks import check_float, check_int, check_option, refuse
-from catvec.network import ENGINES, RULES
+from catvec.network import ENGINES, INTERACTIONS, RULES
 
 T = TypeVar("T", bound=type)
-
-INTERACTIONS = ("auto", "concatenate")
 
 SHARED = """\
 columns : list of str or int, optional
@@ -35,8 +33,14 @@ columns : list of str or int, optional
         their own, such as ``[("Store", "DayOfWeek")]``. ``"auto"``: those that part rows further
         than either column and meet again, at most 36, if a network that has them is better on
         held-out rows, else none; none where effects alone are wanted.
-    interactions : {"auto", "concatenate"}, default="auto"
-        How vectors meet before the first layer.
+    interactions : {"auto", "concatenate", "product", "factorization_machine"}, default="auto"
+        How vectors of categorical columns meet before the first layer. ``"concatenate"``: side by
+        side. ``"product"``: also multiplied by pairs of columns, element by element: at most
+        the 28 pairs with the most combinations, over so many dimensions that products are at most
+        128 (Qu et al. 2016, arXiv 1611.00144).
+        ``"factorization_machine"``: products of all pairs, summed, go straight to the prediction
+        (Rendle 2010, ICDM; Guo et al. 2017, arXiv 1703.04247). ``"auto"``: so far
+        ``"concatenate"``.
     n_knots : int or "auto", default="auto"
         Most knots of a numeric column, between which a learned table is interpolated; one at each
         distinct value while there are at most that many. 0: numbers are only scaled.
@@ -159,7 +163,7 @@ def check_parameters(p: SharedParameters, losses: Sequence[str]) -> None:
         check_float(name, getattr(p, name), minimum=0.0, maximum=0.99)
     check_float("learning_rate", p.learning_rate, minimum=0.0, strict=True)
     check_float("validation_fraction", p.validation_fraction, minimum=0.0, maximum=0.9)
-    check_option("interactions", p.interactions, INTERACTIONS)
+    check_option("interactions", p.interactions, ("auto", *INTERACTIONS))
     check_option("handle_unknown", p.handle_unknown, ("prior", "error"))
     check_option("engine", p.engine, ENGINES)
     check_option("loss", p.loss, losses)

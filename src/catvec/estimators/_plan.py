@@ -106,4 +106,6 @@ class Plan:
             hidden_sizes=tuple(self.p.hidden_sizes),
             dropout=float(self.p.dropout),
             n_outputs=self.training.target.n_outputs,
+            interactions="concatenate" if self.p.interactions == "auto" else self.p.interactions,
+            n_pairs=len(schema.pairs),
         )

@@ -5,6 +5,7 @@ from catvec.network._committee import learn_held_out, train, train_committee
 from catvec.network._dimensions import RULES, rule
 from catvec.network._engine import ENGINES, choose_engine
 from catvec.network._inputs import Inputs
+from catvec.network._interactions import INTERACTIONS
 from catvec.network._losses import LOSSES, Loss, make_loss
 from catvec.network._network import Network, NetworkConfig
 from catvec.network._tables import EmbeddingTables
@@ -12,6 +13,7 @@ from catvec.network._training import EpochRecord, Job, Trained, TrainingConfig, 
 
 __all__ = [
     "ENGINES",
+    "INTERACTIONS",
     "LOSSES",
     "RULES",
     "EmbeddingTables",

@@ -12,6 +12,11 @@ first layer does, so only units of later layers are approximated. And as the sec
 multiply to just the change of the score, contributions add up to the prediction at any number of
 segments, but for rounding. One segment alone is the rescale rule of DeepLIFT (Shrikumar,
 Greenside & Kundaje 2017, arXiv 1704.02685).
+
+Where vectors are multiplied, the change of a product over a segment is just the mean of the one
+factor times the change of the other, and the reverse: its gradient in the middle of the segment,
+by which two columns share what they do together. Units of the first layer then do not move at a
+constant pace and are approximated like the others.
 """
 
 from __future__ import annotations
@@ -25,7 +30,6 @@ from catvec.network import _kernels
 from catvec.network._committee import single_threaded_products
 from catvec.network._inputs import Inputs
 from catvec.network._kernels import Array
-from catvec.network._layers import Lookup
 from catvec.network._network import Network
 
 __all__ = ["SEGMENTS", "attribute", "unknown_row"]
@@ -110,6 +114,10 @@ class _Path:
         self.shares = shares.astype(np.float32)
         *layers, (self.head, self.bias) = network.folded(np.float32)
         self.layers = [_Layer(weight, bias) for weight, bias in layers]
+        self.interaction = network.interaction()
+        self.n_inputs = network.config.n_inputs
+        first = layers[0][0] if layers else self.head
+        self.weight, self.of_products = first[: self.n_inputs], first[self.n_inputs :]
 
     def add(self, inputs: Inputs, contributions: Array, scores: Array) -> None:
         """Add what this network says: to `contributions` (B, C, Q) and to `scores` (B, Q)."""
@@ -121,34 +129,65 @@ class _Path:
             contributions[:, :, q] += (gradient * way) @ self.shares
 
     def _input(self, inputs: Inputs) -> Array:
-        lookup = Lookup(self.network.tables, inputs, self.network.config.n_knots)
+        lookup = self.network.lookup(inputs)
         lookup.allocate(len(inputs))
-        return lookup.forward(_kernels, np.arange(len(inputs)))
+        return lookup.forward(_kernels, np.arange(len(inputs)))[:, : self.n_inputs]
 
     def _integrated(self, start: Array, way: Array) -> tuple[list[Array], Array]:
         """Mean gradient (B, W) of each output along the path, and the scores at its end."""
-        if not self.layers:
-            return list(self.head.T[:, None]), (start + way) @ self.head + self.bias
-        first = self.layers[0]
-        origin, pace = start @ first.weight + first.bias, way @ first.weight
+        gradients, scores = self._of_layers(start, way) if self.layers else self._linear(start, way)
+        past = self.network.weights.get("interactions.weight")
+        if past is not None:  # bilinear: the mean gradient is that in the middle
+            scores += self.interaction.products(start + way) @ past
+            gradients = self._with_products(gradients, start + way * np.float32(0.5), past)
+        return gradients, scores
+
+    def _linear(self, start: Array, way: Array) -> tuple[list[Array], Array]:
+        """`_integrated` without hidden layers."""
+        gradients, scores = list(self.weight.T[:, None]), (start + way) @ self.weight + self.bias
+        if len(self.of_products):
+            middle = start + way * np.float32(0.5)
+            scores += self.interaction.products(start + way) @ self.of_products
+            gradients = self._with_products(gradients, middle, self.of_products)
+        return gradients, scores
+
+    def _with_products(self, gradients: list[Array], middle: Array, matrix: Array) -> list[Array]:
+        """`gradients`, and what products add to each output through a matrix (P, Q)."""
+        back = self.interaction.products_backward
+        return [g + back(middle, slopes) for g, slopes in zip(gradients, matrix.T, strict=True)]
+
+    def _of_layers(self, start: Array, way: Array) -> tuple[list[Array], Array]:
+        """`_integrated` through the layers, segment by segment."""
+        origin, pace = start @ self.weight + self.layers[0].bias, way @ self.weight
         sums = [np.zeros_like(pace) for _ in self.bias]
+        by_products = [np.zeros_like(way) for _ in self.bias if len(self.of_products)]
         for layer in self.layers:
             layer.allocate(len(way))
-        self._forward(origin, pace, 0)
-        for k in range(1, self.segments + 1):
-            end = self._forward(origin, pace, k / self.segments)
-            for layer in self.layers:
-                layer.set_slope()
-            for q, total in enumerate(sums):
-                total += self._backward(q)
         each = np.float32(1 / self.segments)
-        return [total @ (first.weight.T * each) for total in sums], end @ self.head + self.bias
+        for k in range(self.segments + 1):
+            z = self.layers[0].turn()
+            np.multiply(pace, k * each, out=z)
+            z += origin
+            if len(self.of_products):
+                z += self.interaction.products(start + way * (k * each)) @ self.of_products
+            end = self._pass_on(z)
+            if k:
+                for layer in self.layers:
+                    layer.set_slope()
+                for q, total in enumerate(sums):
+                    slopes = self._backward(q)
+                    total += slopes
+                    if by_products:
+                        middle = start + way * (k * each - each / 2)
+                        slopes = slopes @ self.of_products.T
+                        by_products[q] += self.interaction.products_backward(middle, slopes)
+        gradients = [total @ (self.weight.T * each) for total in sums]
+        for gradient, more in zip(gradients, by_products, strict=False):
+            gradient += more * each
+        return gradients, end @ self.head + self.bias
 
-    def _forward(self, origin: Array, pace: Array, place: float) -> Array:
-        """Go on to a place on the path; what comes out of the last layer there."""
-        z = self.layers[0].turn()
-        np.multiply(pace, np.float32(place), out=z)
-        z += origin
+    def _pass_on(self, z: Array) -> Array:
+        """What comes out of the last layer, from what goes into the first."""
         out = self.layers[0].pass_on(z)
         for layer in self.layers[1:]:
             z = layer.turn()

@@ -25,9 +25,13 @@ __all__ = [
     "drop_elements",
     "gather",
     "moments",
+    "multiply",
+    "multiply_backward",
     "normalize",
     "normalize_backward",
     "place",
+    "pool",
+    "pool_backward",
     "update_tables",
 ]
 
@@ -213,6 +217,51 @@ def _summed(seen: Array, pieces: Array, mass: Array, share: Array) -> tuple[Arra
         np.add.reduceat(pieces[order], first),
         np.add.reduceat(mass[order], first),
     )
+
+
+# --- interactions ---------------------------------------------------------------------
+
+
+def multiply(x: Array, pairs: Array) -> None:
+    """Write products of vectors beside them, into the columns of `x` (B, W) kept for them.
+
+    `pairs` (pairs, 4) int64 says of each: first column of the one vector and of the other, how
+    many columns are multiplied, and first column of the products.
+    """
+    for left, right, dim, to in pairs.tolist():
+        np.multiply(x[:, left : left + dim], x[:, right : right + dim], out=x[:, to : to + dim])
+
+
+def multiply_backward(x: Array, pairs: Array, gradient: Array) -> None:
+    """Backward of `multiply`: `gradient` (B, W) by the products is added to that by the vectors."""
+    for left, right, dim, to in pairs.tolist():
+        slopes = gradient[:, to : to + dim]
+        gradient[:, left : left + dim] += slopes * x[:, right : right + dim]
+        gradient[:, right : right + dim] += slopes * x[:, left : left + dim]
+
+
+def pool(x: Array, blocks: Array, sums: Array, out: Array) -> None:
+    """Sum the products of all pairs of vectors, element by element, into `out` (B, K).
+
+    Half the square of the sum less the sum of the squares (Rendle 2010, lemma 3.1). `blocks`
+    (C, 2) int64 gives first column in `x` and width of each vector; one narrower than K ends in
+    zeros. `sums` (B, K) is left with the sum of the vectors, for `pool_backward`.
+    """
+    sums[...] = 0
+    out[...] = 0
+    for start, dim in blocks.tolist():
+        vectors = x[:, start : start + dim]
+        sums[:, :dim] += vectors
+        out[:, :dim] -= vectors * vectors
+    out += sums * sums
+    out *= out.dtype.type(0.5)
+
+
+def pool_backward(x: Array, blocks: Array, sums: Array, slopes: Array, gradient: Array) -> None:
+    """Backward of `pool`: what `slopes` (B, K) by its output give is added to `gradient` (B, W)."""
+    for start, dim in blocks.tolist():
+        others = sums[:, :dim] - x[:, start : start + dim]
+        gradient[:, start : start + dim] += slopes[:, :dim] * others
 
 
 # --- layers ---------------------------------------------------------------------------

@@ -29,9 +29,13 @@ __all__ = [
     "drop_elements",
     "gather",
     "moments",
+    "multiply",
+    "multiply_backward",
     "normalize",
     "normalize_backward",
     "place",
+    "pool",
+    "pool_backward",
     "update_tables",
 ]
 
@@ -236,6 +240,63 @@ def _step(
             away *= shrink
             weights[first + j] = weights[center + j] + away
             sums[j] -= pull * away
+
+
+# --- interactions ---------------------------------------------------------------------
+
+
+@_compiled
+def multiply(x: Array, pairs: Array) -> None:
+    flat, width = x.reshape(x.size), x.shape[1]
+    for b in range(len(x)):
+        for p in range(len(pairs)):
+            left, right = _Index(b * width + pairs[p, 0]), _Index(b * width + pairs[p, 1])
+            to = _Index(b * width + pairs[p, 3])
+            for j in range(_Index(pairs[p, 2])):
+                flat[to + j] = flat[left + j] * flat[right + j]
+
+
+@_compiled
+def multiply_backward(x: Array, pairs: Array, gradient: Array) -> None:
+    values, slopes, width = x.reshape(x.size), gradient.reshape(gradient.size), x.shape[1]
+    for b in range(len(x)):
+        for p in range(len(pairs)):
+            left, right = _Index(b * width + pairs[p, 0]), _Index(b * width + pairs[p, 1])
+            at = _Index(b * width + pairs[p, 3])
+            for j in range(_Index(pairs[p, 2])):
+                slopes[left + j] += slopes[at + j] * values[right + j]
+                slopes[right + j] += slopes[at + j] * values[left + j]
+
+
+@_compiled
+def pool(x: Array, blocks: Array, sums: Array, out: Array) -> None:
+    flat, width = x.reshape(x.size), x.shape[1]
+    total, found, n = sums.reshape(sums.size), out.reshape(out.size), _Index(out.shape[1])
+    for b in range(len(x)):
+        own = _Index(b) * n
+        for j in range(n):
+            total[own + j] = _ZERO
+            found[own + j] = _ZERO
+        for c in range(len(blocks)):
+            at = _Index(b * width + blocks[c, 0])
+            for j in range(_Index(blocks[c, 1])):
+                total[own + j] += flat[at + j]
+                found[own + j] -= flat[at + j] * flat[at + j]
+        for j in range(n):
+            found[own + j] = np.float32(0.5) * (found[own + j] + total[own + j] * total[own + j])
+
+
+@_compiled
+def pool_backward(x: Array, blocks: Array, sums: Array, slopes: Array, gradient: Array) -> None:
+    flat, back, width = x.reshape(x.size), gradient.reshape(gradient.size), x.shape[1]
+    total, slope, n = sums.reshape(sums.size), slopes.reshape(slopes.size), sums.shape[1]
+    for b in range(len(x)):
+        own = _Index(b * n)
+        for c in range(len(blocks)):
+            at = _Index(b * width + blocks[c, 0])
+            to = _Index(b * gradient.shape[1] + blocks[c, 0])
+            for j in range(_Index(blocks[c, 1])):
+                back[to + j] += slope[own + j] * (total[own + j] - flat[at + j])
 
 
 # --- layers ---------------------------------------------------------------------------

@@ -57,6 +57,8 @@ class Parameters(Mapping[str, Array]):
 class Lookup:
     """The network's input: vectors of the codes, interpolated vectors, dense numbers.
 
+    Columns for `n_products` products come after them, which an interaction fills.
+
     The two dropouts are of training, and of categorical columns only. `category_dropout` takes
     cells for unknown: whole vectors make room for row 0, which learns from these rows what to say
     without the column. Hence no vector is scaled up, unlike those that are left where others
@@ -69,6 +71,7 @@ class Lookup:
         tables: EmbeddingTables,
         inputs: Inputs,
         n_knots: tuple[int, ...],
+        n_products: int = 0,
         embedding_dropout: float = 0.0,
         category_dropout: float = 0.0,
     ) -> None:
@@ -80,12 +83,14 @@ class Lookup:
         self.threshold = round(embedding_dropout * 2**32)
         self.keep = 1.0 - embedding_dropout
         self.category_threshold = round(category_dropout * 2**32)
+        self.n_inputs = tables.width + inputs.numbers.shape[1]
+        self.width = self.n_inputs + n_products
 
     def allocate(self, n_rows: int) -> None:
-        dtype, n_numbers = self.tables.flat.dtype, self.inputs.numbers.shape[1]
+        dtype = self.tables.flat.dtype
         self._at = np.empty((n_rows, len(self.tables)), np.int32)
         self._shares = np.empty((n_rows, self.tables.n_knotted), dtype)
-        self._out = np.empty((n_rows, self.tables.width + n_numbers), dtype)
+        self._out = np.empty((n_rows, self.width), dtype)
         self.resize(n_rows)
 
     def resize(self, n_rows: int) -> None:
@@ -102,7 +107,7 @@ class Lookup:
         kernels.gather(tables.flat, tables.layout, self.at, self.shares, self.out)
         self._drop(kernels, self.out, key)
         if inputs.numbers.shape[1]:
-            self.out[:, tables.width :] = inputs.numbers[rows]
+            self.out[:, tables.width : self.n_inputs] = inputs.numbers[rows]
         return self.out
 
     def backward(self, kernels: Any, gradient: Array, key: int = 0) -> Array:

@@ -1,4 +1,4 @@
-"""The network: tables and numbers -> (linear, batch norm, ReLU, dropout)* -> linear head."""
+"""The network: tables, numbers -> interactions -> (linear, norm, ReLU, dropout)* -> linear head."""
 
 from __future__ import annotations
 
@@ -10,6 +10,14 @@ from numpy.typing import DTypeLike
 
 from catvec.network import _kernels
 from catvec.network._inputs import Inputs
+from catvec.network._interactions import (
+    INTERACTIONS,
+    Concatenate,
+    FactorizationMachine,
+    Product,
+    block_layout,
+    pair_layout,
+)
 from catvec.network._kernels import Array
 from catvec.network._layers import EPSILON, Hidden, Linear, Lookup, Parameters
 from catvec.network._tables import EmbeddingTables
@@ -35,8 +43,11 @@ class NetworkConfig:
         Share of hidden units dropped in training.
     n_outputs : int
         Scores of a row.
-    interactions : {"concatenate"}
-        How vectors meet before the first layer.
+    interactions : {"concatenate", "product", "factorization_machine"}
+        How vectors of categories meet, see `_interactions`; with fewer than two columns of them
+        there is nothing to multiply.
+    n_pairs : int
+        Tables of pairs of columns, the last of `n_codes`; their vectors are not multiplied again.
     """
 
     n_codes: tuple[int, ...]
@@ -48,16 +59,40 @@ class NetworkConfig:
     dropout: float = 0.1
     n_outputs: int = 1
     interactions: str = "concatenate"
+    n_pairs: int = 0
 
     def __post_init__(self) -> None:
         # JSON brings lists; a config of lists would not equal the one that was saved.
         for name in ("n_codes", "dims", "n_knots", "knot_dims", "hidden_sizes"):
             object.__setattr__(self, name, tuple(int(size) for size in getattr(self, name)))
+        assert self.interactions in INTERACTIONS, self.interactions
+
+    @property
+    def meeting_dims(self) -> tuple[int, ...]:
+        """Widths of the tables whose vectors may be multiplied."""
+        return self.dims[: len(self.dims) - self.n_pairs]
 
     @property
     def n_inputs(self) -> int:
-        """Width of the network's input."""
+        """Width of the network's input, without products."""
         return sum(self.dims) + sum(self.knot_dims) + self.n_numbers
+
+    @property
+    def pairs(self) -> Array:
+        """Layout of the products that the first layer sees; often of none."""
+        dims = self.meeting_dims if self.interactions == "product" else ()
+        return pair_layout(self.n_codes, dims, self.n_inputs)
+
+    @property
+    def n_products(self) -> int:
+        """Products that the first layer sees."""
+        return int(self.pairs[:, 2].sum())
+
+    @property
+    def n_pooled(self) -> int:
+        """Sums of products that go straight to the scores."""
+        dims = self.meeting_dims if self.interactions == "factorization_machine" else ()
+        return max(dims) if len(dims) > 1 else 0
 
     @property
     def n_rows(self) -> tuple[int, ...]:
@@ -78,6 +113,7 @@ class Network:
 
     def __init__(self, config: NetworkConfig, dtype: DTypeLike = np.float32) -> None:
         self.config = config
+        self._pairs = config.pairs
         widths = config.dims + config.knot_dims
         self.tables = EmbeddingTables(config.n_rows, widths, len(config.n_knots), dtype)
         self.weights = Parameters(_weight_shapes(config), dtype)
@@ -107,6 +143,8 @@ class Network:
             network.running[f"norm_{i}.variance"][...] = 1
         head = network.weights["head.weight"]
         head[...] = rng.standard_normal(head.shape) * (HEAD_GAIN / np.sqrt(len(head)))
+        if config.n_pooled:
+            network.weights["interactions.weight"][...] = 1
         return network
 
     @property
@@ -123,6 +161,23 @@ class Network:
     def head(self, gradients: Parameters) -> Linear:
         """The layer that gives the scores."""
         return Linear(self.weights, gradients, "head")
+
+    def lookup(self, inputs: Inputs, *dropouts: float) -> Lookup:
+        """The layer that looks rows up, with room for products; see `Lookup` for its dropouts."""
+        n_products = int(self._pairs[:, 2].sum())
+        return Lookup(self.tables, inputs, self.config.n_knots, n_products, *dropouts)
+
+    def interaction(self, gradients: Parameters | None = None) -> Concatenate:
+        """How vectors meet; to train it, with the gradients of the weights."""
+        if len(self._pairs):
+            return Product(self._pairs, self.config.n_inputs)
+        if not self.config.n_pooled:
+            return Concatenate()
+        name = "interactions.weight"
+        gradient = None if gradients is None else gradients[name]
+        return FactorizationMachine(
+            block_layout(self.config.meeting_dims), self.weights[name], gradient
+        )
 
     def predict(
         self, inputs: Inputs, chunk_size: int = 4096, dtype: DTypeLike = np.float64
@@ -144,16 +199,19 @@ class Network:
         array of shape (n, n_outputs), `dtype`
         """
         layers = self.folded(dtype)
-        lookup = Lookup(self.tables, inputs, self.config.n_knots)
-        lookup.allocate(min(chunk_size, len(inputs)))
+        lookup, interaction = self.lookup(inputs), self.interaction()
+        for layer in (lookup, interaction):
+            layer.allocate(min(chunk_size, len(inputs)))
         scores = np.empty((len(inputs), self.config.n_outputs), dtype)
         for start in range(0, len(inputs), chunk_size):
             rows = np.arange(start, min(start + chunk_size, len(inputs)))
             lookup.resize(len(rows))
-            x = lookup.forward(_kernels, rows).astype(dtype, copy=False)
+            interaction.resize(len(rows))
+            x = interaction.forward(_kernels, lookup.forward(_kernels, rows))
+            x = x.astype(dtype, copy=False)
             for weight, bias in layers[:-1]:
                 x = np.maximum(x @ weight + bias, 0)
-            scores[rows] = x @ layers[-1][0] + layers[-1][1]
+            scores[rows] = interaction.add_scores(x @ layers[-1][0] + layers[-1][1])
         return scores
 
     def folded(self, dtype: DTypeLike) -> list[tuple[Array, Array]]:
@@ -213,11 +271,13 @@ HEAD_GAIN = 0.3
 
 def _weight_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
     """Matrices first, since only they decay."""
-    sizes = (config.n_inputs, *config.hidden_sizes)
+    sizes = (config.n_inputs + config.n_products, *config.hidden_sizes)
     shapes: dict[str, tuple[int, ...]] = {}
     for i, units in enumerate(config.hidden_sizes):
         shapes[f"linear_{i}.weight"] = (sizes[i], units)
     shapes["head.weight"] = (sizes[-1], config.n_outputs)
+    if config.n_pooled:
+        shapes["interactions.weight"] = (config.n_pooled, config.n_outputs)
     for i, units in enumerate(config.hidden_sizes):
         shapes[f"norm_{i}.scale"] = (units,)
         shapes[f"norm_{i}.shift"] = (units,)

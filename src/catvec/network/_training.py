@@ -18,6 +18,7 @@ import numpy as np
 from catvec.errors import TrainingError
 from catvec.network._engine import load_kernels
 from catvec.network._inputs import Inputs
+from catvec.network._interactions import Concatenate
 from catvec.network._kernels import Array
 from catvec.network._layers import Hidden, Linear, Lookup
 from catvec.network._losses import Loss, make_loss
@@ -327,6 +328,7 @@ class Step:
     def __init__(self, network: Network, loss: Loss, settings: TrainingConfig) -> None:
         self.network, self.loss, self.settings = network, loss, settings
         self.gradients = network.weights.like()
+        self.interaction = network.interaction(self.gradients)
         self.hidden = network.hidden_layers(self.gradients)
         self.head = network.head(self.gradients)
         self.row_adagrad = RowAdagrad(network.tables)
@@ -336,14 +338,10 @@ class Step:
     def take(self, data: TrainingData, counts: Array) -> None:
         """The rows to train on from here, and how many of them look at each row of the tables."""
         self.data = data
-        self.lookup = Lookup(
-            self.network.tables,
-            data.inputs,
-            self.network.config.n_knots,
-            self.settings.embedding_dropout,
-            self.settings.category_dropout,
-        )
-        self.layers: list[Lookup | Hidden | Linear] = [self.lookup, *self.hidden, self.head]
+        drops = (self.settings.embedding_dropout, self.settings.category_dropout)
+        self.lookup = self.network.lookup(data.inputs, *drops)
+        self.layers: list[Lookup | Concatenate | Hidden | Linear]
+        self.layers = [self.lookup, self.interaction, *self.hidden, self.head]
         self.row_adagrad.set_pulls(self.settings.shrinkage, self._met(counts))
         mean = 1.0 if data.weight is None else float(data.part(data.weight).mean(dtype=np.float64))
         self._weight_scale = 1.0 / mean if mean > 0 else 0.0
@@ -387,9 +385,11 @@ class Step:
         loss = float(np.dot(self.loss.values(scores, target), masses))
         gradient = self.loss.slopes(scores, target).astype(self.dtype, copy=False)
         gradient *= masses[:, None]
+        self.interaction.backward_scores(gradient)
         gradient = self.head.backward(gradient)
         for layer in reversed(self.hidden):
             gradient = layer.backward(kernels, gradient)
+        gradient = self.interaction.backward(kernels, gradient)
         gradient = self.lookup.backward(kernels, gradient, key)
         self.gradients.flat *= self.dtype.type(1.0 / max(len(rows), 1))
         return loss, masses, gradient
@@ -399,10 +399,10 @@ class Step:
             self._n_rows = len(rows)
             for layer in self.layers:
                 layer.resize(len(rows))
-        x = self.lookup.forward(kernels, rows, key)
+        x = self.interaction.forward(kernels, self.lookup.forward(kernels, rows, key))
         for layer in self.hidden:
             x = layer.forward(kernels, x, key)
-        return self.head.forward(x)
+        return self.interaction.add_scores(self.head.forward(x))
 
     def _masses(self, rows: Array) -> Array:
         if self.data.weight is None:
