@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from catvec.frames import FIRST, MISSING, UNKNOWN, Pair
+from catvec.frames import FIRST, MISSING, OTHER, UNKNOWN, Pair
 
 
 def codes_of(seed, n=200, n_codes=(7, 5)):
@@ -24,7 +24,8 @@ def naive_learn(first, second, most):
 
 def naive_encode(known, first, second):
     places = {combination: i + FIRST for i, combination in enumerate(known)}
-    return [places.get(c, UNKNOWN) for c in zip(first.tolist(), second.tolist(), strict=True)]
+    combinations = zip(first.tolist(), second.tolist(), strict=True)
+    return [UNKNOWN if UNKNOWN in c else places.get(c, OTHER) for c in combinations]
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -52,12 +53,13 @@ def test_the_order_of_rows_changes_nothing(seed):
     np.testing.assert_array_equal(one.counts, other.counts)
 
 
-def test_unknown_has_no_combinations_and_missing_has():
+def test_missing_is_a_category_and_unknown_is_none():
     first, second = np.array([0, 2, 1, 1, 2], np.int32), np.array([2, 0, 2, 1, 2], np.int32)
     pair = Pair.learn("a", "b", 3, (first, second))
     assert [part.tolist() for part in pair.column_codes()] == [[1, 1, 2], [1, 2, 2]]
     assert pair.encode(first, second).tolist() == [UNKNOWN, UNKNOWN, 3, 2, 4]
-    assert MISSING not in pair.encode(*codes_of(0, n_codes=(3, 3)))
+    new = np.array([2, MISSING, 0], np.int32), np.array([MISSING, MISSING, MISSING], np.int32)
+    assert pair.encode(*new).tolist() == [OTHER, 2, UNKNOWN]
 
 
 def test_of_equally_frequent_combinations_the_first_are_kept():
@@ -65,14 +67,15 @@ def test_of_equally_frequent_combinations_the_first_are_kept():
     pair = Pair.learn("a", "b", 3, codes, most=2)
     assert pair.column_codes()[0].tolist() == [2, 3]
     assert pair.counts.tolist() == [2, 1]
-    assert pair.encode(*codes).tolist() == [UNKNOWN, 3, 2, 2]
+    assert pair.encode(*codes).tolist() == [OTHER, 3, 2, 2]
 
 
-def test_without_rows_every_combination_is_unknown():
+def test_without_rows_there_are_no_combinations():
     nothing = np.zeros(0, np.int32)
     pair = Pair.learn("a", "b", 5, (nothing, nothing))
     assert (len(pair), pair.n_codes) == (0, FIRST)
-    assert (pair.encode(*codes_of(0)) == UNKNOWN).all()
+    first, second = codes_of(0)
+    assert pair.encode(first, second).tolist() == naive_encode([], first, second)
     assert pair.encode(nothing, nothing).shape == (0,)
 
 

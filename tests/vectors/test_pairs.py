@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from catvec.errors import ArtifactError, CategoryError, ParameterError
-from catvec.frames import FIRST, MISSING, UNKNOWN, Pair
-from catvec.vectors import CategoryVectors, PairEffects, write_artifact
+from catvec.frames import FIRST, Pair
+from catvec.vectors import CategoryVectors, PairEffects, export, write_artifact
 from tests.vectors.examples import (
     PAIRS,
     VALUES,
@@ -88,16 +88,16 @@ def test_effects_of_classes_have_a_column_each():
     assert pair.unknown.effect.shape == (3,)
 
 
-def test_the_missing_row_is_the_unknown_one():
+def test_other_and_unknown_have_rows_of_their_own():
     pair, _ = _store_and_open()
-    for array in pair.by_code():
-        assert array[MISSING] == array[UNKNOWN]
     assert (pair.unknown.effect, pair.unknown.confidence, pair.unknown.count) == (0, 0, 0)
+    assert (pair.other.effect, pair.other.confidence) == (0.25, np.float32(0.2))
+    assert pair.other.count == 0
 
 
 def test_unknown_combinations_name_pair_values_and_remedy():
     pair, _ = _store_and_open()
-    with pytest.raises(CategoryError, match=r"pair 'Store\*open'.*\(3, True\).*\.unknown"):
+    with pytest.raises(CategoryError, match=r"pair 'Store\*open'.*\(3, True\).*\.other"):
         pair[3, True]
     with pytest.raises(CategoryError, match="column 'Store' does not know the category 55"):
         pair[55, True]
@@ -236,8 +236,6 @@ def test_pairs_must_fit_the_columns():
         CategoryVectors(columns, pairs=[pair, pair])
     with pytest.raises(ParameterError, match=r"of the columns, but 'Store\*open' has 'open'"):
         CategoryVectors([store], pairs=[pair])
-    with pytest.raises(ParameterError, match=r"called as a column is: 'Store\*open'"):
-        CategoryVectors([*columns, make_column("Store*open", [1])], pairs=[pair])
     with pytest.raises(ParameterError, match="`pairs` must have effects for the same classes"):
         CategoryVectors(columns, pairs=[make_pair(*columns, n_classes=2)])
     for other in ([*VALUES["Store"], 8], [*VALUES["Store"], 1]):
@@ -377,13 +375,13 @@ def test_other_tools_read_the_files(tmp_path, read):
         pair = vectors.pairs[section["name"]]
         frame = read(tmp_path / "a" / schema["files"][section["file"]]["name"])
         assert list(frame) == [*names, "effect", "confidence"]
-        assert frame["role"].tolist() == ["unknown", *["category"] * len(pair)]
-        assert frame["count"].tolist() == [0, *pair.counts.tolist()]
-        np.testing.assert_array_equal(frame["effect"][1:], pair.effects)
+        assert frame["role"].tolist() == ["unknown", "other", *["category"] * len(pair)]
+        assert frame["count"].tolist() == [0, 0, *pair.counts.tolist()]
+        np.testing.assert_array_equal(frame["effect"][2:], pair.effects)
         for name, codes in zip(
             ("first_code", "second_code"), pair.pair.column_codes(), strict=True
         ):
-            assert frame[name].tolist() == [0, *codes.tolist()]
+            assert frame[name].tolist() == [0, 0, *codes.tolist()]
 
 
 def test_categories_are_written_as_their_columns_files_write_them(tmp_path):
@@ -400,6 +398,29 @@ def test_categories_are_written_as_their_columns_files_write_them(tmp_path):
             assert of_pair[side].to_pylist() == categories.take(of_pair[f"{side}_code"]).to_pylist()
     day = tables["pair_01.parquet"]["second"].to_pylist()
     assert datetime.datetime(2020, 1, 1) in day
+
+
+def test_parquet_of_a_pair_is_its_file(tmp_path):
+    vectors = small_paired()
+    (file,) = export(vectors, tmp_path / "pair.parquet", "parquet", "Store*city")
+    vectors.save(tmp_path / "a")
+    (stored,) = (tmp_path / "a").glob("pair_00.*.parquet")
+    assert file.read_bytes() == stored.read_bytes()
+    for format in ("word2vec", "projector"):
+        with pytest.raises(ParameterError, match=r"pair 'Store\*city' has effects only: export it"):
+            export(vectors, tmp_path / "b", format, "Store*city")
+    with pytest.raises(ParameterError, match=r"one of 'Store', 'city', 'Store\*city', got 'x'"):
+        export(vectors, tmp_path / "b", "parquet", "x")
+
+
+@pytest.mark.parametrize("format", ["parquet", "word2vec"])
+def test_exports_of_all_columns_leave_pairs_out(tmp_path, format):
+    for name, vectors in {"a": small_paired(), "b": small_vectors()}.items():
+        export(vectors, tmp_path / name, format)
+    if format == "parquet":
+        assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    else:
+        assert {f.name for f in (tmp_path / "a").iterdir()} == {"Store.txt", "city.txt"}
 
 
 # --- damage -----------------------------------------------------------------------------
@@ -459,20 +480,22 @@ def _changed(name, place, value):
 TABLES = {
     "short": lambda t: t.slice(0, 4),
     "no rows": lambda t: t.slice(0, 0),
-    "no unknown row": lambda t: t.take([*range(1, len(t)), 1]),
+    "no unknown row": lambda t: t.slice(1),
+    "a row too many": lambda t: t.take([0, 0, *range(1, len(t))]),
     "roles": lambda t: t.take([1, 0, *range(2, len(t))]),
-    "another role": _changed("role", 1, "rare"),
-    "out of order": lambda t: t.take([0, 2, 1, *range(3, len(t))]),
-    "a combination twice": lambda t: t.take([0, 1, 1, *range(3, len(t))]),
+    "another role": _changed("role", 1, "missing"),
+    "out of order": lambda t: t.take([0, 1, 3, 2, *range(4, len(t))]),
+    "a combination twice": lambda t: t.take([0, 1, 2, 2, *range(4, len(t))]),
     "no codes": lambda t: t.drop_columns(["first_code"]),
     "no categories": lambda t: t.drop_columns(["second"]),
     "codes as int64": lambda t: t.set_column(2, "first_code", t["first_code"].cast("int64")),
-    "an unknown code": _changed("first_code", 1, 0),
+    "an unknown code": _changed("first_code", 2, 0),
+    "a code of no combination": _changed("first_code", 1, 2),
     "a code too high": _changed("first_code", -1, 6),
     "a second code too high": _changed("second_code", -1, 90),
-    "a negative code": _changed("second_code", 1, -1),
-    "a null code": _changed("second_code", 1, None),
-    "another category": _changed("first", 2, 7),
+    "a negative code": _changed("second_code", 2, -1),
+    "a null code": _changed("second_code", 2, None),
+    "another category": _changed("first", 3, 7),
     "a null category": _changed("first", -1, None),
     "categories of another type": lambda t: t.set_column(0, "first", t["first"].cast("string")),
     "a null effect": _changed("effect", 0, None),
@@ -481,7 +504,7 @@ TABLES = {
         t.schema.get_field_index("effect"), "effect", t["effect"].cast("double")
     ),
     "confidence above 1": _changed("confidence", 3, 1.5),
-    "a negative count": _changed("count", 1, -1),
+    "a negative count": _changed("count", 2, -1),
     "a null count": _changed("count", 1, None),
     "another pair": lambda t: t.replace_schema_metadata({"catvec.pair": '["city", "Store"]'}),
     "no pair's": lambda t: t.replace_schema_metadata(None),

@@ -8,6 +8,8 @@ import numpy as np
 
 from catvec.frames._vocabulary import FIRST, UNKNOWN
 
+OTHER = 1  # code of combinations that are not among the keys; single columns have missing there
+
 MOST_KEYS = 2**18  # of a pair: 260,000 combinations, the most frequent ones, and the memory of them
 
 
@@ -73,14 +75,14 @@ class Pair:
 
     @property
     def n_codes(self) -> int:
-        """Codes: unknown, missing (which no row has: columns know it), combinations."""
+        """Codes: unknown, other combinations, the combinations of the keys."""
         return len(self.keys) + FIRST
 
     def __len__(self) -> int:
         return len(self.keys)
 
     def encode(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """Codes of rows: 0 unknown, 2.. combinations.
+        """Codes of rows.
 
         Parameters
         ----------
@@ -90,13 +92,15 @@ class Pair:
         Returns
         -------
         ndarray of shape (n_rows,), int32
+            0 where either category is unknown, 1 for combinations that are not among the keys,
+            2.. for those that are.
         """
         of_rows = _keys(first, second, self.n_second)
-        if not len(self.keys):
-            return np.zeros(len(of_rows), np.int32)
-        place = np.minimum(np.searchsorted(self.keys, of_rows), len(self.keys) - 1)
-        found = self.keys[place] == of_rows
-        return np.where(found, place + FIRST, UNKNOWN).astype(np.int32)
+        codes = np.where(of_rows < 0, UNKNOWN, OTHER).astype(np.int32)
+        if len(self.keys):
+            place = np.minimum(np.searchsorted(self.keys, of_rows), len(self.keys) - 1)
+            np.copyto(codes, place + FIRST, where=self.keys[place] == of_rows, casting="same_kind")
+        return codes
 
     def column_codes(self) -> tuple[np.ndarray, np.ndarray]:
         """Codes of the first and of the second column by combination, int32 of shape (n,)."""

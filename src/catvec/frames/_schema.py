@@ -124,7 +124,7 @@ class Schema:
     @property
     def n_codes(self) -> tuple[int, ...]:
         """Codes of each categorical column, then of each pair."""
-        return tuple(column.n_codes for column in (*self.vocabularies, *self.pairs))
+        return (*(v.n_codes for v in self.vocabularies), *(p.n_codes for p in self.pairs))
 
     def with_pairs(self, pairs: Sequence[Pair]) -> Schema:
         """The schema that reads these pairs, too."""

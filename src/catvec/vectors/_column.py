@@ -89,7 +89,7 @@ class ColumnVectors:
         self._classes = checked_classes(owner, self._effects, classes)
         if vocabulary.counts[MISSING] == 0:
             self._vectors, self._effects, self._confidences = map(
-                missing_as_unknown, self.by_code()
+                _missing_as_unknown, self.by_code()
             )
 
     # --- arrays ---
@@ -400,7 +400,7 @@ def own_confidences(owner: str, values: npt.ArrayLike, n_codes: int) -> Floats:
     return array
 
 
-def missing_as_unknown(array: Floats) -> Floats:
+def _missing_as_unknown(array: Floats) -> Floats:
     """An array by code whose missing row is the unknown one; a copy where it was not."""
     if np.array_equal(array[UNKNOWN], array[MISSING]):
         return array

@@ -11,14 +11,13 @@ import numpy.typing as npt
 
 from catvec._checks import some
 from catvec.errors import CategoryError, ParameterError
-from catvec.frames import FIRST, UNKNOWN, Pair, Vocabulary, to_dataframe
+from catvec.frames import FIRST, OTHER, UNKNOWN, Pair, Vocabulary, to_dataframe
 from catvec.vectors._column import (
     Floats,
     checked_classes,
     effect_range,
     known_code,
     locked,
-    missing_as_unknown,
     own,
     own_confidences,
 )
@@ -26,16 +25,16 @@ from catvec.vectors._column import (
 
 @dataclass(frozen=True, eq=False)
 class PairRow:
-    """What is known of one combination, or of the unknown one.
+    """What is known of one combination, of the others, or of the unknown.
 
     Attributes
     ----------
     effect : float, or ndarray of shape (n_classes,), float32
-        The shrunk effect on the link scale, beside those of the two categories.
+        The shrunk effect on the link scale.
     confidence : float
-        From 0 (nothing beside the two categories' own effects) to 1.
+        From 0 (the effect is the mean's) to 1 (the combination speaks for itself).
     count : int
-        Training rows.
+        Training rows of a combination; 0 for the others and the unknown, which are not counted.
     """
 
     effect: Any
@@ -47,8 +46,9 @@ class PairEffects:
     """Effects of the combinations of two columns' categories, as far as training met them.
 
     Rows are known combinations only, ordered by the code of the first column's category, then of
-    the second's; the row for all others is `unknown`. A missing value is a category of its own, so
-    ``effects[1, None]`` may be known. Arrays are read-only.
+    the second's. The row for combinations of known categories that are not among them is `other`,
+    the one for combinations with an unknown category is `unknown`. A missing value is a category of
+    its own: ``effects[1, None]`` may be known. Arrays are read-only.
 
     Parameters
     ----------
@@ -57,8 +57,8 @@ class PairEffects:
     first, second : Vocabulary
         The categories of the two columns.
     effects : ndarray of shape (n_codes,) or (n_codes, n_classes), float32
-        Shrunk effects on the link scale, by code of the pair: unknown, missing (which no row has;
-        it becomes a copy of the unknown one), then the combinations.
+        Shrunk effects on the link scale, by code of the pair: unknown, other, then the
+        combinations.
     confidences : ndarray of shape (n_codes,), float32
         Confidence of the effects, from 0 to 1, by code.
     classes : sequence, optional
@@ -88,8 +88,8 @@ class PairEffects:
         self.pair, self.first, self.second = pair, first, second
         _check_pair(pair, first, second)
         owner = f"pair {pair.name!r}"
-        self._effects = missing_as_unknown(own(owner, "effects", effects, pair.n_codes, (1, 2)))
-        self._confidences = missing_as_unknown(own_confidences(owner, confidences, pair.n_codes))
+        self._effects = own(owner, "effects", effects, pair.n_codes, (1, 2))
+        self._confidences = own_confidences(owner, confidences, pair.n_codes)
         self._classes = checked_classes(owner, self._effects, classes)
 
     # --- arrays ---
@@ -121,8 +121,13 @@ class PairEffects:
 
     @property
     def unknown(self) -> PairRow:
-        """The row for combinations never seen."""
+        """The row for combinations with a category that its column does not know."""
         return self._row(UNKNOWN)
+
+    @property
+    def other(self) -> PairRow:
+        """The row for combinations of known categories that are not among the known ones."""
+        return self._row(OTHER)
 
     @property
     def classes(self) -> tuple[Any, ...] | None:
@@ -130,7 +135,7 @@ class PairEffects:
         return self._classes
 
     def by_code(self) -> tuple[Floats, Floats]:
-        """All rows by code: unknown, missing (a copy of it), then the combinations.
+        """All rows by code: unknown, other, then the combinations.
 
         Returns
         -------
@@ -146,10 +151,10 @@ class PairEffects:
         first, second = _two(combination, self.name)
         codes = known_code(self.first, first), known_code(self.second, second)
         code = self._code(*codes)
-        if code == UNKNOWN:
+        if code < FIRST:
             raise CategoryError(
-                f"pair {self.name!r} does not know the combination {some([(first, second)])}:"
-                " it was not seen in training; `.unknown` answers for such combinations"
+                f"pair {self.name!r} does not know the combination {some([(first, second)])}: "
+                "it was not seen in training, or too rarely; `.other` answers for it"
             )
         return self._row(code)
 
@@ -157,7 +162,7 @@ class PairEffects:
         """Whether the pair knows a combination."""
         try:
             first, second = _two(combination, self.name)
-            return self._code(self.first.code(first), self.second.code(second)) != UNKNOWN
+            return self._code(self.first.code(first), self.second.code(second)) >= FIRST
         except (CategoryError, ValueError):  # no two values, or one that can be no category
             return False
 

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from catvec.errors import CatvecError
-from catvec.frames import FIRST, MISSING, UNKNOWN, Pair
-from catvec.vectors._column import ColumnVectors, locked
+from catvec.frames import FIRST, UNKNOWN, Pair
+from catvec.vectors._column import ColumnVectors
 from catvec.vectors._pairs import PairEffects
 from catvec.vectors._parquet import (
     Lie,
@@ -34,6 +34,7 @@ from catvec.vectors._storage import Artifact
 CHUNK = 65_536  # rows written or read at a time
 KEYS = ("first", "second", "role")
 CODES = ("first_code", "second_code")
+ROLES = ("unknown", "other", "category")
 
 
 def pair_section(pair: PairEffects, file: str) -> dict[str, Any]:
@@ -87,7 +88,7 @@ def checked_pair_section(artifact: Artifact, section: object) -> dict[str, Any]:
 
 
 def write_pair(pair: PairEffects, path: Path) -> None:
-    """Write a pair as Parquet: the unknown row, then a row by combination.
+    """Write a pair as Parquet: a row by code.
 
     Parameters
     ----------
@@ -174,31 +175,30 @@ def wide_pair_table(pair: PairEffects) -> pa.Table:
 
 
 def _tables(pair: PairEffects) -> Iterator[pa.Table]:
-    """The unknown row and the combinations, some rows at a time; at least one table."""
-    codes = [np.append(np.int32(UNKNOWN), part) for part in pair.pair.column_codes()]
-    counts = np.append(np.int64(0), pair.counts)
+    """All rows by code, some at a time; at least one table."""
+    codes = [np.append(_RESERVED, part) for part in pair.pair.column_codes()]
+    counts = np.append(_RESERVED, pair.counts)
+    roles = np.repeat(np.arange(len(ROLES)), (1, 1, len(pair)))
     first, second = _categories(pair, codes)
-    rows = np.delete(np.arange(pair.pair.n_codes), MISSING)
-    for start in range(0, len(rows), CHUNK):
-        part = slice(start, start + CHUNK)
-        effects, confidences = (array[rows[part]] for array in pair.by_code())
-        roles = np.where(rows[part] == UNKNOWN, "unknown", "category")
-        table = pa.table(
-            {
-                "first": first[part],
-                "second": second[part],
-                "first_code": pa.array(codes[0][part]),
-                "second_code": pa.array(codes[1][part]),
-                "role": pa.array(roles, pa.string()).dictionary_encode(),
-                "count": pa.array(counts[part]),
-            }
-        )
-        yield for_pandas(
-            table.append_column(float_field("effect", effects), list_array(effects)).append_column(
-                float_field("confidence", confidences), list_array(confidences)
-            ),
-            ("first", "second"),
-        )
+    for start in range(0, pair.pair.n_codes, CHUNK):
+        rows = slice(start, start + CHUNK)
+        effects, confidences = (array[rows] for array in pair.by_code())
+        names = pa.array(ROLES, pa.string())
+        columns = {
+            "first": first[rows],
+            "second": second[rows],
+            "first_code": pa.array(codes[0][rows]),
+            "second_code": pa.array(codes[1][rows]),
+            "role": pa.DictionaryArray.from_arrays(pa.array(roles[rows], pa.int32()), names),
+            "count": pa.array(counts[rows], pa.int64()),
+        }
+        table = pa.table(columns)
+        table = table.append_column(float_field("effect", effects), list_array(effects))
+        of_rows = float_field("confidence", confidences), list_array(confidences)
+        yield for_pandas(table.append_column(*of_rows), ("first", "second"))
+
+
+_RESERVED = np.full(FIRST, UNKNOWN, np.int32)  # of the unknown and the other row
 
 
 def _categories(pair: PairEffects, codes: Any) -> list[pa.Array]:
@@ -236,12 +236,13 @@ def _read_pair(
         rows = file.read(columns=[*KEYS, *CODES, "count"])
         codes = _checked_rows(rows, section["n_combinations"])
         keys = codes[0].astype(np.int64) * second.n_codes + codes[1]
-        pair = Pair(first.name, second.name, second.n_codes, keys, np.asarray(rows["count"])[1:])
-        effects = _by_code(read_floats(file, "effect", len(rows), n_classes))
-        confidences = _by_code(read_floats(file, "confidence", len(rows), None))
+        counts = np.asarray(rows["count"])[FIRST:]
+        pair = Pair(first.name, second.name, second.n_codes, keys, counts)
+        effects = read_floats(file, "effect", len(rows), n_classes)
+        confidences = read_floats(file, "confidence", len(rows), None)
     found = PairEffects(pair, first, second, effects, confidences, classes=classes)
     for name, said in zip(("first", "second"), _categories(found, codes), strict=True):
-        if not rows[name].slice(1).equals(pa.chunked_array([said])):
+        if not rows[name].slice(FIRST).equals(pa.chunked_array([said])):
             lie(f"its {name!r} are not the categories of their codes")
     return found
 
@@ -263,19 +264,13 @@ def _check_types(file: pq.ParquetFile, section: Mapping[str, Any], n_classes: in
 
 def _checked_rows(rows: pa.Table, n_combinations: int) -> list[npt.NDArray[np.int32]]:
     """Codes of the combinations by column, after the rows were found to be in order."""
-    if len(rows) != n_combinations + 1:
-        lie(f"it has {len(rows) - 1} combinations, not {n_combinations}")
-    if rows["role"].to_pylist() != ["unknown", *["category"] * n_combinations]:
+    if len(rows) != n_combinations + FIRST:
+        lie(f"it has {len(rows)} rows, not {FIRST} and {n_combinations} combinations")
+    if rows["role"].to_pylist() != [*ROLES[:FIRST], *ROLES[FIRST:] * n_combinations]:
         lie("its rows do not have their roles in order")
     if any(rows[name].null_count for name in (*CODES, "count")):
         lie("a code or a count is null")
     codes = [np.asarray(rows[name]) for name in CODES]
-    if any(part[0] != UNKNOWN for part in codes):
-        lie("its first row is not the unknown one")
-    return [part[1:] for part in codes]
-
-
-def _by_code(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Numbers by code from those of the file's rows, which has none for missing."""
-    assert FIRST - MISSING == MISSING - UNKNOWN == 1
-    return locked(np.insert(values, MISSING, values[UNKNOWN], axis=0))
+    if any((part[:FIRST] != UNKNOWN).any() for part in codes):
+        lie("a row that is no combination has the code of a category")
+    return [part[FIRST:] for part in codes]

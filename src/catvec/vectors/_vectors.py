@@ -55,7 +55,7 @@ class CategoryVectors:
     columns : sequence of ColumnVectors
         Of distinct names; with the same classes, if the target has classes.
     pairs : sequence of PairEffects
-        Effects of pairs of these columns; of distinct names, which no column has.
+        Effects of pairs of these columns, of distinct names.
     metadata : mapping, optional
         Anything JSON can hold: parameters, a summary of the training. Kept with the vectors.
 
@@ -351,8 +351,6 @@ def _check_pairs(pairs: Sequence[PairEffects], columns: Mapping[str, ColumnVecto
     """Refuse pairs of other columns, of other categories, or with a name that is taken."""
     _refuse_twice("pairs", [pair.name for pair in pairs])
     for pair in pairs:
-        if pair.name in columns:
-            raise ParameterError(f"`pairs` must not be called as a column is: {pair.name!r}")
         absent = [name for name in pair.columns if name not in columns]
         if absent:
             raise ParameterError(
