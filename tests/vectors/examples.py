@@ -4,8 +4,8 @@ import datetime
 
 import numpy as np
 
-from catvec.frames import Vocabulary, one_column
-from catvec.vectors import CategoryVectors, ColumnVectors
+from catvec.frames import Pair, Vocabulary, one_column
+from catvec.vectors import CategoryVectors, ColumnVectors, PairEffects
 
 VALUES = {
     "Store": [1, 2, 3, 2, None, 7],
@@ -50,3 +50,49 @@ def small_vectors(seed=0):
     """Two columns, for tests that save often."""
     columns = [make_column(name, VALUES[name], seed=seed) for name in ("Store", "city")]
     return CategoryVectors(columns, metadata={"seed": seed})
+
+
+def make_pair(first, second, *, seed=0, share=0.6, n_classes=None, classes=None):
+    """Random effects for some of all combinations of two columns' categories."""
+    rng = np.random.default_rng([seed, len(first), len(second)])
+    one, other = first.vocabulary, second.vocabulary
+    grid = np.indices((one.n_codes, other.n_codes), np.int32).reshape(2, -1)
+    rows = np.repeat(np.flatnonzero(rng.random(grid.shape[1]) < share), 2)
+    codes = grid[0, rows], grid[1, rows]
+    pair = Pair.learn(first.name, second.name, other.n_codes, codes)
+    n = pair.n_codes
+    return PairEffects(
+        pair,
+        one,
+        other,
+        rng.normal(size=n if n_classes is None else (n, n_classes)),
+        rng.random(n),
+        classes=classes,
+    )
+
+
+PAIRS = [
+    ("Store", "city"),
+    ("price", "day"),
+    ("mixed", "open"),
+    ("time", "big"),
+    ("Store", "no categories"),
+    ("../../etc/passwd", "ключ\n\t"),
+    ("", "rare"),
+]
+
+
+def make_paired(*, seed=0, n_classes=None, classes=None):
+    """All columns of `make_vectors`, and pairs of columns of all kinds."""
+    of_classes = {"n_classes": n_classes, "classes": classes}
+    vectors = make_vectors(seed=seed, **of_classes)
+    pairs = [make_pair(vectors[a], vectors[b], seed=seed, **of_classes) for a, b in PAIRS]
+    columns = [vectors[name] for name in vectors]
+    return CategoryVectors(columns, pairs=pairs, metadata=vectors.metadata)
+
+
+def small_paired(seed=0):
+    """Two columns and their pair."""
+    vectors = small_vectors(seed)
+    columns = [vectors[name] for name in vectors]
+    return CategoryVectors(columns, pairs=[make_pair(*columns, seed=seed)])

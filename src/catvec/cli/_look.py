@@ -56,7 +56,7 @@ def export(
 
     output = Output(quiet, json)
     vectors = CategoryVectors.load(model)
-    if column is not None:
+    if column is not None and column not in vectors.pairs:
         column_of(vectors, column)
     files = [str(path) for path in write(vectors, Path(out), format, column)]
     many = len(files) > MOST_FILES

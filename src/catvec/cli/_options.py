@@ -141,7 +141,9 @@ FilesOut = Annotated[
         metavar="PATH",
     ),
 ]
-OneColumn = Annotated[str | None, _option("Only this column.", metavar="COLUMN")]
+OneColumn = Annotated[
+    str | None, _option("Only this column (or pair, as parquet).", metavar="COLUMN")
+]
 DemoOut = Annotated[
     str, _option("Where to save the model (default flights.catvec).", "--out", "-o", metavar="PATH")
 ]

@@ -6,6 +6,7 @@ from catvec.frames._frame import one_column as one_column
 from catvec.frames._frame import open_frame as open_frame
 from catvec.frames._frame import to_dataframe as to_dataframe
 from catvec.frames._numbers import Number as Number
+from catvec.frames._pairs import OTHER as OTHER
 from catvec.frames._pairs import Pair as Pair
 from catvec.frames._schema import Arrays as Arrays
 from catvec.frames._schema import Schema as Schema

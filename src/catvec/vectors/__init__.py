@@ -8,6 +8,8 @@ from catvec.vectors._column import CategoryRow as CategoryRow
 from catvec.vectors._column import ColumnVectors as ColumnVectors
 from catvec.vectors._export import FORMATS as FORMATS
 from catvec.vectors._export import export as export
+from catvec.vectors._pairs import PairEffects as PairEffects
+from catvec.vectors._pairs import PairRow as PairRow
 from catvec.vectors._storage import Artifact as Artifact
 from catvec.vectors._storage import load_artifact as load_artifact
 from catvec.vectors._storage import read_artifact as read_artifact

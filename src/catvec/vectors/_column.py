@@ -82,15 +82,15 @@ class ColumnVectors:
         classes: Sequence[object] | None = None,
     ) -> None:
         self.vocabulary = vocabulary
-        name, n_codes = vocabulary.name, vocabulary.n_codes
-        self._vectors = _own(name, "vectors", vectors, n_codes, (2,))
-        self._effects = _own(name, "effects", effects, n_codes, (1, 2))
-        self._confidences = _own(name, "confidences", confidences, n_codes, (1,))
-        if n_codes and not 0 <= self._confidences.min() <= self._confidences.max() <= 1:
-            raise ParameterError(f"`confidences` of column {name!r} must lie in [0, 1]")
-        self._classes = _checked_classes(name, self._effects, classes)
+        owner, n_codes = f"column {vocabulary.name!r}", vocabulary.n_codes
+        self._vectors = own(owner, "vectors", vectors, n_codes, (2,))
+        self._effects = own(owner, "effects", effects, n_codes, (1, 2))
+        self._confidences = own_confidences(owner, confidences, n_codes)
+        self._classes = checked_classes(owner, self._effects, classes)
         if vocabulary.counts[MISSING] == 0:
-            self._answer_missing_as_unknown()
+            self._vectors, self._effects, self._confidences = map(
+                _missing_as_unknown, self.by_code()
+            )
 
     # --- arrays ---
 
@@ -102,7 +102,7 @@ class ColumnVectors:
     @property
     def categories(self) -> npt.NDArray[Any]:
         """The known categories, ``(n,)``: int64, float64, bool, datetime64[us] or object."""
-        return _locked(self.vocabulary.categories.view())
+        return locked(self.vocabulary.categories.view())
 
     @property
     def vectors(self) -> Floats:
@@ -122,7 +122,7 @@ class ColumnVectors:
     @property
     def counts(self) -> npt.NDArray[np.int64]:
         """Training rows of the known categories, ``(n,)`` int64."""
-        return _locked(self.vocabulary.counts[FIRST:])
+        return locked(self.vocabulary.counts[FIRST:])
 
     @property
     def unknown(self) -> CategoryRow:
@@ -327,7 +327,7 @@ class ColumnVectors:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        low, high = _range(self.effects)
+        low, high = effect_range(self.effects)
         return (
             f"ColumnVectors({self.name!r}: {len(self):,} categories, {self.embedding_dim}"
             f" dimensions, effects {low} to {high}, {self.missing.count:,} rows missing)"
@@ -340,16 +340,7 @@ class ColumnVectors:
 
     def _code(self, category: object) -> int:
         """The code of a known category or a missing value."""
-        try:
-            code = self.vocabulary.code(category)
-        except ValueError as error:
-            raise CategoryError(f"column {self.name!r} has no such category: {error}") from error
-        if code == UNKNOWN:
-            raise CategoryError(
-                f"column {self.name!r} does not know the category {some([category])}: it was not"
-                " seen in training, or too rarely; `.unknown` answers for such values"
-            )
-        return code
+        return known_code(self.vocabulary, category)
 
     def _row(self, code: int) -> CategoryRow:
         effect = self._effects[code]
@@ -372,29 +363,50 @@ class ColumnVectors:
             )
         return vector
 
-    def _answer_missing_as_unknown(self) -> None:
-        for name in ("_vectors", "_effects", "_confidences"):
-            array = getattr(self, name)
-            if not np.array_equal(array[UNKNOWN], array[MISSING]):
-                array = array.copy()
-                array[MISSING] = array[UNKNOWN]
-                setattr(self, name, _locked(array))
+
+def known_code(vocabulary: Vocabulary, category: object) -> int:
+    """The code of a known category or a missing value; a `CategoryError` for any other."""
+    try:
+        code = vocabulary.code(category)
+    except ValueError as error:
+        raise CategoryError(f"column {vocabulary.name!r} has no such category: {error}") from error
+    if code == UNKNOWN:
+        raise CategoryError(
+            f"column {vocabulary.name!r} does not know the category {some([category])}: it was not"
+            " seen in training, or too rarely; `.unknown` answers for such values"
+        )
+    return code
 
 
-def _own(
-    column: str, what: str, values: npt.ArrayLike, n_codes: int, ndims: tuple[int, ...]
+def own(
+    owner: str, what: str, values: npt.ArrayLike, n_codes: int, ndims: tuple[int, ...]
 ) -> Floats:
     """An array as read-only float32 of ours, with its shape and its numbers checked."""
     given = np.asarray(values)
     array = np.ascontiguousarray(given, dtype=np.float32)
     if array.ndim not in ndims or len(array) != n_codes:
         shape = " or ".join({1: f"({n_codes},)", 2: f"({n_codes}, d)"}[n] for n in ndims)
-        raise ParameterError(
-            f"`{what}` of column {column!r} must have the shape {shape}, got {given.shape}"
-        )
+        raise ParameterError(f"`{what}` of {owner} must have the shape {shape}, got {given.shape}")
     if not all_finite(array):
-        raise ParameterError(f"`{what}` of column {column!r} must be finite numbers")
-    return _locked(array.copy() if array.flags.writeable and array is given else array)
+        raise ParameterError(f"`{what}` of {owner} must be finite numbers")
+    return locked(array.copy() if array.flags.writeable and array is given else array)
+
+
+def own_confidences(owner: str, values: npt.ArrayLike, n_codes: int) -> Floats:
+    """Confidences as read-only float32 of ours, each from 0 to 1."""
+    array = own(owner, "confidences", values, n_codes, (1,))
+    if n_codes and not 0 <= array.min() <= array.max() <= 1:
+        raise ParameterError(f"`confidences` of {owner} must lie in [0, 1]")
+    return array
+
+
+def _missing_as_unknown(array: Floats) -> Floats:
+    """An array by code whose missing row is the unknown one; a copy where it was not."""
+    if np.array_equal(array[UNKNOWN], array[MISSING]):
+        return array
+    array = array.copy()
+    array[MISSING] = array[UNKNOWN]
+    return locked(array)
 
 
 def all_finite(array: Floats) -> bool:
@@ -402,7 +414,8 @@ def all_finite(array: Floats) -> bool:
     return array.size == 0 or bool(np.isfinite(array.min()) and np.isfinite(array.max()))
 
 
-def _locked(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def locked(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The array itself, from now on read-only."""
     array.flags.writeable = False
     return array
 
@@ -411,23 +424,23 @@ def _restore(
     vocabulary: Vocabulary, arrays: tuple[Floats, Floats, Floats], classes: Any
 ) -> ColumnVectors:
     """Unpickle; NumPy's pickles forget that an array was read-only."""
-    vectors, effects, confidences = map(_locked, arrays)
+    vectors, effects, confidences = map(locked, arrays)
     return ColumnVectors(vocabulary, vectors, effects, confidences, classes=classes)
 
 
-def _checked_classes(
-    column: str, effects: Floats, classes: Sequence[object] | None
+def checked_classes(
+    owner: str, effects: Floats, classes: Sequence[object] | None
 ) -> tuple[Any, ...] | None:
+    """The classes of effects as plain Python values; None where effects are one by code."""
     if effects.ndim == 1:
         if classes is not None:
-            raise ParameterError(f"`classes` of column {column!r} need effects of two dimensions")
+            raise ParameterError(f"`classes` of {owner} need effects of two dimensions")
         return None
     named = tuple(range(effects.shape[1])) if classes is None else tuple(classes)
     plain = tuple(name.item() if isinstance(name, np.generic) else name for name in named)
     if len(plain) != effects.shape[1] or len(set(map(str, plain))) < len(plain):
         raise ParameterError(
-            f"`classes` of column {column!r} must be {effects.shape[1]} distinct names, got"
-            f" {some(plain)}"
+            f"`classes` of {owner} must be {effects.shape[1]} distinct names, got {some(plain)}"
         )
     return plain
 
@@ -436,7 +449,8 @@ def _is_vector(category: object) -> bool:
     return isinstance(category, np.ndarray | list | tuple)
 
 
-def _range(effects: Floats) -> tuple[str, str]:
+def effect_range(effects: Floats) -> tuple[str, str]:
+    """The smallest and the largest effect, as text."""
     if not effects.size:
         return "-", "-"
     return f"{effects.min():.3g}", f"{effects.max():.3g}"

@@ -27,6 +27,7 @@ from catvec.errors import ArtifactError, InputError, ParameterError
 from catvec.frames import FIRST
 from catvec.vectors._column import ColumnVectors
 from catvec.vectors._parquet import effect_names, list_tables, write_column
+from catvec.vectors._parquet_pairs import write_pair
 from catvec.vectors._storage import PathLike
 from catvec.vectors._vectors import CategoryVectors
 
@@ -47,7 +48,7 @@ def export(
     format : {"parquet", "word2vec", "projector"}
         See Notes.
     column : str, optional
-        The column to write; all of them by default.
+        The column to write, or for Parquet a pair (``"Store*DayOfWeek"``); all columns by default.
 
     Returns
     -------
@@ -57,8 +58,8 @@ def export(
     Raises
     ------
     ParameterError
-        If there is no such format or column, the column has no vectors, or `path` looks like one
-        file but several are to be written.
+        If there is no such format or column, the column has no vectors (a pair never has), or
+        `path` looks like one file but several are to be written.
     InputError
         If two categories would be written alike.
     ArtifactError
@@ -68,7 +69,9 @@ def export(
     -----
     ``"parquet"`` writes one file. Of one column: ``category`` (typed as in training), ``family``,
     ``role`` (category, missing, unknown, rare), ``count``, ``effect``, ``confidence`` and
-    ``vector``. Of several: the same with ``column`` before it, and categories as text.
+    ``vector``. Of several: the same with ``column`` before it, and categories as text. Of a pair:
+    its file in the artifact, with ``first`` and ``second`` in place of ``category``; where no pair
+    is named, none is written.
 
     ``"word2vec"`` writes text that gensim's ``KeyedVectors.load_word2vec_format`` reads: known
     categories only. Whitespace, control characters and ``%`` are written as in a URL (a space is
@@ -83,7 +86,7 @@ def export(
     """
     check_option("format", format, FORMATS)
     if column is not None and column not in vectors:
-        raise ParameterError(f"`column` must be one of {some(vectors.columns)}, got {column!r}")
+        return _export_pair(vectors, Path(path), format, column)
     names = vectors.columns if column is None else (column,)
     if not names:
         raise ParameterError("there are no columns to export")
@@ -128,6 +131,18 @@ def _tidy(name: str, categories: pa.Array, part: pa.Table) -> pa.Table:
     }
     numbers = {label: part[label] for label in ("count", "effect", "confidence")}
     return pa.table({**texts, **numbers, "vector": part["vector"].cast(pa.list_(pa.float32()))})
+
+
+def _export_pair(vectors: CategoryVectors, path: Path, format: str, name: str) -> list[Path]:
+    if name not in vectors.pairs:
+        raise ParameterError(
+            f"`column` must be one of {some([*vectors.columns, *vectors.pairs])}, got {name!r}"
+        )
+    if format != "parquet":
+        raise ParameterError(f"pair {name!r} has effects only: export it as parquet")
+    with _replacing(path) as temporary:
+        write_pair(vectors.pairs[name], temporary)
+    return [path]
 
 
 # --- word2vec ---------------------------------------------------------------------------

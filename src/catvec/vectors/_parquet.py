@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -95,7 +95,7 @@ def read_column(
     path = artifact.verified_path(section["file"])
     try:
         return _read_column(path, section, classes)
-    except (_Lie, CatvecError, pa.ArrowException, OSError, KeyError) as error:
+    except (Lie, CatvecError, pa.ArrowException, OSError, KeyError) as error:
         raise artifact.damage(
             f"the file of column {name!r} does not fit its schema ({error})"
         ) from error
@@ -118,10 +118,10 @@ def list_tables(column: ColumnVectors) -> Iterator[pa.Table]:
     for start in range(0, keys.num_rows, CHUNK):
         part = keys.slice(start, CHUNK)
         vectors, effects, confidences = _rows(column, start, start + part.num_rows)
-        yield _for_pandas(
-            part.append_column(_field("effect", effects), _list_array(effects))
-            .append_column(_field("confidence", confidences), _list_array(confidences))
-            .append_column(_field("vector", vectors), _list_array(vectors))
+        yield for_pandas(
+            part.append_column(float_field("effect", effects), list_array(effects))
+            .append_column(float_field("confidence", confidences), list_array(confidences))
+            .append_column(float_field("vector", vectors), list_array(vectors))
         )
 
 
@@ -145,18 +145,33 @@ def wide_table(column: ColumnVectors) -> pa.Table:
         "role": keys["role"].cast(pa.string()),
         "count": keys["count"],
     }
-    of_effects = effects.reshape(len(effects), -1)
-    for name, values in zip(effect_names(column.classes), of_effects.T, strict=True):
-        columns[name] = pa.array(np.ascontiguousarray(values))
+    columns |= effect_columns(effects, column.classes)
     columns["confidence"] = pa.array(confidences)
     for i, values in zip(dimension_names(column.embedding_dim), vectors.T, strict=True):
         columns[f"vector_{i}"] = pa.array(np.ascontiguousarray(values))
-    return _for_pandas(pa.table(columns))
+    return for_pandas(pa.table(columns))
 
 
 def effect_names(classes: tuple[Any, ...] | None) -> list[str]:
     """``effect``, or ``effect_<class>`` for each class."""
     return ["effect"] if classes is None else [f"effect_{name}" for name in classes]
+
+
+def effect_columns(
+    effects: npt.NDArray[np.float32], classes: tuple[Any, ...] | None
+) -> dict[str, pa.Array]:
+    """Effects as Arrow columns, one for each of `effect_names`."""
+    by_class = effects.reshape(len(effects), -1).T
+    return {
+        name: pa.array(np.ascontiguousarray(values))
+        for name, values in zip(effect_names(classes), by_class, strict=True)
+    }
+
+
+def category_array(vocabulary: Vocabulary) -> pa.Array:
+    """Categories by code, as the column's file writes them; null for unknown and missing."""
+    categories = vocabulary.to_table()["category"].slice(0, vocabulary.n_codes)
+    return categories.combine_chunks()
 
 
 def dimension_names(width: int) -> list[str]:
@@ -179,26 +194,30 @@ def _rows(column: ColumnVectors, start: int, stop: int) -> list[npt.NDArray[np.f
     return [array[codes] for array in arrays]
 
 
-def _for_pandas(table: pa.Table) -> pa.Table:
+def for_pandas(table: pa.Table, names: Sequence[str] = ("category",)) -> pa.Table:
     """Have pandas read integer and boolean categories as nullable types, not floats and objects."""
-    name = _NULLABLE.get(str(table.schema.field("category").type))
-    if name is None:
+    kinds = {name: _NULLABLE.get(str(table.schema.field(name).type)) for name in names}
+    columns = [
+        {
+            "name": name,
+            "field_name": name,
+            "pandas_type": kind.lower(),
+            "numpy_type": kind,
+            "metadata": None,
+        }
+        for name, kind in kinds.items()
+        if kind is not None
+    ]
+    if not columns:
         return table
-    column = {
-        "name": "category",
-        "field_name": "category",
-        "pandas_type": name.lower(),
-        "numpy_type": name,
-        "metadata": None,
-    }
-    note = {"index_columns": [], "column_indexes": [], "columns": [column]}
+    note = {"index_columns": [], "column_indexes": [], "columns": columns}
     return table.replace_schema_metadata({"pandas": json.dumps(note)})
 
 
 _NULLABLE = {"int64": "Int64", "uint64": "UInt64", "bool": "boolean"}
 
 
-def _kind(width: int | None) -> pa.DataType:
+def float_kind(width: int | None) -> pa.DataType:
     """A float, or a list of `width` floats."""
     if width is None:
         return pa.float32()
@@ -206,11 +225,12 @@ def _kind(width: int | None) -> pa.DataType:
     return pa.list_(pa.float32(), width) if width else pa.list_(pa.float32())
 
 
-def _field(name: str, values: npt.NDArray[np.float32]) -> pa.Field:
-    return pa.field(name, _kind(values.shape[1] if values.ndim == 2 else None))
+def float_field(name: str, values: npt.NDArray[np.float32]) -> pa.Field:
+    """The field of `list_array`."""
+    return pa.field(name, float_kind(values.shape[1] if values.ndim == 2 else None))
 
 
-def _list_array(values: npt.NDArray[np.float32]) -> pa.Array:
+def list_array(values: npt.NDArray[np.float32]) -> pa.Array:
     """A vector as floats, a matrix as one list by row."""
     if values.ndim == 1:
         return pa.array(values)
@@ -223,12 +243,13 @@ def _list_array(values: npt.NDArray[np.float32]) -> pa.Array:
 # --- reading ----------------------------------------------------------------------------
 
 
-class _Lie(Exception):
+class Lie(Exception):
     """The file is not what the schema says."""
 
 
-def _lie(what: str) -> NoReturn:
-    raise _Lie(what)
+def lie(what: str) -> NoReturn:
+    """Say what the file is not; its reader makes it damage of the artifact."""
+    raise Lie(what)
 
 
 def _read_column(
@@ -241,9 +262,9 @@ def _read_column(
         _check_vocabulary(vocabulary, keys, section)
         n = vocabulary.n_codes
         width, n_classes = section["embedding_dim"], len(classes) if classes is not None else None
-        vectors = _read_floats(file, "vector", n, width)
-        effects = _read_floats(file, "effect", n, n_classes)
-        confidences = _read_floats(file, "confidence", n, None)
+        vectors = read_floats(file, "vector", n, width)
+        effects = read_floats(file, "effect", n, n_classes)
+        confidences = read_floats(file, "confidence", n, None)
     return ColumnVectors(vocabulary, vectors, effects, confidences, classes=classes)
 
 
@@ -254,19 +275,24 @@ def _check_types(
     schema = file.schema_arrow
     wanted = {
         "count": pa.int64(),
-        "effect": _kind(len(classes) if classes is not None else None),
+        "effect": float_kind(len(classes) if classes is not None else None),
         "confidence": pa.float32(),
-        "vector": _kind(section["embedding_dim"]),
+        "vector": float_kind(section["embedding_dim"]),
     }
-    missing = [name for name in (*KEYS, *wanted) if name not in schema.names]
-    if missing:
-        _lie(f"it lacks {missing}")
-    for name, kind in wanted.items():
-        if not _same_kind(schema.field(name).type, kind):
-            _lie(f"its {name!r} is {schema.field(name).type}, not {kind}")
+    check_kinds(schema, KEYS, wanted)
     written = (schema.metadata or {}).get(b"catvec.column", b"").decode()
     if written != section["name"]:
-        _lie(f"it is the file of column {written!r}")
+        lie(f"it is the file of column {written!r}")
+
+
+def check_kinds(schema: pa.Schema, names: Sequence[str], kinds: Mapping[str, pa.DataType]) -> None:
+    """Refuse a file without these columns, or with another type for one of `kinds`."""
+    missing = [name for name in (*names, *kinds) if name not in schema.names]
+    if missing:
+        lie(f"it lacks {missing}")
+    for name, kind in kinds.items():
+        if not _same_kind(schema.field(name).type, kind):
+            lie(f"its {name!r} is {schema.field(name).type}, not {kind}")
 
 
 def _same_kind(found: pa.DataType, wanted: pa.DataType) -> bool:
@@ -284,12 +310,12 @@ def _check_vocabulary(vocabulary: Vocabulary, keys: pa.Table, section: Mapping[s
     found = (len(vocabulary), n_rare, list(vocabulary.families))
     said = (section["n_categories"], section["n_rare"], list(section["families"]))
     if found != said:
-        _lie(f"it has (categories, rare values, families) {found}, not {said}")
+        lie(f"it has (categories, rare values, families) {found}, not {said}")
     if keys["count"].null_count or bool((vocabulary.counts < 0).any()):
-        _lie("a count is null or negative")
+        lie("a count is null or negative")
 
 
-def _read_floats(
+def read_floats(
     file: pq.ParquetFile, name: str, n: int, width: int | None
 ) -> npt.NDArray[np.float32]:
     """The first `n` rows of a column of floats, or of lists of `width` floats; read-only."""
@@ -302,10 +328,10 @@ def _read_floats(
         array = batch.column(0).slice(0, rows)
         values = array if width is None else array.flatten()
         if array.null_count or values.null_count:
-            _lie(f"a row of its {name!r} is null")
+            lie(f"a row of its {name!r} is null")
         part = values.to_numpy()
         if not all_finite(part):
-            _lie(f"a number of its {name!r} is not finite")
+            lie(f"a number of its {name!r} is not finite")
         result[start : start + rows] = part.reshape(result[start : start + rows].shape)
         start += rows
     result.flags.writeable = False

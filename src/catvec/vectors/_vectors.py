@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from catvec._checks import check_option, some
 from catvec.errors import CategoryError, InputError, ParameterError
 from catvec.frames import open_frame
 from catvec.vectors._column import ColumnVectors
+from catvec.vectors._pairs import PairEffects, same_vocabulary
 from catvec.vectors._parquet import (
     checked_section,
     column_section,
@@ -20,6 +23,12 @@ from catvec.vectors._parquet import (
     effect_names,
     read_column,
     write_column,
+)
+from catvec.vectors._parquet_pairs import (
+    checked_pair_section,
+    pair_section,
+    read_pair,
+    write_pair,
 )
 from catvec.vectors._schema import jsonable
 from catvec.vectors._storage import (
@@ -31,44 +40,56 @@ from catvec.vectors._storage import (
 )
 
 OUTPUTS = ("both", "effects", "vectors")
+Part = ColumnVectors | PairEffects
 CHUNK = 65_536  # rows looked up at a time, so that a large frame needs no second copy
 
 
 class CategoryVectors:
     """Effects, vectors and counts of the categories of several columns, by column name.
 
-    Immutable, and usable without the model that learned it: neither torch, numba nor scikit-learn
-    is imported.
+    Beside the columns it may hold the effects of pairs of them. Immutable, and usable without the
+    model that learned it: neither torch, numba nor scikit-learn is imported.
 
     Parameters
     ----------
     columns : sequence of ColumnVectors
         Of distinct names; with the same classes, if the target has classes.
+    pairs : sequence of PairEffects
+        Effects of pairs of these columns, of distinct names.
     metadata : mapping, optional
         Anything JSON can hold: parameters, a summary of the training. Kept with the vectors.
 
     Raises
     ------
     ParameterError
-        If two columns have one name, their classes differ, or JSON cannot hold `metadata`.
+        If two columns or pairs have one name, their classes differ, a pair is not of these columns,
+        or JSON cannot hold `metadata`.
     """
 
     def __init__(
-        self, columns: Sequence[ColumnVectors], *, metadata: Mapping[str, Any] | None = None
+        self,
+        columns: Sequence[ColumnVectors],
+        *,
+        pairs: Sequence[PairEffects] = (),
+        metadata: Mapping[str, Any] | None = None,
     ) -> None:
-        names = [column.name for column in columns]
-        twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
-        if twice:
-            raise ParameterError(f"`columns` must have distinct names, got twice: {some(twice)}")
+        _refuse_twice("columns", [column.name for column in columns])
         if len({column.classes for column in columns}) > 1:
             raise ParameterError("`columns` must all have effects for the same classes")
         self._columns = {column.name: column for column in columns}
+        _check_pairs(pairs, self._columns)
+        self._pairs = {pair.name: pair for pair in pairs}
         self._metadata: dict[str, Any] = jsonable(dict(metadata or {}), "metadata")
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns, in the order in which `encode` writes them."""
         return tuple(self._columns)
+
+    @property
+    def pairs(self) -> Mapping[str, PairEffects]:
+        """Effects of pairs of columns by name (``Store*DayOfWeek``); read-only, often empty."""
+        return MappingProxyType(self._pairs)
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -97,7 +118,7 @@ class CategoryVectors:
         return len(self._columns)
 
     def encode(self, frame: object, *, output: str = "both") -> npt.NDArray[np.float32]:
-        """Replace categories by their effects, confidences and vectors.
+        """Replace categories by their effects, confidences and vectors; pairs have no part in it.
 
         Parameters
         ----------
@@ -133,44 +154,51 @@ class CategoryVectors:
         n_rows: int,
         *,
         output: str = "both",
+        pairs: bool = False,
     ) -> npt.NDArray[np.float32]:
-        """Replace codes by effects, confidences and vectors.
+        """Replace codes by effects, confidences and vectors, of pairs, too, if asked.
 
         Parameters
         ----------
         codes : sequence of ndarray of shape (n_rows,), int32
-            By column the codes of its vocabulary.
+            By column the codes of its vocabulary; with `pairs`, after them, by pair its codes.
         n_rows : int
             Rows, which no columns would not tell.
         output : {"both", "effects", "vectors"}, default="both"
             As in `encode`.
+        pairs : bool, default=False
+            Whether the effects and confidences of the pairs follow those of all columns.
 
         Returns
         -------
         ndarray of shape (n_rows, n_features), float32
-            As `encode` returns it.
+            As `get_feature_names_out` names it; without pairs as `encode` returns it.
         """
-        columns = list(self._columns.values())
-        ends = np.cumsum([_width(column, output) for column in columns], dtype=int)
+        parts = self._parts(pairs)
+        ends = np.cumsum([_width(part, output) for part in parts], dtype=int)
         result = np.empty((n_rows, int(ends[-1]) if len(ends) else 0), np.float32)
-        for column, end, of_column in zip(columns, ends, codes, strict=True):
-            part = result[:, end - _width(column, output) : end]
-            _encode_into(part, column, of_column, output)
+        for part, end, of_part in zip(parts, ends, codes, strict=True):
+            _encode_into(result[:, end - _width(part, output) : end], part, of_part, output)
         return result
 
-    def get_feature_names_out(self, *, output: str = "both") -> npt.NDArray[np.object_]:
+    def get_feature_names_out(
+        self, *, output: str = "both", pairs: bool = False
+    ) -> npt.NDArray[np.object_]:
         """Names of the columns that `encode` writes.
 
         Parameters
         ----------
         output : {"both", "effects", "vectors"}, default="both"
             As in `encode`.
+        pairs : bool, default=False
+            As in `encode_codes`; `encode` writes no pairs.
 
         Returns
         -------
         ndarray of shape (n_features,), object
             ``Store_effect`` (``Store_effect_<class>`` for each class), ``Store_confidence``,
-            ``Store_00``, ``Store_01``, ...
+            ``Store_00``, ``Store_01``, ..., and with `pairs`, after all columns,
+            ``Store*DayOfWeek_effect`` and ``Store*DayOfWeek_confidence``.
 
         Raises
         ------
@@ -179,14 +207,14 @@ class CategoryVectors:
         """
         check_option("output", output, OUTPUTS)
         names = [
-            f"{column.name}_{feature}"
-            for column in self._columns.values()
-            for feature in _features(column, output)
+            f"{part.name}_{feature}"
+            for part in self._parts(pairs)
+            for feature in _features(part, output)
         ]
         return np.asarray(names, dtype=object)
 
     def save(self, path: PathLike) -> None:
-        """Save as a folder that any tool can read: ``schema.json`` and a Parquet file by column.
+        """Save as a folder that any tool can read: ``schema.json``, Parquet by column and by pair.
 
         Parameters
         ----------
@@ -229,22 +257,23 @@ class CategoryVectors:
         Returns
         -------
         schema : dict
-            The sections ``columns``, ``classes`` and ``metadata``.
+            The sections ``columns``, ``pairs``, ``classes`` and ``metadata``.
         files : dict of str to callable
-            Writers of the columns' files, by logical name.
+            Writers of the columns' and the pairs' files, by logical name.
         """
         # Files are numbered, since a column's name may be a path, or no file name at all.
-        numbered = {f"column_{i:02d}.parquet": self[name] for i, name in enumerate(self)}
+        columns = {f"column_{i:02d}.parquet": self[name] for i, name in enumerate(self)}
+        pairs = {f"pair_{i:02d}.parquet": pair for i, pair in enumerate(self._pairs.values())}
         schema = {
-            "columns": [column_section(column, file) for file, column in numbered.items()],
+            "columns": [column_section(column, file) for file, column in columns.items()],
+            "pairs": [pair_section(pair, file) for file, pair in pairs.items()],
             "classes": None if self.classes is None else list(self.classes),
             "metadata": self._metadata,
         }
-
-        def writer(column: ColumnVectors) -> FileContent:
-            return lambda path: write_column(column, path)
-
-        return schema, {file: writer(column) for file, column in numbered.items()}
+        files: dict[str, FileContent] = {}
+        files |= {file: partial(write_column, column) for file, column in columns.items()}
+        files |= {file: partial(write_pair, pair) for file, pair in pairs.items()}
+        return schema, files
 
     @classmethod
     def from_artifact(cls, artifact: Artifact) -> CategoryVectors:
@@ -265,26 +294,31 @@ class CategoryVectors:
         """
         schema = artifact.schema
         sections, classes = schema.get("columns"), schema.get("classes")
-        metadata = schema.get("metadata")
+        pairs, metadata = schema.get("pairs", []), schema.get("metadata")  # at first without pairs
         if not (
             isinstance(sections, list)
+            and isinstance(pairs, list)
             and isinstance(metadata, dict)
             and isinstance(classes, list | None)
         ):
-            raise artifact.damage("its schema.json lacks columns, classes or metadata")
+            raise artifact.damage("its schema.json lacks columns, pairs, classes or metadata")
         checked = [checked_section(artifact, section) for section in sections]
         columns = [read_column(artifact, section, classes) for section in checked]
+        known = {column.name: column for column in columns}
+        of_pairs = [checked_pair_section(artifact, section) for section in pairs]
+        effects = [read_pair(artifact, section, known, classes) for section in of_pairs]
         try:
-            return cls(columns, metadata=metadata)
+            return cls(columns, pairs=effects, metadata=metadata)
         except ParameterError as error:
             raise artifact.damage(f"its schema.json contradicts itself ({error})") from error
 
     def __eq__(self, other: object) -> bool:
-        """Whether the other has the same columns, numbers (bit for bit) and metadata."""
+        """Whether the other has the same columns, pairs, numbers (bit for bit) and metadata."""
         if not isinstance(other, CategoryVectors):
             return NotImplemented
         same = self.columns == other.columns and self._metadata == other._metadata
-        return same and all(self[name] == other[name] for name in self)
+        pairs, others = list(self._pairs.values()), list(other._pairs.values())
+        return same and pairs == others and all(self[name] == other[name] for name in self)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -294,40 +328,73 @@ class CategoryVectors:
             f"CategoryVectors: {n_columns} column{'s' * (n_columns != 1)},"
             f" {n_categories:,} categories"
         )
-        return "\n".join([head, *_overview(list(self._columns.values()))])
+        pairs = _pairs_line(list(self._pairs.values()))
+        return "\n".join([head, *_overview(list(self._columns.values())), *pairs])
+
+    # --- inside ---
+
+    def _parts(self, pairs: bool) -> list[Part]:
+        """What is laid side by side: the columns, and the pairs if asked."""
+        return [*self._columns.values(), *(self._pairs.values() if pairs else ())]
+
+
+# --- checking ---------------------------------------------------------------------------
+
+
+def _refuse_twice(parameter: str, names: list[str]) -> None:
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twice:
+        raise ParameterError(f"`{parameter}` must have distinct names, got twice: {some(twice)}")
+
+
+def _check_pairs(pairs: Sequence[PairEffects], columns: Mapping[str, ColumnVectors]) -> None:
+    """Refuse pairs of other columns, of other categories, or with a name that is taken."""
+    _refuse_twice("pairs", [pair.name for pair in pairs])
+    for pair in pairs:
+        absent = [name for name in pair.columns if name not in columns]
+        if absent:
+            raise ParameterError(
+                f"`pairs` must be of the columns, but {pair.name!r} has {some(absent)}"
+            )
+        first, second = (columns[name] for name in pair.columns)
+        if pair.classes != first.classes:
+            raise ParameterError("`pairs` must have effects for the same classes as the columns")
+        if not (
+            same_vocabulary(pair.first, first.vocabulary)
+            and same_vocabulary(pair.second, second.vocabulary)
+        ):
+            raise ParameterError(f"`pairs`: {pair.name!r} has other categories than its columns")
 
 
 # --- encoding ---------------------------------------------------------------------------
 
 
-def _features(column: ColumnVectors, output: str) -> list[str]:
-    effects = [*effect_names(column.classes), "confidence"] if output != "vectors" else []
-    vectors = dimension_names(column.embedding_dim) if output != "effects" else []
-    return effects + vectors
+def _features(part: Part, output: str) -> list[str]:
+    effects = [*effect_names(part.classes), "confidence"] if output != "vectors" else []
+    if isinstance(part, PairEffects) or output == "effects":
+        return effects
+    return effects + dimension_names(part.embedding_dim)
 
 
-def _width(column: ColumnVectors, output: str) -> int:
-    return len(_features(column, output))
+def _width(part: Part, output: str) -> int:
+    return len(_features(part, output))
 
 
 def _encode_into(
-    result: npt.NDArray[np.float32],
-    column: ColumnVectors,
-    codes: npt.NDArray[np.int32],
-    output: str,
+    result: npt.NDArray[np.float32], part: Part, codes: npt.NDArray[np.int32], output: str
 ) -> None:
-    """Write a column's features into their place in the result."""
-    vectors, effects, confidences = column.by_code()
+    """Write the features of a column or a pair into their place in the result."""
+    *vectors, effects, confidences = part.by_code()
     of_effects = effects.reshape(len(effects), -1)
     n = of_effects.shape[1]
     for start in range(0, len(codes), CHUNK):
-        part, rows = codes[start : start + CHUNK], result[start : start + CHUNK]
+        chunk, rows = codes[start : start + CHUNK], result[start : start + CHUNK]
         if output != "vectors":
-            rows[:, :n] = of_effects[part]
-            rows[:, n] = confidences[part]
+            rows[:, :n] = of_effects[chunk]
+            rows[:, n] = confidences[chunk]
             rows = rows[:, n + 1 :]
-        if output != "effects":
-            rows[:] = vectors[part]
+        if vectors and output != "effects":
+            rows[:] = vectors[0][chunk]
 
 
 # --- showing ----------------------------------------------------------------------------
@@ -347,10 +414,24 @@ def _overview(columns: list[ColumnVectors]) -> list[str]:
     return shown + ([f"  and {len(columns) - 20} more"] if len(columns) > 20 else [])
 
 
+def _pairs_line(pairs: list[PairEffects]) -> list[str]:
+    """One line for all pairs, if there are any."""
+    if not pairs:
+        return []
+    shown = [f"{_shown_name(pair.name)} ({len(pair):,})" for pair in pairs[:5]]
+    more = f" and {len(pairs) - 5} more" if len(pairs) > 5 else ""
+    return [f"  {len(pairs)} pair{'s' * (len(pairs) != 1)}: {', '.join(shown)}{more}"]
+
+
 def _overview_line(column: ColumnVectors) -> tuple[str, ...]:
     effects = column.effects
     reach = f"{effects.min():+.3g} .. {effects.max():+.3g}" if effects.size else "-"
     rows = int(column.vocabulary.counts.sum())
-    name = column.name if column.name.isprintable() else repr(column.name)
-    name = name if len(name) <= 30 else f"{name[:29]}…"
+    name = _shown_name(column.name)
     return name, f"{len(column):,}", str(column.embedding_dim), reach, f"{rows:,}"
+
+
+def _shown_name(name: str) -> str:
+    """A name in few characters, none of which moves the cursor."""
+    name = name if name.isprintable() else repr(name)
+    return name if len(name) <= 30 else f"{name[:29]}…"
