@@ -45,6 +45,8 @@ class Choice:
         Held-out loss by strength, where it was chosen.
     pairs : tuple of pairs of str
         Pairs of columns with effects and tables of their own.
+    interactions : str
+        How vectors meet before the first layer.
     """
 
     dims: tuple[int, ...]
@@ -52,6 +54,7 @@ class Choice:
     shrinkage: tuple[float, ...]
     tried: Mapping[float, float]
     pairs: tuple[tuple[str, str], ...] = ()
+    interactions: str = "concatenate"
 
 
 def choose_dims(p: SharedParameters, schema: Schema) -> tuple[int, ...]:

@@ -22,10 +22,11 @@ from catvec.estimators._learning import (
 )
 from catvec.estimators._parameters import document
 from catvec.estimators._training_set import TrainingSet, network_inputs
-from catvec.frames import Fold, make_folds
+from catvec.frames import Arrays, Fold, Vocabulary, make_folds
 from catvec.network import make_loss
 from catvec.vectors import CategoryVectors
 
+MOST_CODES = 255  # categories of a column whose codes are written: as many as boosters have bins
 OUTPUTS = ("both", "effects", "vectors")
 TASKS = ("auto", "regression", "binary", "multiclass", "count")
 
@@ -54,6 +55,10 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         Whether the score of the networks follows, on the link scale: what all columns say together,
         as stacking has it (Wolpert 1992). Only with ``output="both"``, and if any column is
         categorical.
+    category_codes : bool, default=True
+        Whether the codes of columns with at most 255 categories follow, so that a tree can single a
+        category out: 0 unknown, 1 missing, 2.. categories in their order. Only with
+        ``output="both"``.
     passthrough : bool, default=True
         Whether numeric columns follow, as they are.
     {shared}
@@ -94,6 +99,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
     task: str = "auto"
     cv: Any = 5
     output: str = "both"
+    category_codes: bool = True
     joint_score: bool = True
     passthrough: bool = True
     n_networks: int | str = "auto"
@@ -142,7 +148,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
             encoded[fold.test] = self._encode(vectors, training.arrays.codes[fold.test])
             if self.networks_:
                 scores[fold.test] = averaged_scores(networks, learner.data.inputs.take(fold.test))
-        return self._side_by_side(encoded, scores, training.arrays.values)
+        return self._side_by_side(encoded, training.arrays, scores)
 
     def transform(self, X: object) -> np.ndarray:
         """Encode new rows.
@@ -169,7 +175,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         scores = np.empty((len(arrays), 0))
         if self.networks_:
             scores = averaged_scores(self.networks_, network_inputs(self.schema_, arrays))
-        return self._side_by_side(encoded, scores, arrays.values)
+        return self._side_by_side(encoded, arrays, scores)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Names of the columns that `transform` writes.
@@ -182,8 +188,10 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         Returns
         -------
         ndarray of shape (n_features,), object
-            ``Store_effect``, ``Store_confidence``, ``Store_00``, ..., ``joint_score`` (one by class
-            for more than two), then numeric columns as they are called.
+            ``Store_effect``, ``Store_confidence``, ``Store_00``, ..., of pairs
+            ``Store*DayOfWeek_effect`` and ``Store*DayOfWeek_confidence``, then ``Store_code``, ...,
+            ``joint_score`` (one by class for more than two), and numeric columns as they are
+            called.
 
         Raises
         ------
@@ -191,18 +199,9 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
             If `input_features` are not those of the training table.
         """
         check_is_fitted(self)
-        encoded = self._encoded_names()
-        joint = self._joint_names()
-        numbers = [number.name for number in self.schema_.numbers] if self.passthrough else []
         if input_features is None:
-            return np.asarray(encoded + joint + numbers, dtype=object)
-        given = self._given_names(input_features)
-        renamed = []
-        for column in self.vectors_:
-            width = self._n_encoded_of(column)
-            renamed += [given[column] + name[len(column) :] for name in encoded[:width]]
-            encoded = encoded[width:]
-        return np.asarray(renamed + joint + [given[name] for name in numbers], dtype=object)
+            return np.asarray(self._names({}), dtype=object)
+        return np.asarray(self._names(self._given_names(input_features)), dtype=object)
 
     # --- inside ---
 
@@ -240,7 +239,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         self.history_ = committee.history if committee else []
         self.vectors_ = category_vectors(training, networks)
         names = self.get_feature_names_out().tolist()
-        taken = list(training.schema.names) if self._encoded_names() else []
+        taken = list(training.schema.names) if len(self.vectors_) else []
         passed = {number.name for number in training.schema.numbers} if self.passthrough else set()
         counts = Counter(names + [name for name in taken if name not in passed])
         clash = [name for name, count in counts.items() if count > 1]
@@ -261,12 +260,36 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
     def _encode(self, vectors: CategoryVectors, codes: np.ndarray) -> np.ndarray:
         return vectors.encode_codes(list(codes.T), len(codes), output=self.output, pairs=True)
 
-    def _encoded_names(self) -> list[str]:
-        return self.vectors_.get_feature_names_out(output=self.output, pairs=True).tolist()
+    def _names(self, called: dict[str, str]) -> list[str]:
+        """Names of what is written, of columns that may be called otherwise."""
+        new = {name: called.get(name, name) for name in self.schema_.names}
+        for pair in self.schema_.pairs:
+            new[pair.name] = f"{new[pair.first]}*{new[pair.second]}"
+        encoded = self.vectors_.get_feature_names_out(output=self.output, pairs=True).tolist()
+        names = []
+        for old in (*self.vectors_, *self.vectors_.pairs):
+            own = [name for name in encoded[: self._n_encoded_of(old)]]
+            encoded = encoded[len(own) :]
+            names += [new[old] + name[len(old) :] for name in own]
+        names += [f"{new[v.name]}_code" for v in self._told_by_code()[1]]
+        names += self._joint_names()
+        passed = self.schema_.numbers if self.passthrough else ()
+        return names + [new[number.name] for number in passed]
 
-    def _n_encoded_of(self, column: str) -> int:
-        alone = CategoryVectors([self.vectors_[column]])
+    def _n_encoded_of(self, name: str) -> int:
+        vectors = self.vectors_
+        if name in vectors.pairs:
+            pair = vectors.pairs[name]
+            return 0 if self.output == "vectors" else 1 + len(pair.classes or [None])
+        alone = CategoryVectors([vectors[name]])
         return len(alone.get_feature_names_out(output=self.output))
+
+    def _told_by_code(self) -> tuple[list[int], list[Vocabulary]]:
+        """The columns whose codes are written, and their places."""
+        if not self.category_codes or self.output != "both":
+            return [], []
+        small = [(c, v) for c, v in enumerate(self.schema_.vocabularies) if len(v) <= MOST_CODES]
+        return [c for c, _ in small], [v for _, v in small]
 
     def _joint_names(self) -> list[str]:
         if not self.networks_:
@@ -283,11 +306,11 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         loss = make_loss(learner.loss, n_outputs, self.quantile)
         return np.tile(loss.initial(data.target, data.weight), (len(training), 1))
 
-    def _side_by_side(
-        self, encoded: np.ndarray, scores: np.ndarray, values: np.ndarray
-    ) -> np.ndarray:
+    def _side_by_side(self, encoded: np.ndarray, arrays: Arrays, scores: np.ndarray) -> np.ndarray:
         # float64, since a number that is passed through must stay what it was.
-        parts = [encoded, scores, values] if self.passthrough else [encoded, scores]
+        places, _ = self._told_by_code()
+        parts = [encoded, arrays.codes[:, places], scores]
+        parts += [arrays.values] if self.passthrough else []
         return np.concatenate(parts, axis=1, dtype=np.float64)
 
     def _given_names(self, input_features: Any) -> dict[str, str]:

@@ -106,6 +106,7 @@ def _choice(stored: dict[str, Any]) -> Choice:
         tuple(stored["shrinkage"]),
         dict(map(tuple, stored["tried"])),
         tuple((first, second) for first, second in stored.get("pairs", [])),  # older ones lack it
+        stored.get("interactions", "concatenate"),
     )
 
 

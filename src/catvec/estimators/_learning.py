@@ -150,7 +150,7 @@ class Learner:
         self.training = self.plan.training
         pairs = tuple((pair.first, pair.second) for pair in self.training.schema.pairs)
         dims, knot_dims = self.plan.dims, self.plan.knot_dims
-        self.choice = Choice(dims, knot_dims, setting.shrinkage, tried, pairs)
+        self.choice = Choice(dims, knot_dims, setting.shrinkage, tried, pairs, setting.interactions)
         self.setting = setting
 
     @property
@@ -249,7 +249,9 @@ def category_vectors(
     rows : ndarray, int64, optional
         Those that the networks and effects are from; by default all.
     reference : CategoryVectors, optional
-        Whose basis to take; by default the first network's.
+        Whose basis and confidences to take, those of the fit on all rows; by default the first
+        network's basis. Confidences come from counts: that they differ between folds, or grow with
+        the folds in time, would tell a model which fold a row was in and nothing else.
     metadata : dict, optional
         What to keep with them.
 
@@ -275,6 +277,8 @@ def category_vectors(
         if reference is not None and tables:
             vectors = align(vectors, reference[vocabulary.name].by_code()[0], counts)
         confidences = effects[c].confidences
+        if reference is not None:
+            confidences = _as_in(reference[vocabulary.name].by_code()[2], confidences)
         columns.append(
             ColumnVectors(vocabulary, vectors, of_code(effects[c]), confidences, classes=classes)
         )
@@ -285,12 +289,19 @@ def category_vectors(
             vocabularies[pair.first],
             vocabularies[pair.second],
             of_code(effect),
-            effect.confidences,
+            effect.confidences
+            if reference is None
+            else _as_in(reference.pairs[pair.name].by_code()[1], effect.confidences),
             classes=classes,
         )
         for pair, effect in zip(training.schema.pairs, effects[len(columns) :], strict=True)
     ]
     return CategoryVectors(columns, pairs=pairs, metadata=metadata)
+
+
+def _as_in(reference: np.ndarray, confidences: np.ndarray) -> np.ndarray:
+    """The confidences of the fit on all rows, 0 where there are none here."""
+    return np.where(confidences > 0, reference, 0).astype(np.float32)
 
 
 def _together(tables: list[np.ndarray], counts: np.ndarray, n_codes: int) -> np.ndarray:

@@ -39,8 +39,8 @@ columns : list of str or int, optional
         the 28 pairs with the most combinations, over so many dimensions that products are at most
         128 (Qu et al. 2016, arXiv 1611.00144).
         ``"factorization_machine"``: products of all pairs, summed, go straight to the prediction
-        (Rendle 2010, ICDM; Guo et al. 2017, arXiv 1703.04247). ``"auto"``: so far
-        ``"concatenate"``.
+        (Rendle 2010, ICDM; Guo et al. 2017, arXiv 1703.04247). ``"auto"``: side by side, unless
+        one of the others is clearly better on held-out rows.
     n_knots : int or "auto", default="auto"
         Most knots of a numeric column, between which a learned table is interpolated; one at each
         distinct value while there are at most that many. 0: numbers are only scaled.

@@ -25,9 +25,12 @@ class Setting:
     ----------
     shrinkage : tuple of float
         Strength of the prior by table: categorical columns, pairs, numbers with knots.
+    interactions : str
+        How vectors meet before the first layer.
     """
 
     shrinkage: tuple[float, ...]
+    interactions: str
 
 
 class Plan:
@@ -91,11 +94,11 @@ class Plan:
             category_dropout=float(p.category_dropout),
             fewest_rows=(1,) * len(schema.vocabularies) + (FEWEST_OF_PAIR,) * len(schema.pairs),
         )
-        shape = self._shape()
+        shape = self._shape(setting.interactions)
         data = replace(self.data, rows=train)
         return Job(shape, config, data, held_out, self.seed + number, self.engine)
 
-    def _shape(self) -> NetworkConfig:
+    def _shape(self, interactions: str) -> NetworkConfig:
         schema = self.training.schema
         return NetworkConfig(
             n_codes=schema.n_codes,
@@ -106,6 +109,6 @@ class Plan:
             hidden_sizes=tuple(self.p.hidden_sizes),
             dropout=float(self.p.dropout),
             n_outputs=self.training.target.n_outputs,
-            interactions="concatenate" if self.p.interactions == "auto" else self.p.interactions,
+            interactions=interactions,
             n_pairs=len(schema.pairs),
         )

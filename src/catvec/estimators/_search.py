@@ -1,8 +1,10 @@
-"""The choice of shrinkage and pairs: successive halving over held-out rows.
+"""The choice of shrinkage, pairs and interactions: successive halving over held-out rows.
 
 Jamieson & Talwalkar 2016 (arXiv 1502.07943): all contenders are tried on the first held-out rows,
-the best ones on the next, until rows enough have judged or one is left. A contender is a network of
-its own; where the trials saw all rows, the winner's networks are the first ones of the committee.
+the best ones on the next, until rows enough have judged. Contenders are each strength of the prior,
+without and with pairs of columns, and then variants of the best of these: a weaker prior, where the
+best is the weakest, and products of vectors. A contender is a network of its own; where the trials
+saw all rows, the winner's networks are the first ones of the committee.
 """
 
 from __future__ import annotations
@@ -16,13 +18,14 @@ import numpy as np
 from catvec.estimators._choice import GRID_STEP, MIDDLE, shrinkages
 from catvec.estimators._pairs import candidate_pairs, with_pairs
 from catvec.estimators._plan import Plan, Setting
-from catvec.network import Job, Trained
+from catvec.network import INTERACTIONS, Job, Trained
 
-CHOICE_ROWS = 30_000  # rows that trials look at: a prior is as strong on a part as on the whole
+CHOICE_ROWS = 50_000  # rows that trials look at: a prior is as strong on a part as on the whole
 JUDGES = 6_000  # held-out rows after which the choice is made
+PLAIN, *PRODUCTS = INTERACTIONS
 MOST_RUNGS = 3
 KEPT = (3, 2)  # contenders after each rung
-PAIRS_GAIN = 0.005  # part of the held-out loss by which pairs have to be better
+GAIN = 0.005  # part of the held-out loss by which pairs, or products, have to be better
 
 logger = logging.getLogger("catvec")
 
@@ -47,7 +50,8 @@ class Contender:
     @property
     def handicapped(self) -> float:
         """The loss to compare: what is more complicated has to be clearly better."""
-        return self.loss * (1 + PAIRS_GAIN * bool(self.plan.training.schema.pairs))
+        n_extras = bool(self.plan.training.schema.pairs) + (self.setting.interactions != PLAIN)
+        return self.loss + GAIN * n_extras * abs(self.loss)
 
 
 def search(
@@ -83,7 +87,7 @@ def search(
         names = candidate_pairs(sample.training)
         paired = _contenders(plan.of(with_pairs(sample.training, names))) if names else []
         contenders += paired
-    if not can_tell or len(contenders) == 1:
+    if not can_tell or (len(contenders) == 1 and plan.p.interactions != "auto"):
         middle = next((c for c in contenders if c.strength == MIDDLE), contenders[0])
         return plan, middle.setting, {}, []
     best, tried = _halved(contenders, rows, masks, run)
@@ -114,7 +118,8 @@ def _sample(plan: Plan) -> Plan:
 def _contenders(plan: Plan) -> list[Contender]:
     n_tables = len(plan.dims + plan.knot_dims)
     by_strength = shrinkages(plan.p, plan.training.schema, n_tables)
-    return [Contender(plan, s, Setting(by_table)) for s, by_table in by_strength.items()]
+    plain = PLAIN if plan.p.interactions == "auto" else plan.p.interactions
+    return [Contender(plan, s, Setting(by_table, plain)) for s, by_table in by_strength.items()]
 
 
 def _halved(
@@ -131,25 +136,35 @@ def _halved(
             contender.trained.append(trained)
         contenders = sorted(contenders, key=lambda c: c.handicapped)
         if rung == 0:
-            beyond = _beyond(contenders[0], everyone)
-            if beyond is not None:
-                beyond.trained = run([beyond.plan.job(rows, mask, rung, beyond.setting)])
-                everyone = [*everyone, beyond]
-                contenders = sorted([*contenders, beyond], key=lambda c: c.handicapped)
+            variants = _variants(contenders[0], everyone)
+            jobs = [c.plan.job(rows, mask, rung, c.setting) for c in variants]
+            for contender, trained in zip(variants, run(jobs), strict=True):
+                contender.trained.append(trained)
+            everyone = [*everyone, *variants]
+            contenders = sorted([*contenders, *variants], key=lambda c: c.handicapped)
         contenders = contenders[: KEPT[min(rung, len(KEPT) - 1)]]
     best = contenders[0]
-    alike = [c for c in everyone if c.plan is best.plan]
+    alike = [
+        c
+        for c in everyone
+        if c.plan is best.plan and c.setting.interactions == best.setting.interactions
+    ]
     tried = {c.strength: c.loss for c in sorted(alike, key=lambda c: c.strength)}
     return best, tried if len(tried) > 1 else {}
 
 
-def _beyond(best: Contender, everyone: list[Contender]) -> Contender | None:
-    """One step beyond the grid, where its best is at its edge."""
-    strengths = [c.strength for c in everyone if c.plan is best.plan]
-    if len(strengths) < 2 or min(strengths) < best.strength < max(strengths):
-        return None
-    step = GRID_STEP if best.strength == max(strengths) else 1 / GRID_STEP
-    n_tables = len(best.setting.shrinkage)
-    grid = (best.strength * step,)
-    (found,) = shrinkages(best.plan.p, best.plan.training.schema, n_tables, grid).items()
-    return Contender(best.plan, found[0], Setting(found[1]))
+def _variants(best: Contender, everyone: list[Contender]) -> list[Contender]:
+    """A weaker prior than the best, if that is the weakest; and products of its vectors."""
+    plan, strengths = best.plan, [c.strength for c in everyone if c.plan is best.plan]
+    variants = []
+    if len(strengths) > 1 and best.strength == min(strengths):
+        grid = (best.strength / GRID_STEP,)
+        n_tables = len(best.setting.shrinkage)
+        ((weaker, by_table),) = shrinkages(plan.p, plan.training.schema, n_tables, grid).items()
+        setting = replace(best.setting, shrinkage=by_table)
+        variants.append(Contender(plan, weaker, setting))
+    if plan.p.interactions == "auto" and len(plan.training.schema.vocabularies) > 1:
+        for kind in PRODUCTS:
+            setting = replace(best.setting, interactions=kind)
+            variants.append(Contender(plan, best.strength, setting))
+    return variants

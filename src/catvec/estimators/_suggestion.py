@@ -282,7 +282,9 @@ class _Trials:
         )
         self.n_rows = len(self.training)
         self.start = {column.name: column.rules[START] for column in columns}
-        self.p = SharedParameters(**{**p.get_params(deep=False), "pairs": None})
+        self.p = SharedParameters(
+            **{**p.get_params(deep=False), "pairs": None, "interactions": "concatenate"}
+        )
         self.p.engine = choose_engine("auto", n_networks * EPOCHS * self.n_rows)
         self.row_epochs, self.n_trials = 0, 0
         self.p.embedding_dim = dict(self.start)
