@@ -32,7 +32,8 @@ def test_renaming_in_order_renames_and_changes_nothing(seed):
 @pytest.mark.parametrize("seed", range(3))
 def test_encoding_is_by_name_and_repeatable(seed, tmp_path):
     X, y = table(seed)
-    encoder = EmbeddingEncoder(joint_score=False, **QUICK).fit(X, y)
+    columns_only = {"joint_score": False, "category_codes": False, "pairs": None}
+    encoder = EmbeddingEncoder(**columns_only, **QUICK).fit(X, y)
     encoder.vectors_.save(tmp_path / "v.catvec")
     again = CategoryVectors.load(tmp_path / "v.catvec")
     Z = encoder.transform(X)

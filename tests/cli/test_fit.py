@@ -190,8 +190,8 @@ def test_encoded_rows_are_cross_fitted_beside_the_model(run, sales, table):
                                  strict=True) if c is not None]  # fmt: skip
     assert np.corrcoef(seen, crossed)[0, 1] > 0.9
     assert not np.allclose(seen, crossed, atol=1e-6)
-    names = vectors.get_feature_names_out().tolist()
-    assert rows.column_names[2:-1] == names
+    names = vectors.get_feature_names_out(pairs=True).tolist()
+    assert rows.column_names[2:-1] == names + [f"{column}_code" for column in vectors]
 
 
 def test_encoded_rows_of_marked_rows_come_in_the_order_of_the_table(run, sales, table):

@@ -14,13 +14,14 @@ from sklearn.pipeline import make_pipeline
 
 from catvec import EmbeddingEncoder
 from catvec.errors import InputError, ParameterError
+from catvec.estimators import _encoder
 
 
 @pytest.fixture
 def encoder():
     names = ["city", "product", "store"]
     return EmbeddingEncoder(
-        columns=names, shrinkage=1.0, max_epochs=4, n_networks=1, random_state=0
+        columns=names, shrinkage=1.0, pairs=None, max_epochs=4, n_networks=1, random_state=0
     )
 
 
@@ -31,6 +32,7 @@ def test_names_and_shape(encoder, small_data):
     width = encoder.vectors_["city"].embedding_dim
     city = ["city_effect", "city_confidence", *(f"city_{i:02d}" for i in range(width))]
     assert names[: width + 2] == city
+    assert names[-6:-3] == ["city_code", "product_code", "store_code"]
     assert names[-3:] == ["joint_score", "distance", "price"]
     np.testing.assert_array_equal(Z[:, -2:], small_data.frame[["distance", "price"]])
 
@@ -71,9 +73,28 @@ def test_outputs(encoder, small_data):
     assert effects.history_ == []
     assert list(effects.get_feature_names_out())[:2] == ["city_effect", "city_confidence"]
     n_vectors = vectors.fit_transform(X, y).shape[1]
-    assert n_vectors + 6 + 1 + 2 == both.shape[1]
+    assert n_vectors + 6 + 3 + 1 + 2 == both.shape[1]
     plain = clone(encoder).set_params(joint_score=False).fit_transform(X, y)
     np.testing.assert_array_equal(plain, np.delete(both, -3, axis=1))
+    bare = clone(encoder).set_params(category_codes=False).fit_transform(X, y)
+    np.testing.assert_array_equal(bare, np.delete(both, [-6, -5, -4], axis=1))
+
+
+def test_codes_of_small_columns(encoder, small_data, monkeypatch):
+    """0 unknown, 1 missing, 2.. the categories in their order; none where a booster has no bins."""
+    X, y = small_data.frame, small_data.regression
+    Z, names = encoder.fit_transform(X, y), encoder.get_feature_names_out().tolist()
+    place = {city: 2 + i for i, city in enumerate(encoder.vectors_["city"].categories.tolist())}
+    told = [1 if city is None else place[city] for city in small_data.columns["city"]]
+    np.testing.assert_array_equal(Z[:, names.index("city_code")], told)
+    new = encoder.transform(X.head(2).assign(city=["no such city", None]))
+    assert new[:, names.index("city_code")].tolist() == [0, 1]
+    monkeypatch.setattr(_encoder, "MOST_CODES", 29)  # of 30 products
+    codes = [name for name in encoder.get_feature_names_out() if name.endswith("_code")]
+    assert codes == ["city_code", "store_code"]
+    monkeypatch.undo()
+    with pytest.raises(InputError, match="'city_code'"):
+        encoder.fit(X.assign(city_code=1.0), y)
 
 
 def test_joint_score_is_out_of_fold_and_worth_having(small_data):
@@ -97,16 +118,34 @@ def test_classes_have_an_effect_each(small_data):
     assert encoder.get_feature_names_out().tolist() == names
 
 
+def effects_of(encoder, Z):
+    names = encoder.get_feature_names_out()
+    return Z[:, [name.endswith("_effect") for name in names]]
+
+
 def test_rows_are_encoded_without_their_target(small_data):
     """Change the targets of a fold: its own effects stay, those of the other rows move."""
     X, y = small_data.frame[["city", "product"]], small_data.regression
     groups = np.arange(400) % 4
     encoder = EmbeddingEncoder(output="effects", cv=4, random_state=0)
-    before = encoder.fit_transform(X, y, groups=groups)
+    before = effects_of(encoder, encoder.fit_transform(X, y, groups=groups))
     other = np.where(groups == 2, y[::-1] + 5, y)
-    after = encoder.fit_transform(X, other, groups=groups)
+    after = effects_of(encoder, encoder.fit_transform(X, other, groups=groups))
     np.testing.assert_array_equal(before[groups == 2], after[groups == 2])
     assert (before[groups != 2] != after[groups != 2]).any(axis=1).mean() > 0.9
+
+
+def test_confidences_are_those_of_all_rows_in_every_fold(encoder, small_data):
+    """Else they would tell a model which fold a row was in, and grow with the folds in time."""
+    X, y = small_data.frame, small_data.regression
+    encoder.set_params(output="effects")
+    for cv in (5, TimeSeriesSplit(4)):
+        Z = encoder.set_params(cv=cv).fit_transform(X, y)
+        whole = encoder.transform(X)
+        confident = [name.endswith("_confidence") for name in encoder.get_feature_names_out()]
+        Z, whole = Z[:, confident], whole[:, confident]
+        assert ((whole == Z) | (Z == 0)).all()
+        assert (Z > 0).mean() > (0.9 if cv == 5 else 0.7)
 
 
 def test_out_of_fold_vectors_share_the_basis(rng):
@@ -128,7 +167,7 @@ def test_noise_leaks_nothing(seed):
     n = 5000
     X = pd.DataFrame({c: rng.integers(1000, size=2 * n).astype(str) for c in "ab"})
     y = rng.normal(size=2 * n)
-    encoder = EmbeddingEncoder(shrinkage=1.0, max_epochs=5, random_state=seed)
+    encoder = EmbeddingEncoder(shrinkage=1.0, max_epochs=5, n_networks=1, random_state=seed)
 
     def out_of_sample(Z):
         model = HistGradientBoostingRegressor(random_state=seed, max_iter=50).fit(Z, y[:n])
@@ -150,7 +189,9 @@ def test_time_column_and_splitter(small_data):
     assert (Z[:80] == 0).all()
     assert (Z[84:, 1] > 0).mean() > 0.9
     later = np.where(np.arange(400) >= 240, y + 10, y)  # the future tells the past nothing
-    np.testing.assert_array_equal(encoder.fit_transform(X[["city", "day"]], later)[:240], Z[:240])
+    again = encoder.fit_transform(X[["city", "day"]], later)
+    np.testing.assert_array_equal(again[:240, 0], Z[:240, 0])
+    assert (again[240:, 0] != Z[240:, 0]).any()
     split = EmbeddingEncoder(
         columns=["city"], output="effects", passthrough=False, cv=TimeSeriesSplit(4)
     )
@@ -159,7 +200,8 @@ def test_time_column_and_splitter(small_data):
 
 def test_in_scikit_learn(small_data):
     X, y = small_data.frame, small_data.regression
-    quick = EmbeddingEncoder(shrinkage=1.0, max_epochs=2, random_state=0)
+    given = {"shrinkage": 1.0, "pairs": None, "interactions": "concatenate"}
+    quick = EmbeddingEncoder(**given, max_epochs=2, n_networks=1, random_state=0)
     pipeline = make_pipeline(quick, HistGradientBoostingRegressor(max_iter=20))
     assert cross_val_score(pipeline, X, y, cv=2, n_jobs=2).mean() > 0.2
     search = GridSearchCV(pipeline, {"embeddingencoder__output": ["effects", "both"]}, cv=2)

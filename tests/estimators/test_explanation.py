@@ -77,7 +77,8 @@ def test_products_are_explained(classifier, small_data, interactions):
 
 def test_a_linear_model_is_explained_exactly(regressor, small_data):
     X = small_data.frame
-    regressor.set_params(hidden_sizes=()).fit(X, small_data.regression)
+    regressor.set_params(hidden_sizes=(), pairs=None, interactions="concatenate")
+    regressor.fit(X, small_data.regression)
     row, other = X.iloc[[0]], X.iloc[[0]].assign(city="city 3", distance=55.0)
     both = regressor.explain(pd.concat([row, other]))
     change = dict(zip(both.columns, both.contributions[1] - both.contributions[0], strict=True))
