@@ -47,7 +47,7 @@ columns : list of str or int, optional
         ``"auto"``: 128.
     hidden_sizes : sequence of int, default=(128, 64)
         Units of each hidden layer; none for a linear model.
-    dropout : float, default=0.1
+    dropout : float, default=0.0
         Share of hidden units left out at a time in training, in [0, 1).
     embedding_dropout : float, default=0.0
         Share of the elements of categories' vectors left out at a time in training, in [0, 1).
@@ -133,7 +133,7 @@ class SharedParameters(BaseEstimator):
     interactions: str = "auto"
     n_knots: int | str = "auto"
     hidden_sizes: Sequence[int] = (128, 64)
-    dropout: float = 0.1
+    dropout: float = 0.0
     embedding_dropout: float = 0.0
     category_dropout: float = 0.0
     loss: str = "auto"
