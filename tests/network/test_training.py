@@ -16,6 +16,7 @@ from catvec.network import (
     TrainingData,
     _engine,
     choose_engine,
+    learn_held_out,
     make_loss,
     train,
     train_committee,
@@ -137,6 +138,95 @@ def test_categories_never_met_are_answered_as_unknown():
     table = trained.network.tables.weight(1)
     np.testing.assert_array_equal(table[[1, 50, 51]], np.repeat(table[:1], 3, axis=0))
     assert (table[2:50] != table[0]).any(axis=1).all()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_what_is_rare_shares_row_1(weighted):
+    """Its twin is told so in the codes; rows decide, not their weights, nor rows left out.
+
+    After the epoch row 0, which no row met, is the shared one, too: the prior draws to what is
+    rare.
+    """
+    data = planted(300)
+    codes, rows = data.inputs.codes, np.arange(0, 300, 2)
+    weight = np.linspace(0.5, 5.0, 300).astype(np.float32) if weighted else None
+    rare = np.bincount(codes[rows, 1], minlength=52) < 4
+    assert 5 < rare[2:50].sum() < 40
+    told = codes.copy()
+    told[:, 1] = np.where(rare[codes[:, 1]], 1, codes[:, 1])
+    inputs = data.inputs
+    ways = ((codes, (1, 4)), (told, ()))
+    one, other = (
+        train(
+            CONFIG,
+            settings(fewest_rows=fewest, max_epochs=1),
+            TrainingData(Inputs(c, inputs.numbers, inputs.positions), data.target, weight, rows),
+        ).network.tables.weight(1)
+        for c, fewest in ways
+    )
+    np.testing.assert_array_equal(one[~rare], other[~rare])
+    np.testing.assert_array_equal(one[rare], np.tile(one[1], (rare.sum(), 1)))
+    np.testing.assert_array_equal(one[1], other[1])
+    assert not np.array_equal(other[0], other[1])
+
+
+def stopped(seeds=(0,), engine="numpy", **changes):
+    """Networks that stopped by the last 400 rows, where alone category 49 is, and the rows."""
+    data, late = planted(), np.arange(2000) >= 1600
+    second = data.inputs.codes[:, 1]
+    second[second == 49] = 48
+    second[late & (second < 10)] = 49
+    data.target[second == 49] += 3
+    train_rows, held_out = (
+        TrainingData(data.inputs, data.target, None, np.flatnonzero(part)) for part in (~late, late)
+    )
+    jobs = [Job(CONFIG, settings(**changes), train_rows, held_out, s, engine) for s in seeds]
+    return train_committee(jobs), held_out
+
+
+def loss_on(trained, data):
+    scores = trained.network.predict(data.inputs.take(data.rows))[:, 0]
+    return 0.5 * np.mean((scores - data.target[data.rows]) ** 2)
+
+
+@pytest.mark.parametrize("engine", ["numpy", "numba"])
+def test_a_last_pass_learns_the_held_out_rows(engine):
+    (one,), held_out = stopped(engine=engine)
+    before = one.held_out_loss, list(one.history), one.best_epoch
+    table = one.network.tables.weight(1)
+    np.testing.assert_array_equal(table[49], table[0])
+    assert loss_on(one, held_out) == pytest.approx(one.held_out_loss, rel=1e-3)
+    learn_held_out([one])
+    assert (one.held_out_loss, one.history, one.best_epoch) == before
+    assert not np.array_equal(table[49], table[0])
+    np.testing.assert_array_equal(table[51], table[0])  # still never met
+    once = loss_on(one, held_out)
+    assert once < 0.9 * one.held_out_loss
+    (more,), _ = stopped(engine=engine)
+    learn_held_out([more], n_passes=3)
+    assert loss_on(more, held_out) < once
+
+
+def test_a_last_pass_has_the_same_bits_whatever_the_threads():
+    one, _ = stopped(seeds=range(3), max_epochs=2, category_dropout=0.1, fewest_rows=(1, 3))
+    other, _ = stopped(seeds=range(3), max_epochs=2, category_dropout=0.1, fewest_rows=(1, 3))
+    learn_held_out(one)
+    learn_held_out(other, n_jobs=3)
+    assert all(map(states_equal, one, other))
+
+
+def test_a_last_pass_gains_where_rows_are_dear():
+    """Of a noisy target every row tells: new ones are predicted better for the last tenth."""
+    ratios, new = [], planted(2000, seed=9, noise=0.0)
+    everything, rows = TrainingData(new.inputs, new.target, None, np.arange(2000)), np.arange(2000)
+    for seed in range(4):
+        data = planted(seed=seed, noise=3.0)
+        parts = (TrainingData(data.inputs, data.target, None, r) for r in (rows[200:], rows[:200]))
+        trained = train(CONFIG, settings(max_epochs=20), *parts, seed=seed)
+        before = loss_on(trained, everything)
+        learn_held_out([trained])
+        ratios.append(loss_on(trained, everything) / before)
+    assert np.mean(ratios) < 1.0
 
 
 def test_a_strong_prior_pulls_rare_rows_to_row_0():

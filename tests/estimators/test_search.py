@@ -1,0 +1,344 @@
+"""The search finds what was planted, chooses nothing where nothing is, and leaks nothing."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.metrics import r2_score
+
+from catvec import EmbeddingClassifier, EmbeddingEncoder, EmbeddingRegressor
+from catvec.estimators import _search
+from catvec.estimators._parameters import SharedParameters
+from catvec.estimators._plan import Plan
+from catvec.estimators._search import GAIN, KEPT, MOST_RUNGS, search
+from catvec.estimators._training_set import read_training_set
+from catvec.network import INTERACTIONS, Trained
+
+SMALL = {
+    "shrinkage": 1.0,
+    "interactions": "concatenate",
+    "hidden_sizes": (8,),
+    "max_epochs": 8,
+    "n_networks": 1,
+    "engine": "numpy",
+}
+
+
+def text(codes):
+    return np.char.add("k", codes.astype(str))
+
+
+def signs_of_pairs(rng, n_rows=3000, k=12):
+    """Random signs by combination, of which columns by themselves say nothing."""
+    sign = rng.choice([-1.0, 1.0], size=(k // 2, k // 2))
+    sign = np.block([[sign, -sign], [-sign, sign]])
+    codes = rng.integers(k, size=(n_rows, 2))
+    truth = sign[codes[:, 0], codes[:, 1]]
+    X = pd.DataFrame({"a": text(codes[:, 0]), "b": text(codes[:, 1])})
+    return X.assign(c=text(rng.integers(6, size=n_rows))), truth
+
+
+def plain_effects(rng, n_rows=3000):
+    codes = rng.integers(12, size=(n_rows, 3))
+    truth = sum(rng.normal(size=12)[column] for column in codes.T)
+    return pd.DataFrame({name: text(codes[:, i]) for i, name in enumerate("abc")}), truth
+
+
+# --- halving, with losses that are planted instead of trained -----------------------------
+
+
+def planned(rng, n_rows=400, **parameters):
+    """A plan for a table of two columns, and of their pair."""
+    X = pd.DataFrame({name: text(rng.integers(6, size=n_rows)) for name in "ab"})
+    p = SharedParameters(**parameters)
+    _, training = read_training_set(p, X, rng.normal(size=n_rows), task="regression")
+    return Plan(p, training, "squared", "numpy", 0)
+
+
+class Losses:
+    """Stands in for training: told what a job's network would lose; keeps the jobs."""
+
+    def __init__(self, loss):
+        self.loss, self.jobs = loss, []
+
+    def __call__(self, jobs):
+        self.jobs += jobs
+        return [Trained(None, [], 1, self.loss(*self.traits(job), job.seed)) for job in jobs]
+
+    @staticmethod
+    def traits(job):
+        return job.training.shrinkage[0], job.config.n_pairs, job.config.interactions
+
+
+REACHED = [
+    (strength, n_pairs, kind)
+    for strength in (0.1, 1.0, 10.0, 100.0, 1000.0)
+    for n_pairs in (0, 1)
+    for kind in (INTERACTIONS if strength >= 1.0 else INTERACTIONS[:1])
+]
+
+
+@pytest.mark.parametrize("best", REACHED)
+def test_the_planted_best_is_found(best, rng):
+    """Losses fall towards one setting; each rung is as noisy as networks are."""
+
+    def loss(strength, n_pairs, kind, seed):
+        noise = np.random.default_rng([seed, n_pairs, int(10 * strength)]).normal(scale=0.003)
+        steps = abs(np.log10(strength / best[0]))
+        return 1.0 + 0.05 * steps + 0.1 * (n_pairs != best[1]) + 0.03 * (kind != best[2]) + noise
+
+    run = Losses(loss)
+    plan, setting, tried, _ = search(planned(rng), run, judged=True)
+    assert (setting.shrinkage[0], len(plan.training.schema.pairs), setting.interactions) == best
+    assert len(set(setting.shrinkage)) == 1
+    if best[2] == INTERACTIONS[0]:
+        assert min(tried, key=tried.get) == best[0]
+        assert list(tried) == sorted(tried)
+    else:
+        assert tried == {}  # products were tried at one strength only
+
+
+def test_few_go_on_to_the_next_rung(rng):
+    run = Losses(lambda strength, *_: strength)
+    _, _, _, trained = search(planned(rng), run, judged=True)
+    first = 2 * 4 + 3  # strengths without and with the pair; a weaker one, and two products
+    assert len(run.jobs) == first + sum(KEPT[: MOST_RUNGS - 1])
+    assert [job.seed for job in run.jobs[first:]] == [1] * KEPT[0] + [2] * KEPT[1]
+    assert len(trained) == MOST_RUNGS
+
+
+def test_rows_enough_have_judged_after_one_rung(rng, monkeypatch):
+    monkeypatch.setattr(_search, "JUDGES", 30)
+    run = Losses(lambda strength, *_: strength)
+    search(planned(rng), run, judged=True)
+    assert {job.seed for job in run.jobs} == {0}
+    assert all(len(job.held_out) == 40 for job in run.jobs)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_what_is_more_complicated_has_to_be_clearly_better(rng, sign):
+    """Also where losses are below 0, as those of counts are."""
+    for gain, n_pairs in ((0.5 * GAIN, 0), (2 * GAIN, 1)):
+        run = Losses(lambda _, n, kind, *__, gain=gain: sign - gain * n + (kind != "concatenate"))
+        plan, _, _, _ = search(planned(rng, shrinkage=1.0), run, judged=True)
+        assert len(plan.training.schema.pairs) == n_pairs
+
+
+@pytest.mark.parametrize("lucky_rung", range(3))
+def test_one_lucky_rung_does_not_decide(lucky_rung, rng):
+    def loss(strength, n_pairs, _, seed):
+        lucky = strength == 1000.0 and seed == lucky_rung
+        return 0.9 if lucky else 1.0 + 0.1 * abs(np.log10(strength / 10.0)) + 0.01 * n_pairs
+
+    _, setting, _, _ = search(planned(rng, interactions="product"), Losses(loss), judged=True)
+    assert setting.shrinkage[0] == 10.0
+
+
+def test_networks_share_rows_of_combinations_of_one_row_only(rng):
+    """Such a row says nothing that could be told from the row itself: it trains "any other"."""
+    run = Losses(lambda *_: 1.0)
+    search(planned(rng), run, judged=True)
+    fewest = {job.training.fewest_rows for job in run.jobs}
+    assert fewest == {(1, 1), (1, 1, 2)}
+
+
+def test_nothing_is_tried_without_a_choice_or_a_judge(rng):
+    def refuse(_):
+        raise AssertionError
+
+    given = {"shrinkage": 3.0, "pairs": None, "interactions": "product"}
+    _, setting, tried, first = search(planned(rng, **given), refuse, judged=True)
+    assert (setting.shrinkage, setting.interactions) == ((3.0, 3.0), "product")
+    assert (tried, first) == ({}, [])
+    for plan, judged in (
+        (planned(rng), False),
+        (planned(rng, validation_fraction=0), True),
+        (planned(rng, n_rows=10), True),
+    ):
+        same, setting, tried, _ = search(plan, refuse, judged=judged)
+        assert same is plan
+        assert (set(setting.shrinkage), setting.interactions, tried) == ({10.0}, "concatenate", {})
+
+
+def test_trials_look_at_a_sample_and_pairs_are_learned_from_all(rng, monkeypatch):
+    monkeypatch.setattr(_search, "CHOICE_ROWS", 300)
+    run = Losses(lambda _, n_pairs, *__: 1.0 - 0.1 * n_pairs)
+    plan, _, _, first = search(planned(rng, n_rows=1000), run, judged=True)
+    assert all(len(job.data) + len(job.held_out) == 300 for job in run.jobs)
+    assert len(plan.training) == 1000
+    assert plan.training.schema.pairs[0].counts.sum() == 1000
+    assert first == []  # networks of the sample are none of the committee
+
+
+# --- the choice, with networks that are trained -------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_pair_without_main_effects_is_chosen_and_helps(seed):
+    rng = np.random.default_rng(seed)
+    X, truth = signs_of_pairs(rng)
+    y = truth + 0.3 * rng.normal(size=3000)
+    train, test = slice(2400), slice(2400, None)
+    model = EmbeddingRegressor(**SMALL, random_state=seed).fit(X[train], y[train])
+    without = clone(model).set_params(pairs=None).fit(X[train], y[train])
+    assert ("a", "b") in model.choice_.pairs
+    assert without.choice_.pairs == ()
+    found, missed = (r2_score(truth[test], m.predict(X[test])) for m in (model, without))
+    assert found > 0.7
+    assert missed < found - 0.3
+
+
+def test_the_encoder_writes_what_it_found(rng):
+    X, truth = signs_of_pairs(rng)
+    y = truth + 0.3 * rng.normal(size=3000)
+    encoder = EmbeddingEncoder(**{**SMALL, "max_epochs": 5}, cv=3, random_state=0)
+    Z = encoder.fit_transform(X, y)
+    assert ("a", "b") in encoder.choice_.pairs
+    names = encoder.get_feature_names_out().tolist()
+    for rows, truths in ((Z, truth), (encoder.transform(X), truth)):
+        assert np.corrcoef(rows[:, names.index("a*b_effect")], truths)[0, 1] > 0.8
+    effects = EmbeddingEncoder(output="effects", random_state=0).fit(X, y)
+    assert effects.choice_.pairs == ()  # nothing judges where effects alone are wanted
+
+
+def test_main_effects_need_no_pairs():
+    chosen = []
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        X, truth = plain_effects(rng)
+        y = truth + rng.normal(size=3000)
+        model = EmbeddingRegressor(**SMALL, random_state=seed).fit(X[:2400], y[:2400])
+        without = clone(model).set_params(pairs=None).fit(X[:2400], y[:2400])
+        chosen.append(model.choice_.pairs)
+        scores = [r2_score(truth[2400:], m.predict(X[2400:])) for m in (model, without)]
+        assert scores[0] > scores[1] - 0.02
+    assert sum(map(bool, chosen)) <= 1
+
+
+def test_noise_gains_nothing():
+    chosen, scores = [], []
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        X, _ = signs_of_pairs(rng)
+        y = rng.normal(size=3000)
+        settings = {**SMALL, "shrinkage": "auto", "interactions": "auto", "max_epochs": 4}
+        model = EmbeddingRegressor(**settings, random_state=seed).fit(X[:2000], y[:2000])
+        chosen.append(model.choice_.pairs)
+        scores.append(r2_score(y[2000:], model.predict(X[2000:])))
+    assert sum(map(bool, chosen)) <= 1
+    assert np.mean(scores) > -0.03
+
+
+def test_products_are_chosen_where_vectors_multiply(rng):
+    """A product of hidden factors, of combinations too many to be met again."""
+    codes = rng.integers(60, size=(4000, 2))
+    factors = rng.normal(size=(2, 60))
+    y = factors[0, codes[:, 0]] * factors[1, codes[:, 1]] + 0.1 * rng.normal(size=4000)
+    X = pd.DataFrame({"a": text(codes[:, 0]), "b": text(codes[:, 1])})
+    settings = {**SMALL, "pairs": None, "interactions": "auto", "max_epochs": 6}
+    model = EmbeddingRegressor(**settings, random_state=0).fit(X, y)
+    assert model.choice_.interactions != "concatenate"
+    given = clone(model).set_params(interactions="concatenate").fit(X, y)
+    losses = [m.validation_scores_["RMSE"]["model"] for m in (model, given)]
+    assert losses[0] < losses[1]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_what_was_chosen_given_by_name_gives_the_same_bits(seed):
+    """The trials' networks are those that would be trained: the choice costs nothing else."""
+    rng = np.random.default_rng(seed)
+    X, truth = signs_of_pairs(rng, n_rows=600)
+    y = truth * seed + 0.3 * rng.normal(size=600)
+    settings = {**SMALL, "shrinkage": "auto", "interactions": "auto", "max_epochs": 3}
+    model = EmbeddingRegressor(**{**settings, "n_networks": 4}, random_state=seed).fit(X, y)
+    told = {
+        "shrinkage": model.choice_.shrinkage[0],
+        "pairs": list(model.choice_.pairs),
+        "interactions": model.choice_.interactions,
+    }
+    given = clone(model).set_params(**told).fit(X, y)
+    assert replace(given.choice_, tried=model.choice_.tried) == model.choice_
+    np.testing.assert_array_equal(given.predict(X), model.predict(X))
+    threaded = clone(model).set_params(n_jobs=2).fit(X, y)
+    assert threaded.choice_ == model.choice_
+    np.testing.assert_array_equal(threaded.predict(X), model.predict(X))
+
+
+def test_the_choice_is_saved(rng, tmp_path):
+    X, truth = signs_of_pairs(rng, n_rows=800)
+    settings = {**SMALL, "shrinkage": "auto", "interactions": "auto", "max_epochs": 2}
+    model = EmbeddingClassifier(**settings, random_state=0).fit(X, truth > 0)
+    model.save(tmp_path / "m.catvec")
+    again = EmbeddingClassifier.load(tmp_path / "m.catvec")
+    assert again.choice_ == model.choice_
+    np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
+
+
+def test_the_choice_sees_no_rows_but_those_of_the_fit(rng):
+    """Categories of a pandas column live on in its parts: a fit on a part must not see them."""
+    X, truth = signs_of_pairs(rng, n_rows=900)
+    X = X.assign(a=X["a"].where(np.arange(900) < 600, "only later")).astype("category")
+    settings = {**SMALL, "shrinkage": "auto", "max_epochs": 3}
+    part = EmbeddingRegressor(**settings, random_state=0).fit(X[:600], truth[:600])
+    alone = clone(part).fit(X[:600].astype(str), truth[:600])
+    assert part.choice_ == alone.choice_
+    np.testing.assert_array_equal(part.predict(X), alone.predict(X.astype(str)))
+
+
+def test_rows_of_ones_own_choose(rng):
+    """Whether the pair is taken is for the given rows to say, whatever the training rows say."""
+    X, truth = signs_of_pairs(rng, n_rows=1500)
+    y = truth + 0.2 * rng.normal(size=1500)
+    model = EmbeddingRegressor(**SMALL, random_state=0)
+    model.fit(X[:1200], y[:1200], X_val=X[1200:], y_val=y[1200:])
+    assert ("a", "b") in model.choice_.pairs
+    model.fit(X[:1200], y[:1200], X_val=X[1200:], y_val=rng.permutation(y[1200:]))
+    assert model.choice_.pairs == ()
+
+
+# --- learning the rows that networks stopped by -------------------------------------------
+
+
+def test_categories_of_the_latest_rows_get_vectors_of_their_own(rng):
+    n = 1200
+    X = pd.DataFrame({"shop": text(rng.integers(8, size=n)), "day": np.arange(n)})
+    X.loc[n - 60 :: 2, "shop"] = "new"  # among the latest tenth only
+    y = np.where(X["shop"] == "new", 3.0, 0.0) + 0.1 * rng.normal(size=n)
+    settings = {**SMALL, "pairs": None, "time_column": "day"}
+    model = EmbeddingRegressor(**settings, random_state=0).fit(X, y)
+    shop = model.vectors_["shop"]
+    assert not np.array_equal(shop["new"], shop.unknown.vector)
+    new, other, unknown = model.predict({"shop": ["new", "k1", "never seen"], "day": [n, n, n]})
+    assert new > max(other, unknown) + 0.1
+    given = clone(model).set_params(time_column=None, columns=["shop"])
+    given.fit(X[["shop"]][: n - 60], y[: n - 60], X_val=X[["shop"]][n - 60 :], y_val=y[n - 60 :])
+    asked = pd.DataFrame({"shop": ["new", "never seen"]})
+    assert len(set(given.predict(asked))) == 1  # rows given for stopping are not learned
+
+
+def test_rows_given_for_stopping_leave_no_other_trace(rng):
+    """Where every epoch is an improvement or the last, other targets change nothing."""
+    X, truth = plain_effects(rng, n_rows=900)
+    fits = []
+    for scale in (1.0, 1.1):
+        model = EmbeddingRegressor(**{**SMALL, "max_epochs": 2}, pairs=None, random_state=0)
+        model.fit(X[:600], truth[:600], X_val=X[600:], y_val=scale * truth[600:])
+        fits.append(model)
+    np.testing.assert_array_equal(fits[0].predict(X), fits[1].predict(X))
+    assert fits[0].history_[-1]["held_out_loss"] != fits[1].history_[-1]["held_out_loss"]
+    given = clone(fits[0]).fit(X[:600], truth[:600])
+    assert not np.array_equal(given.predict(X), fits[0].predict(X))
+
+
+def test_scores_are_of_before_the_last_pass(rng):
+    """Each row with a category of its own: after the last pass held-out rows would be known."""
+    n = 400
+    X = pd.DataFrame({"id": [f"i{i}" for i in range(n)]})
+    y = rng.normal(size=n)
+    model = EmbeddingRegressor(**{**SMALL, "shrinkage": 0.0}, pairs=None, random_state=0).fit(X, y)
+    scores = model.validation_scores_["RMSE"]
+    assert scores["model"] > 0.99 * scores["constant"]
+    vectors = model.vectors_["id"].vectors
+    assert len(np.unique(vectors, axis=0)) == n  # all were learned in the end
