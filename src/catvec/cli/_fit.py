@@ -151,9 +151,11 @@ class _Work:
         encoder = EmbeddingEncoder(
             columns=self.data.categorical,
             task=self.data.task,
-            joint_score=False,  # `catvec encode` is to answer from the vectors alone
+            # `catvec encode` is to answer from the model's artifact alone, which has its pairs.
+            **{**self.parameters, "pairs": list(model.choice_.pairs)},
+            joint_score=False,
+            category_codes=False,
             callback=lambda epoch: self.progress.epoch(epoch, "encoding the rows"),
-            **self.parameters,
         )
         matrix = encoder.fit_transform(*self._rows(), **self._splits())
         model.vectors_ = encoder.vectors_

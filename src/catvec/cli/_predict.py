@@ -114,7 +114,7 @@ def load_predictor(path: str) -> EmbeddingPredictor:
 
 @dataclass(frozen=True)
 class Encoder:
-    """What encodes rows; without any training code, but for the joint score.
+    """What encodes rows; without any training code, unless an encoder was saved.
 
     Attributes
     ----------
@@ -124,14 +124,14 @@ class Encoder:
         Numeric columns, which follow as they are.
     output : {"both", "effects", "vectors"}
         What of the vectors to write.
-    joint : EmbeddingEncoder or None
-        The saved encoder, where it writes a joint score.
+    estimator : EmbeddingEncoder or None
+        The saved encoder, where it writes more than the vectors hold.
     """
 
     vectors: CategoryVectors
     numbers: list[str]
     output: str
-    joint: EmbeddingEncoder | None
+    estimator: EmbeddingEncoder | None
 
     def encode(self, rows: Any) -> tuple[dict[str, Any], bool]:
         """Encoded rows, column by column, and whether they look like those of the training.
@@ -145,11 +145,14 @@ class Encoder:
             np.array_equal(np.bincount(seen, minlength=vocabulary.n_codes), vocabulary.counts)
             for seen, vocabulary in zip(codes, vocabularies, strict=True)
         )
-        if self.joint is not None:
-            encoded = self.joint.transform(rows)
-            return dict(zip(self.joint.get_feature_names_out(), encoded.T, strict=True)), same
-        matrix = self.vectors.encode_codes(codes, frame.n_rows, output=self.output)
-        names = self.vectors.get_feature_names_out(output=self.output).tolist()
+        if self.estimator is not None:
+            encoded = self.estimator.transform(rows)
+            return dict(zip(self.estimator.get_feature_names_out(), encoded.T, strict=True)), same
+        of_column = dict(zip(self.vectors, codes, strict=True))
+        for pair in (effects.pair for effects in self.vectors.pairs.values()):
+            codes.append(pair.encode(of_column[pair.first], of_column[pair.second]))
+        matrix = self.vectors.encode_codes(codes, frame.n_rows, output=self.output, pairs=True)
+        names = self.vectors.get_feature_names_out(output=self.output, pairs=True).tolist()
         taken = sorted({*names} & {*self.numbers})
         if taken:
             raise InputError(f"an encoded column would be called {taken[0]!r}, as a numeric one is")
@@ -166,12 +169,12 @@ def load_encoder(path: str) -> Encoder:
         CategoryVectors.load(path),
         numbers if parameters.get("passthrough", True) else [],
         parameters.get("output", "both"),
-        _load_joint(path, model),
+        _load_estimator(path, model),
     )
 
 
-def _load_joint(path: str, model: dict[str, Any]) -> EmbeddingEncoder | None:
-    if model.get("class") != "EmbeddingEncoder" or not model.get("networks"):
+def _load_estimator(path: str, model: dict[str, Any]) -> EmbeddingEncoder | None:
+    if model.get("class") != "EmbeddingEncoder":
         return None
     from catvec.estimators import EmbeddingEncoder
 
