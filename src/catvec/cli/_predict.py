@@ -121,7 +121,7 @@ class Encoder:
     vectors : CategoryVectors
         What to write for categories.
     numbers : list of str
-        Numeric columns, which follow as they are.
+        Numeric columns: a saved encoder reads them, and decides; else they follow as they are.
     output : {"both", "effects", "vectors"}
         What of the vectors to write.
     estimator : EmbeddingEncoder or None
@@ -167,7 +167,7 @@ def load_encoder(path: str) -> Encoder:
     numbers = [number["name"] for number in model.get("schema", {}).get("numbers", [])]
     return Encoder(
         CategoryVectors.load(path),
-        numbers if parameters.get("passthrough", True) else [],
+        numbers,
         parameters.get("output", "both"),
         _load_estimator(path, model),
     )
