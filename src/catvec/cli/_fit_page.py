@@ -54,6 +54,8 @@ def print_page(output: Output, fit: Fit) -> None:
     output.table(columns_table(model.vectors_, fit.scale))
     if model.schema_.numbers:
         output.text(f"numbers: {listed([n.name for n in model.schema_.numbers])}", indent=2)
+    if model.vectors_.pairs:
+        output.text(f"pairs of columns: {listed(list(model.vectors_.pairs))}", indent=2)
     for line in _remarks(fit):
         output.text(line, indent=2, style="yellow")
     if model.validation_scores_:
@@ -83,6 +85,8 @@ def facts(fit: Fit) -> dict[str, Any]:
         "left_out": data.left_out,
         "networks": len(model.networks_),
         "shrinkage": dict(zip(model.vectors_, model.choice_.shrinkage, strict=False)),
+        "pairs": list(model.vectors_.pairs),
+        "interactions": model.choice_.interactions,
         "scores": model.validation_scores_,
         "seconds": round(fit.seconds, 3),
     }

@@ -46,7 +46,8 @@ columns : list of str or int, optional
         distinct value while there are at most that many. 0: numbers are only scaled.
         ``"auto"``: 128.
     hidden_sizes : sequence of int, default=(128, 64)
-        Units of each hidden layer; none for a linear model.
+        Units of each hidden layer; none for a linear model (of columns, pairs and products; with
+        ``pairs=None`` and ``interactions="concatenate"`` of columns only).
     dropout : float, default=0.0
         Share of hidden units left out at a time in training, in [0, 1).
     embedding_dropout : float, default=0.0

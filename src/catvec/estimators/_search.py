@@ -127,7 +127,8 @@ def _halved(
 ) -> tuple[Contender, dict[float, float]]:
     """The best contender, and the losses of those like it by strength."""
     everyone = contenders
-    n_judges = len(rows) if masks is None else int(masks[0].sum())
+    given = contenders[0].plan.training.held_out
+    n_judges = len(given) if given is not None else int(masks[0].sum()) if masks else len(rows)
     n_rungs = min(MOST_RUNGS, -(-JUDGES // max(n_judges, 1)))
     for rung in range(n_rungs):
         mask = None if masks is None else masks[rung]
