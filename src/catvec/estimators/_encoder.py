@@ -268,9 +268,9 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         encoded = self.vectors_.get_feature_names_out(output=self.output, pairs=True).tolist()
         names = []
         for old in (*self.vectors_, *self.vectors_.pairs):
-            own = [name for name in encoded[: self._n_encoded_of(old)]]
-            encoded = encoded[len(own) :]
-            names += [new[old] + name[len(old) :] for name in own]
+            width = self._n_encoded_of(old)
+            names += [new[old] + name[len(old) :] for name in encoded[:width]]
+            encoded = encoded[width:]
         names += [f"{new[v.name]}_code" for v in self._told_by_code()[1]]
         names += self._joint_names()
         passed = self.schema_.numbers if self.passthrough else ()

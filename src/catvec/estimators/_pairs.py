@@ -8,6 +8,7 @@ help is then for held-out rows to say: see `Learner`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
@@ -89,6 +90,8 @@ def candidate_pairs(training: TrainingSet) -> list[tuple[str, str]]:
         met_again = counts[counts > 1].sum() >= MET_AGAIN * len(codes)
         if min(distinct[a], distinct[b]) > 1 and finer and met_again:
             worth.append((names[a], names[b]))
+    called = Counter([*names, *map("*".join, worth)])
+    worth = [pair for pair in worth if called["*".join(pair)] == 1]  # else results would clash
     return worth if len(worth) <= MOST_PAIRS else _strongest(training, worth)
 
 
