@@ -42,9 +42,9 @@ RESTART_DROP = 0.25
 whole held-out days went from 0.5015 to 0.4850 of log loss."""
 
 SHARED = 1
-"""Row of what is rare, in tables where rare ones share a row. Row 0, which no training row of such a
-table looks at, is given its vector after each epoch like all that is unseen, so that the prior
-draws towards what is rare; with a row 0 of its own amazon_access was worse on four of four seeds."""
+"""Row of what is rare, in tables where rare ones share a row. Row 0, which no training row of such
+a table looks at, is given its vector after each epoch, like all that is unseen; so the prior draws
+towards what is rare. With a row 0 of its own amazon_access was worse on four of four seeds."""
 
 LAST_RATE = 0.2
 """Where the rate of the last pass begins, as a part of the first one. Empirical, on rows apart: log
