@@ -68,8 +68,10 @@ class Watch:
         return time.perf_counter() - self.wall, time.process_time() - self.cpu
 
 
-# A table is prepared by what its training rows say: these rows prepared, and how to do others.
-Prepare = Callable[[Case, np.ndarray], tuple[Any, Callable[[pd.DataFrame], Any]]]
+# A table is prepared by what its training rows say: these rows prepared, their target, and how to
+# prepare others.
+Encode = Callable[[pd.DataFrame], Any]
+Prepare = Callable[[Case, np.ndarray], tuple[Any, np.ndarray, Encode]]
 # From prepared rows, with rows to stop by or with rounds: how to predict, and the rounds.
 Learn = Callable[..., tuple[Callable[[Any], np.ndarray], float]]
 
@@ -77,14 +79,14 @@ Learn = Callable[..., tuple[Callable[[Any], np.ndarray], float]]
 def two_steps(case: Case, prepare: Prepare, learn: Learn) -> Fitted:
     """Learn with rows to stop by, then again from all rows with the rounds that were best."""
     watch = Watch()
-    Z, encode = prepare(case, case.fit)
+    Z, y, encode = prepare(case, case.fit)
     held_out = encode(case.X.iloc[case.stop]), case.y[case.stop]
-    predict, rounds = learn(case, Z, case.y[case.fit], held_out, None)
+    predict, rounds = learn(case, Z, y, held_out, None)
     seconds = watch.read()
     watch = Watch()
     if not case.given:
-        Z, encode = prepare(case, case.all)
-        predict, _ = learn(case, Z, case.y[case.all], None, rounds)
+        Z, y, encode = prepare(case, case.all)
+        predict, _ = learn(case, Z, y, None, rounds)
     refit = watch.read()[0]
     return Fitted(predict(encode(case.X_new)), *seconds, refit, rounds)
 
@@ -122,12 +124,13 @@ def catvec_predictor(case: Case) -> Fitted:
     return Fitted(regressor.predict(case.X_new), *seconds, 0.0, 0)
 
 
-def catvec_encoded(case: Case, rows: np.ndarray) -> tuple[Any, Callable[[pd.DataFrame], Any]]:
-    """Columns of the encoder with defaults, out of fold for the training rows."""
+def catvec_encoded(case: Case, rows: np.ndarray) -> tuple[Any, np.ndarray, Encode]:
+    """Columns of the encoder with defaults, out of fold; without rows that no fold encoded."""
     X, y, held_out = catvec_data(case, rows)
     task = {"poisson": "count"}.get(case.kind, case.kind)
     encoder = EmbeddingEncoder(task=task, **catvec_parameters(case))
-    return encoder.fit_transform(X, y, **held_out), encoder.transform
+    Z, kept = encoder.fit_transform(X, y, **held_out), encoder.cross_fitted_
+    return Z[kept], y[kept], encoder.transform
 
 
 # --- other ways to prepare a table ----------------------------------------------------
@@ -139,19 +142,18 @@ def text(X: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     return X.assign(**filled)
 
 
-def with_text(case: Case, rows: np.ndarray) -> tuple[Any, Callable[[pd.DataFrame], Any]]:
+def with_text(case: Case, rows: np.ndarray) -> tuple[Any, np.ndarray, Encode]:
     encode = partial(text, columns=case.categorical)
-    return encode(case.X.iloc[rows]), encode
+    return encode(case.X.iloc[rows]), case.y[rows], encode
 
 
-def native(case: Case, rows: np.ndarray) -> tuple[Any, Callable[[pd.DataFrame], Any]]:
+def native(case: Case, rows: np.ndarray) -> tuple[Any, np.ndarray, Encode]:
     """Categorical columns as pandas knows them; a category not seen is missing."""
-    return with_categories(case.X.iloc[rows], case.categorical)
+    Z, encode = with_categories(case.X.iloc[rows], case.categorical)
+    return Z, case.y[rows], encode
 
 
-def with_categories(
-    X: pd.DataFrame, columns: list[str]
-) -> tuple[Any, Callable[[pd.DataFrame], Any]]:
+def with_categories(X: pd.DataFrame, columns: list[str]) -> tuple[Any, Encode]:
     known = {c: pd.unique(X[c].dropna()) for c in columns}
 
     def encode(frame: pd.DataFrame) -> pd.DataFrame:
@@ -161,9 +163,7 @@ def with_categories(
     return encode(X), encode
 
 
-def target_encoded(
-    case: Case, rows: np.ndarray, narrow: int
-) -> tuple[Any, Callable[[pd.DataFrame], Any]]:
+def target_encoded(case: Case, rows: np.ndarray, narrow: int) -> tuple[Any, np.ndarray, Encode]:
     """scikit-learn's TargetEncoder; columns of at most `narrow` categories stay categorical."""
     from sklearn.model_selection import KFold, StratifiedKFold
     from sklearn.preprocessing import TargetEncoder
@@ -172,7 +172,7 @@ def target_encoded(
     wide = [c for c in case.categorical if X[c].nunique() > narrow]
     Z, encode = with_categories(X, [c for c in case.categorical if c not in wide])
     if not wide:
-        return Z, encode
+        return Z, y, encode
     kind = "binary" if case.kind == "binary" else "continuous"
     folds = StratifiedKFold if kind == "binary" else KFold
     cv = folds(5, shuffle=True, random_state=case.seed)
@@ -183,10 +183,10 @@ def target_encoded(
         codes = encoder.transform(text(frame[wide], wide))
         return encode(frame).assign(**dict(zip(wide, codes.T, strict=True)))
 
-    return Z.assign(**dict(zip(wide, codes.T, strict=True))), encode_all
+    return Z.assign(**dict(zip(wide, codes.T, strict=True))), y, encode_all
 
 
-def one_hot(case: Case, rows: np.ndarray) -> tuple[Any, Callable[[pd.DataFrame], Any]]:
+def one_hot(case: Case, rows: np.ndarray) -> tuple[Any, np.ndarray, Encode]:
     """One column by category met twice; numbers by their quantiles, with flags for missing ones."""
     from sklearn.compose import make_column_transformer
     from sklearn.impute import SimpleImputer
@@ -203,7 +203,7 @@ def one_hot(case: Case, rows: np.ndarray) -> tuple[Any, Callable[[pd.DataFrame],
     steps = [(indicator, case.categorical)] + [(number, numeric)] * bool(numeric)
     transformer = make_column_transformer(*steps, sparse_threshold=1.0)
     Z = transformer.fit_transform(text(X, case.categorical))
-    return Z, lambda frame: transformer.transform(text(frame, case.categorical))
+    return Z, case.y[rows], lambda frame: transformer.transform(text(frame, case.categorical))
 
 
 # --- what learns from a prepared table ------------------------------------------------

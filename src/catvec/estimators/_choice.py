@@ -20,11 +20,13 @@ from catvec.network import RULES
 SHRINKAGES = (1.0, 10.0, 100.0, 1000.0)  # the best one differs a thousandfold by task (FINDINGS 2)
 GRID_STEP = 10.0  # between them; the search goes one step beyond where the best is at an end
 MIDDLE = 10.0  # where there are no held-out rows to choose by
-DIM_RULE = "compact"  # what embedding_dim="auto" means
+DIM_RULE = "compact"  # the most that embedding_dim="auto" gives
+CARRIED = 0.999  # part of the vectors' variance that the directions which are kept carry
 PAIR_DIM = 2  # width of the table of a pair; 1 and 4 did less on amazon_access
 KNOT_DIM = 8  # width of the table of a number
-MOST_NETWORKS = 4  # what n_networks="auto" means, while they fit into the budget
+FEW_NETWORKS, MANY_NETWORKS = 4, 8  # what n_networks="auto" means, while they fit into a budget
 BUDGET = 20_000_000  # row-epochs of a fit, which take up to a minute on two cores
+CHEAP = 6_000_000  # row-epochs that nobody minds: the gain from 4 networks to 8 is small
 FEWEST_STEPS = 30  # of an epoch; a small table takes smaller batches
 SMALLEST_BATCH = 16
 
@@ -57,16 +59,61 @@ class Choice:
     interactions: str = "concatenate"
 
 
-def choose_dims(p: SharedParameters, schema: Schema) -> tuple[int, ...]:
-    """Width by column, from a number, a rule, a function, or a mapping of these; then by pair."""
+def choose_dims(
+    p: SharedParameters, schema: Schema, chosen: Mapping[str, int] | None = None
+) -> tuple[int, ...]:
+    """Width by column, from a number, a rule, a function, or a mapping of these; then by pair.
+
+    What was `chosen` for a column goes before what the parameter says.
+    """
     given = p.embedding_dim
     of_column = given if isinstance(given, Mapping) else {}
     _check_names("embedding_dim", of_column, schema)
     widths = []
     for vocabulary in schema.vocabularies:
         rule = of_column.get(vocabulary.name, "auto") if isinstance(given, Mapping) else given
+        rule = (chosen or {}).get(vocabulary.name, rule)
         widths.append(_width(rule, max(len(vocabulary), 1)))
     return tuple(widths) + (PAIR_DIM,) * len(schema.pairs)
+
+
+def supported_dims(
+    p: SharedParameters, schema: Schema, tables: Sequence[np.ndarray], codes: np.ndarray
+) -> dict[str, int]:
+    """Width that the data support by column of ``embedding_dim="auto"``, from one trained network.
+
+    The prior draws to the centre what held no gain, so a table's spectrum tells how many directions
+    its categories were found to differ in: as many are kept as carry `CARRIED` of the variance over
+    the rows.
+
+    Parameters
+    ----------
+    p : SharedParameters
+    schema : Schema
+        The columns.
+    tables : sequence of ndarray of shape (n_codes, dim), float32
+        Vectors by column.
+    codes : ndarray of shape (n_rows, n_columns), int32
+        Rows that they were trained on.
+
+    Returns
+    -------
+    dict of str to int
+        Never more than the table has.
+    """
+    given = p.embedding_dim
+    rules = given if isinstance(given, Mapping) else {v.name: given for v in schema.vocabularies}
+    widths = {}
+    for c, vocabulary in enumerate(schema.vocabularies):
+        if not (isinstance(rule := rules.get(vocabulary.name, "auto"), str) and rule == "auto"):
+            continue
+        share = np.bincount(codes[:, c], minlength=vocabulary.n_codes) / len(codes)
+        vectors = tables[c].astype(np.float64)
+        vectors = vectors - share @ vectors
+        spectrum = np.linalg.svd(vectors * np.sqrt(share)[:, None], compute_uv=False) ** 2
+        carried = np.cumsum(spectrum) / max(spectrum.sum(), 1e-300)
+        widths[vocabulary.name] = int(min(np.sum(carried < CARRIED) + 1, vectors.shape[1]))
+    return widths
 
 
 def knot_dims(schema: Schema) -> tuple[int, ...]:
@@ -109,22 +156,26 @@ def shrinkages(
     }
 
 
-def choose_n_networks(n_networks: int | str, row_epochs: int) -> int:
-    """Networks of a committee, as many as the budget of row-epochs allows if "auto".
+def choose_n_networks(n_networks: int | str, row_epochs: int, fewest: int = 1) -> int:
+    """Networks of a committee; if "auto", many if that is cheap, else few if they can be afforded.
 
     Parameters
     ----------
     n_networks : int or "auto"
     row_epochs : int
         Rows times epochs of one network on all rows and one on each fold.
+    fewest : int, default=1
+        At least so many if "auto".
 
     Returns
     -------
     int
     """
-    if isinstance(n_networks, str):
-        return max(1, min(MOST_NETWORKS, BUDGET // max(row_epochs, 1)))
-    return n_networks
+    if not isinstance(n_networks, str):
+        return n_networks
+    row_epochs = max(row_epochs, 1)
+    few, many = min(FEW_NETWORKS, BUDGET // row_epochs), min(MANY_NETWORKS, CHEAP // row_epochs)
+    return max(fewest, few, many)
 
 
 def choose_batch_size(batch_size: int, n_rows: int) -> int:

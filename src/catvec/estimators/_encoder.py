@@ -11,7 +11,7 @@ from sklearn.base import TransformerMixin
 from sklearn.model_selection import TimeSeriesSplit, check_cv
 from sklearn.utils.validation import check_is_fitted
 
-from catvec._checks import check_int, check_option, some
+from catvec._checks import check_int, check_option, refuse, some
 from catvec.errors import InputError
 from catvec.estimators._base import EmbeddingEstimator
 from catvec.estimators._learning import (
@@ -31,7 +31,7 @@ OUTPUTS = ("both", "effects", "vectors")
 TASKS = ("auto", "regression", "binary", "multiclass", "count")
 
 
-@document(losses=" when vectors are trained; by default what suits the task.", n_networks='"auto"')
+@document(losses=" when vectors are trained; by default what suits the task.")
 @dataclass(kw_only=True, eq=False, repr=False)
 class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
     """Replace categories by shrunk effects, their confidence, and learned vectors.
@@ -51,10 +51,11 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
     output : {"both", "effects", "vectors"}, default="both"
         What to write by categorical column: effects with their confidence, vectors, or both.
         Effects alone need no network and are quick.
-    joint_score : bool, default=True
+    joint_score : bool or "auto", default="auto"
         Whether the score of the networks follows, on the link scale: what all columns say together,
-        as stacking has it (Wolpert 1992). Only with ``output="both"``, and if any column is
-        categorical.
+        as stacking has it (Wolpert 1992). ``"auto"``: unless folds expand in time, where scores of
+        early folds are poorer than those of new rows. Only with ``output="both"``, and if any
+        column is categorical.
     category_codes : bool, default=True
         Whether the codes of columns with at most 255 categories follow, so that a tree can single a
         category out: 0 unknown, 1 missing, 2.. categories in their order. Only with
@@ -71,6 +72,9 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         What gives the joint score of new rows; empty without it.
     history_ : list of dict
         Losses by network and epoch, of the fit on all rows.
+    cross_fitted_ : ndarray of shape (n_rows,), bool
+        Of `fit_transform`: which rows a fold encoded. Others, such as the first block in time, are
+        encoded as unknown; a model may do better without them.
     {fitted}
 
     See Also
@@ -100,9 +104,8 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
     cv: Any = 5
     output: str = "both"
     category_codes: bool = True
-    joint_score: bool = True
+    joint_score: bool | str = "auto"
     passthrough: bool = True
-    n_networks: int | str = "auto"
 
     def fit_transform(
         self,
@@ -141,10 +144,12 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         self._finish(training, *trained[:1])
         encoded = self._encode(self.vectors_, np.zeros((1, len(training.schema.n_codes)), np.int32))
         encoded = np.repeat(encoded, len(training), axis=0)  # rows that no fold tests stay so
+        self.cross_fitted_ = np.zeros(len(training), bool)
         scores = self._constant_scores(training, learner)
         for i, fold in enumerate(folds):
             networks = trained[i + 1].networks if trained else []
             vectors = category_vectors(training, networks, rows=fold.train, reference=self.vectors_)
+            self.cross_fitted_[fold.test] = True
             encoded[fold.test] = self._encode(vectors, training.arrays.codes[fold.test])
             if self.networks_:
                 scores[fold.test] = averaged_scores(networks, learner.data.inputs.take(fold.test))
@@ -223,6 +228,8 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
     ) -> tuple[TrainingSet, Learner]:
         check_option("task", self.task, TASKS)
         check_option("output", self.output, OUTPUTS)
+        if self.joint_score not in (True, False, "auto"):
+            raise refuse("joint_score", 'True, False or "auto"', self.joint_score)
         if isinstance(self.cv, int):
             check_int("cv", self.cv, minimum=2)
         return self._prepare(
@@ -235,7 +242,9 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
 
     def _finish(self, training: TrainingSet, committee: Committee | None = None) -> None:
         networks = committee.networks if committee else []
-        self.networks_ = networks if self.joint_score and self.output == "both" else []
+        in_time = training.ties.time is not None
+        joint = not in_time if self.joint_score == "auto" else self.joint_score
+        self.networks_ = networks if joint and self.output == "both" else []
         self.history_ = committee.history if committee else []
         self.vectors_ = category_vectors(training, networks)
         names = self.get_feature_names_out().tolist()

@@ -139,7 +139,7 @@ class Learner:
         self.loss = LOSS_OF_TASK[training.target.task] if p.loss == "auto" else p.loss
         self.n_jobs = n_threads(p.n_jobs)
         row_epochs = len(training) * p.max_epochs * max(n_fits, 1)
-        self.n_networks = choose_n_networks(p.n_networks, row_epochs)
+        self.n_networks = choose_n_networks(p.n_networks, row_epochs, p.fewest_networks)
         engine = choose_engine(p.engine, self._row_epochs(training, n_fits))
         if is_list(p.pairs):
             training = with_pairs(training, named_pairs(p.pairs, training.schema))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numbers
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, ClassVar, TypeGuard, TypeVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -72,9 +72,10 @@ columns : list of str or int, optional
     n_iter_no_change : int, default=3
         Epochs without gain on the held-out rows, each at a lower rate, after which a network
         stops.
-    n_networks : int or "auto", default={n_networks}
+    n_networks : int or "auto", default="auto"
         Networks trained from different seeds and held-out rows, whose scores are averaged.
-        ``"auto"``: 4, or as many as a budget of 20 million row-epochs allows, folds included.
+        ``"auto"``: as many of 8 as fit into 6 million row-epochs, folds included, or if they are
+        more, of 4 as fit into 20 million; for predictors at least 4.
     handle_unknown : {"prior", "error"}, default="prior"
         How a category not seen in training is answered: by the prior, or by an error.
     time_column : str or int, optional
@@ -109,7 +110,7 @@ schema_ : Schema
 def document(**texts: str) -> Callable[[T], T]:
     """Write what estimators share into a class's docstring, at ``{shared}`` and ``{fitted}``.
 
-    What differs in it, or is shared by some, is given by name: ``losses``, ``n_networks``, ...
+    What differs in it, or is shared by some, is given by name: ``losses``, ...
     """
 
     def decorate(cls: T) -> T:
@@ -125,6 +126,8 @@ def document(**texts: str) -> Callable[[T], T]:
 @dataclass(kw_only=True, eq=False, repr=False)
 class SharedParameters(BaseEstimator):
     """Stores what it is given, as scikit-learn asks; `check_parameters` looks at it."""
+
+    fewest_networks: ClassVar[int] = 1  # that n_networks="auto" may mean
 
     columns: Sequence[str | int] | None = None
     embedding_dim: int | str | Callable[[int], int] | Mapping[str, Any] = "auto"
@@ -144,7 +147,7 @@ class SharedParameters(BaseEstimator):
     max_epochs: int = 20
     validation_fraction: float = 0.1
     n_iter_no_change: int = 3
-    n_networks: int | str = 4
+    n_networks: int | str = "auto"
     handle_unknown: str = "prior"
     time_column: str | int | None = None
     engine: str = "auto"

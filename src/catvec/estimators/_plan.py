@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -46,28 +47,43 @@ class Plan:
         What is minimised, and by which loops.
     seed : int
         Of everything random.
+    widths : mapping of str to int, optional
+        Of the vectors, by column; others follow the parameters.
     """
 
     def __init__(
-        self, p: SharedParameters, training: TrainingSet, loss: str, engine: str, seed: int
+        self,
+        p: SharedParameters,
+        training: TrainingSet,
+        loss: str,
+        engine: str,
+        seed: int,
+        widths: Mapping[str, int] | None = None,
     ) -> None:
         self.p, self.training = p, training
         self.loss, self.engine, self.seed = loss, engine, seed
-        self.dims = choose_dims(p, training.schema)
+        self.widths = widths or {}
+        self.dims = choose_dims(p, training.schema, self.widths)
         self.knot_dims = knot_dims(training.schema)
 
     def of(self, training: TrainingSet) -> Plan:
         """The same for another training set."""
-        return Plan(self.p, training, self.loss, self.engine, self.seed)
+        return Plan(self.p, training, self.loss, self.engine, self.seed, self.widths)
+
+    def with_widths(self, widths: Mapping[str, int]) -> Plan:
+        """The same with vectors of these widths."""
+        return Plan(self.p, self.training, self.loss, self.engine, self.seed, widths)
 
     @cached_property
     def data(self) -> TrainingData:
         """What networks learn from; effects alone need none of it."""
         return self.training.data()
 
-    def held_out(self, rows: np.ndarray, n_networks: int) -> list[np.ndarray] | None:
+    def held_out(
+        self, rows: np.ndarray, n_networks: int, fraction: float | None = None
+    ) -> list[np.ndarray] | None:
         """Which of the rows each network holds out; None for none, or if the user gave some."""
-        fraction = self.p.validation_fraction
+        fraction = self.p.validation_fraction if fraction is None else fraction
         if self.training.held_out is not None or fraction == 0 or len(rows) < FEWEST_ROWS:
             return None
         rng = np.random.default_rng([self.seed, 2])

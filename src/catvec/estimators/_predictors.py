@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
 
 from catvec.estimators._base import EmbeddingEstimator
+from catvec.estimators._choice import FEW_NETWORKS
 from catvec.estimators._explanation import Explanation, column_importances, explain
 from catvec.estimators._learning import Committee, averaged_scores, category_vectors, n_threads
 from catvec.estimators._parameters import document
@@ -37,6 +38,8 @@ vectors_ : CategoryVectors
 
 class EmbeddingPredictor(EmbeddingEstimator):
     """What the regressor and the classifier share: a committee of networks, and its scores."""
+
+    fewest_networks: ClassVar[int] = FEW_NETWORKS
 
     networks_: list[Network]
     vectors_: CategoryVectors
@@ -122,7 +125,6 @@ class EmbeddingPredictor(EmbeddingEstimator):
 @document(
     losses=': ``"squared"`` (which ``"auto"`` means), ``"absolute"``,\n        ``"quantile"``, or'
     ' ``"poisson"`` for counts and rates.',
-    n_networks="4",
     predictor=FITTED_PREDICTOR,
 )
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -186,7 +188,6 @@ class EmbeddingRegressor(RegressorMixin, EmbeddingPredictor):
 @document(
     losses=': ``"logistic"`` for two classes and ``"softmax"`` for more,\n        which ``"auto"``'
     " means.",
-    n_networks="4",
     predictor=FITTED_PREDICTOR,
 )
 @dataclass(kw_only=True, eq=False, repr=False)
