@@ -10,11 +10,12 @@ from sklearn.metrics import r2_score
 
 from catvec import EmbeddingClassifier, EmbeddingEncoder, EmbeddingRegressor
 from catvec.estimators import _search
+from catvec.estimators._choice import MANY_NETWORKS
 from catvec.estimators._parameters import SharedParameters
 from catvec.estimators._plan import Plan
 from catvec.estimators._search import GAIN, KEPT, MOST_RUNGS, search
 from catvec.estimators._training_set import read_training_set
-from catvec.network import INTERACTIONS, Trained
+from catvec.network import INTERACTIONS, Trained, make_loss
 
 SMALL = {
     "shrinkage": 1.0,
@@ -57,6 +58,17 @@ def planned(rng, n_rows=400, **parameters):
     return Plan(p, training, "squared", "numpy", 0)
 
 
+class Stub:
+    """Stands in for a network that answers the same number for all rows."""
+
+    def __init__(self, answer, tables=()):
+        self.answer, self.tables = answer, self
+        self.weight = tables.__getitem__ if tables else lambda _: np.zeros((8, 3), np.float32)
+
+    def predict(self, inputs):
+        return np.full((len(inputs), 1), self.answer)
+
+
 class Losses:
     """Stands in for training: told what a job's network would lose; keeps the jobs."""
 
@@ -65,11 +77,21 @@ class Losses:
 
     def __call__(self, jobs):
         self.jobs += jobs
-        return [Trained(None, [], 1, self.loss(*self.traits(job), job.seed)) for job in jobs]
+        return [Trained(Stub(0.0), [], 1, self.loss(*self.traits(job), job.seed)) for job in jobs]
 
     @staticmethod
     def traits(job):
         return job.training.shrinkage[0], job.config.n_pairs, job.config.interactions
+
+
+@pytest.fixture
+def agreeing(monkeypatch):
+    """Networks never disagree, so that a committee loses what each of them does."""
+
+    def mean(_, __, trained):
+        return float(np.mean([one.held_out_loss for one in trained]))
+
+    monkeypatch.setattr(_search.Trials, "_committee_loss", mean)
 
 
 REACHED = [
@@ -80,6 +102,7 @@ REACHED = [
 ]
 
 
+@pytest.mark.usefixtures("agreeing")
 @pytest.mark.parametrize("best", REACHED)
 def test_the_planted_best_is_found(best, rng):
     """Losses fall towards one setting; each rung is as noisy as networks are."""
@@ -100,23 +123,55 @@ def test_the_planted_best_is_found(best, rng):
         assert tried == {}  # products were tried at one strength only
 
 
+@pytest.mark.usefixtures("agreeing")
 def test_few_go_on_to_the_next_rung(rng):
     run = Losses(lambda strength, *_: strength)
     _, _, _, trained = search(planned(rng), run, judged=True)
     first = 2 * 4 + 3  # strengths without and with the pair; a weaker one, and two products
-    assert len(run.jobs) == first + sum(KEPT[: MOST_RUNGS - 1])
-    assert [job.seed for job in run.jobs[first:]] == [1] * KEPT[0] + [2] * KEPT[1]
-    assert len(trained) == MOST_RUNGS
+    later = [job.seed for job in run.jobs[first:]]
+    assert {job.seed for job in run.jobs[:first]} == {MOST_RUNGS}
+    assert later == [0, MANY_NETWORKS] * KEPT[0] + [1, MANY_NETWORKS + 1] * KEPT[1]
+    assert [len(job.held_out) for job in run.jobs[:: len(run.jobs) - 1]] == [80, 40]
+    assert len(trained) == MOST_RUNGS - 1  # the committee's networks 0 and 1
 
 
+@pytest.mark.usefixtures("agreeing")
 def test_rows_enough_have_judged_after_one_rung(rng, monkeypatch):
-    monkeypatch.setattr(_search, "JUDGES", 30)
+    monkeypatch.setattr(_search, "JUDGES", 60)
     run = Losses(lambda strength, *_: strength)
     search(planned(rng), run, judged=True)
-    assert {job.seed for job in run.jobs} == {0}
-    assert all(len(job.held_out) == 40 for job in run.jobs)
+    assert {job.seed for job in run.jobs} == {MOST_RUNGS}
+    assert all(len(job.held_out) == 80 for job in run.jobs)
 
 
+def squared_loss(answer, target):
+    return make_loss("squared").value(np.full((len(target), 1), answer), target, None)
+
+
+def test_a_committee_is_judged_by_what_its_networks_disagree_by(rng):
+    """Two that err to both sides lose half of it less together, and four of them three fourths."""
+    plan = planned(rng)
+    answers = {0: 1.0, MANY_NETWORKS: -1.0}
+
+    def run(jobs):
+        trained = []
+        for job in jobs:
+            answer = answers.get(job.seed, 0.0)
+            loss = squared_loss(answer, job.held_out.part(job.held_out.target))
+            trained.append(Trained(Stub(answer), [], 1, loss))
+        return trained
+
+    trials = _search.Trials(plan, [], 0.1, run)
+    (contender, *_) = trials.contenders(paired=False)
+    trials.judge([contender], 0, (0, MANY_NETWORKS))
+    rows = trials.rows[trials.masks[0]]
+    target = plan.data.target[rows]
+    alone = np.mean([squared_loss(answer, target) for answer in (1.0, -1.0)])
+    together = squared_loss(0.0, target)
+    assert contender.loss == pytest.approx(alone - 0.75 * 2 * (alone - together))
+
+
+@pytest.mark.usefixtures("agreeing")
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_what_is_more_complicated_has_to_be_clearly_better(rng, sign):
     """Also where losses are below 0, as those of counts are."""
@@ -126,6 +181,7 @@ def test_what_is_more_complicated_has_to_be_clearly_better(rng, sign):
         assert len(plan.training.schema.pairs) == n_pairs
 
 
+@pytest.mark.usefixtures("agreeing")
 @pytest.mark.parametrize("lucky_rung", range(3))
 def test_one_lucky_rung_does_not_decide(lucky_rung, rng):
     def loss(strength, n_pairs, _, seed):
@@ -136,6 +192,7 @@ def test_one_lucky_rung_does_not_decide(lucky_rung, rng):
     assert setting.shrinkage[0] == 10.0
 
 
+@pytest.mark.usefixtures("agreeing")
 def test_networks_share_rows_of_combinations_of_one_row_only(rng):
     """Such a row says nothing that could be told from the row itself: it trains "any other"."""
     run = Losses(lambda *_: 1.0)
@@ -162,14 +219,54 @@ def test_nothing_is_tried_without_a_choice_or_a_judge(rng):
         assert (set(setting.shrinkage), setting.interactions, tried) == ({10.0}, "concatenate", {})
 
 
-def test_trials_look_at_a_sample_and_pairs_are_learned_from_all(rng, monkeypatch):
-    monkeypatch.setattr(_search, "CHOICE_ROWS", 300)
+@pytest.mark.usefixtures("agreeing")
+def test_first_trials_see_a_sample_and_last_ones_more(rng, monkeypatch):
+    monkeypatch.setattr(_search, "FIRST_ROWS", 300)
     run = Losses(lambda _, n_pairs, *__: 1.0 - 0.1 * n_pairs)
-    plan, _, _, first = search(planned(rng, n_rows=1000), run, judged=True)
-    assert all(len(job.data) + len(job.held_out) == 300 for job in run.jobs)
+    plan, _, _, trained = search(planned(rng, n_rows=1000), run, judged=True)
+    seen = [(len(job.data), len(job.held_out)) for job in run.jobs]
+    assert set(seen[:10]) == {(240, 60)}
+    assert set(seen[11:]) == {(900, 100)}
     assert len(plan.training) == 1000
     assert plan.training.schema.pairs[0].counts.sum() == 1000
-    assert first == []  # networks of the sample are none of the committee
+    assert len(trained) == MOST_RUNGS - 1
+
+    monkeypatch.setattr(_search, "LAST_ROWS", 500)
+    plan, _, _, trained = search(planned(rng, n_rows=1000), run, judged=True)
+    assert (len(run.jobs[-1].data), len(plan.training)) == (450, 1000)
+    assert trained == []  # networks of a sample are none of the committee
+
+
+@pytest.mark.usefixtures("agreeing")
+def test_a_weaker_prior_may_win_on_the_whole(rng, monkeypatch):
+    monkeypatch.setattr(_search, "FIRST_ROWS", 300)
+
+    def loss(strength, n_pairs, kind, seed):
+        best = 1000.0 if seed == MOST_RUNGS else 100.0
+        return 1.0 + 0.1 * abs(np.log10(strength / best)) + n_pairs + (kind != "concatenate")
+
+    _, setting, _, _ = search(planned(rng, n_rows=1000), Losses(loss), judged=True)
+    assert setting.shrinkage[0] == 100.0
+
+
+@pytest.mark.usefixtures("agreeing")
+@pytest.mark.parametrize("supported", [1, 2, 3])
+def test_vectors_are_as_wide_as_their_spectrum(supported, rng):
+    """Directions in which the categories were not found to differ are left out."""
+    plan = planned(rng)
+    vectors = np.zeros((8, 3), np.float32)
+    vectors[:, :supported] = rng.normal(size=(8, supported))
+    vectors += 1e-3 * rng.normal(size=(8, 3)) + [5.0, 0.0, 0.0]  # the centre is no direction
+
+    def run(jobs):
+        network = Stub(0.0, [vectors @ np.linalg.qr(rng.normal(size=(3, 3)))[0]] * 3)
+        return [Trained(network, [], 1, job.training.shrinkage[0]) for job in jobs]
+
+    found, _, _, _ = search(plan, run, judged=True)
+    assert set(found.dims[:2]) == {supported}
+    plan.p.embedding_dim = {"a": 7}
+    found, _, _, _ = search(plan, run, judged=True)
+    assert found.dims[:2] == (7, supported)
 
 
 # --- the choice, with networks that are trained -------------------------------------------
