@@ -252,6 +252,7 @@ def test_parameters_by_column(small_data):
     encoder = EmbeddingEncoder(
         embedding_dim={"city": 3, "product": lambda n: n // 10},
         shrinkage={"city": 1.0, "product": 10.0},
+        pairs=None,
         random_state=0,
     ).fit(X, y)
     assert [encoder.vectors_[c].embedding_dim for c in encoder.vectors_] == [3, 3]

@@ -39,6 +39,7 @@ MOST_RUNGS = 3  # of which the first one is for all contenders
 KEPT = (3, 2)  # contenders after the first rung, and after the next
 PLAIN, *PRODUCTS = INTERACTIONS
 GAIN = 0.005  # part of the held-out loss by which pairs, or products, have to be better
+LUCK = 0.3  # more of it, over the root of the rows that judged: what chance may make of a loss
 
 logger = logging.getLogger("catvec")
 
@@ -75,7 +76,8 @@ class Contender:
     def handicapped(self) -> float:
         """The loss to compare: what is more complicated has to be clearly better."""
         n_extras = self.paired + (self.setting.interactions != PLAIN)
-        return self.loss + GAIN * n_extras * abs(self.loss)
+        n_judged = sum(n_judges for _, n_judges in self.losses)
+        return self.loss + (GAIN + LUCK / n_judged**0.5) * n_extras * abs(self.loss)
 
     def is_like(self, other: Contender) -> bool:
         """Whether all but the strength is the same."""
