@@ -11,7 +11,7 @@ from sklearn.base import TransformerMixin
 from sklearn.model_selection import TimeSeriesSplit, check_cv
 from sklearn.utils.validation import check_is_fitted
 
-from catvec._checks import check_int, check_option, refuse, some
+from catvec._checks import check_int, check_option, some
 from catvec.errors import InputError
 from catvec.estimators._base import EmbeddingEstimator
 from catvec.estimators._learning import (
@@ -51,11 +51,11 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
     output : {"both", "effects", "vectors"}, default="both"
         What to write by categorical column: effects with their confidence, vectors, or both.
         Effects alone need no network and are quick.
-    joint_score : bool or "auto", default="auto"
+    joint_score : bool, default=True
         Whether the score of the networks follows, on the link scale: what all columns say together,
-        as stacking has it (Wolpert 1992). ``"auto"``: unless folds expand in time, where scores of
-        early folds are poorer than those of new rows. Only with ``output="both"``, and if any
-        column is categorical.
+        as stacking has it (Wolpert 1992). Only with ``output="both"``, and if any column is
+        categorical. Try without it where folds expand in time: scores of early folds are poorer
+        than those of new rows.
     category_codes : bool, default=True
         Whether the codes of columns with at most 255 categories follow, so that a tree can single a
         category out: 0 unknown, 1 missing, 2.. categories in their order. Only with
@@ -104,7 +104,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
     cv: Any = 5
     output: str = "both"
     category_codes: bool = True
-    joint_score: bool | str = "auto"
+    joint_score: bool = True
     passthrough: bool = True
 
     def fit_transform(
@@ -228,8 +228,6 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
     ) -> tuple[TrainingSet, Learner]:
         check_option("task", self.task, TASKS)
         check_option("output", self.output, OUTPUTS)
-        if self.joint_score not in (True, False, "auto"):
-            raise refuse("joint_score", 'True, False or "auto"', self.joint_score)
         if isinstance(self.cv, int):
             check_int("cv", self.cv, minimum=2)
         return self._prepare(
@@ -242,9 +240,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
 
     def _finish(self, training: TrainingSet, committee: Committee | None = None) -> None:
         networks = committee.networks if committee else []
-        in_time = training.ties.time is not None
-        joint = not in_time if self.joint_score == "auto" else self.joint_score
-        self.networks_ = networks if joint and self.output == "both" else []
+        self.networks_ = networks if self.joint_score and self.output == "both" else []
         self.history_ = committee.history if committee else []
         self.vectors_ = category_vectors(training, networks)
         names = self.get_feature_names_out().tolist()

@@ -22,12 +22,14 @@ columns : list of str or int, optional
         columns are numbers; text among them is then an error.
     embedding_dim : int, str, callable or mapping, default="auto"
         Width of the vectors: a number, the name of a rule (see `catvec.network.RULES`), a function
-        of the number of categories, or any of these by column.
+        of the number of categories, or any of these by column. ``"auto"``: as many dimensions as a
+        network, trained to choose the shrinkage, made use of, at most those of ``"compact"``.
     min_frequency : int, default=1
         Categories in fewer training rows than this share, and train, the row for unknown ones.
     shrinkage : float, mapping or "auto", default="auto"
         Strength of the prior that draws vectors to their column's centre, in rows of the loss; by
-        column for a mapping. ``"auto"`` takes the best of four on held-out rows.
+        column for a mapping. ``"auto"`` takes the best of four or five on held-out rows, the same
+        for all columns.
     pairs : None, list of pairs of str or int, or "auto", default="auto"
         Pairs of categorical columns that are taken as columns more, with effects and tables of
         their own, such as ``[("Store", "DayOfWeek")]``. ``"auto"``: those that part rows further
