@@ -1,13 +1,15 @@
 r"""Putting the vectors of different fits into one basis.
 
-A network is free to turn the space of its vectors, so those of two fits cannot be compared entry by
-entry. The orthogonal matrix that brings one table closest to another undoes that,
+A network is free to turn the space of its vectors and to shift it, since its next layer turns and
+shifts it back; so those of two fits cannot be compared entry by entry. The shift that brings two
+tables' weighted means together and the orthogonal matrix that then brings one table closest to the
+other undo that. With v and r less their means,
 
 .. math:: Q = \arg\min_{Q^T Q = I} \sum_i n_i \lVert v_i Q - r_i \rVert^2 = U W^T,
    \quad U \Sigma W^T = V^T \operatorname{diag}(n) R
 
 (Schönemann, "A generalized solution of the orthogonal Procrustes problem", Psychometrika 1966; the
-weights n as in weighted Procrustes). Lengths and cosines within a table do not change.
+weights n as in weighted Procrustes). Distances within a table do not change.
 """
 
 from __future__ import annotations
@@ -53,11 +55,12 @@ def rotation(
     if vectors.ndim != 2 or vectors.shape != reference.shape:
         raise refuse("vectors", f"of the reference's shape {reference.shape}", vectors.shape)
     weights = _checked_weights(counts, len(vectors))
+    center, reference_center = _mean(vectors, weights), _mean(reference, weights)
     product = np.zeros((vectors.shape[1], vectors.shape[1]))
     for start in range(0, len(vectors), CHUNK):
         rows = slice(start, start + CHUNK)
-        weighted = vectors[rows].astype(np.float64) * weights[rows, None]
-        product += weighted.T @ reference[rows].astype(np.float64)
+        weighted = (vectors[rows] - center) * weights[rows, None]
+        product += weighted.T @ (reference[rows] - reference_center)
     return _closest_orthogonal(product)
 
 
@@ -66,7 +69,7 @@ def align(
     reference: npt.NDArray[np.floating],
     counts: npt.ArrayLike | None = None,
 ) -> Floats:
-    """Turn `vectors` into the basis of `reference`.
+    """Shift and turn `vectors` to where those of `reference` are.
 
     Parameters
     ----------
@@ -78,20 +81,23 @@ def align(
     Returns
     -------
     ndarray of shape (n_codes, d), float32
-        All rows turned by one orthogonal matrix.
+        All rows moved alike; their weighted mean is that of the reference.
 
     Raises
     ------
     ParameterError
         As `rotation`.
     """
-    return turned(vectors, rotation(vectors, reference, counts))
+    weights = _checked_weights(counts, len(vectors))
+    turn = rotation(vectors, reference, counts)
+    shift = _mean(reference, weights) - _mean(vectors, weights) @ turn
+    return _moved(vectors, turn, shift)
 
 
 def average_aligned(
     tables: Sequence[npt.NDArray[np.floating]], counts: npt.ArrayLike | None = None
 ) -> Floats:
-    """The mean of several tables, each first turned into the basis of the first.
+    """The mean of several tables about their centres, each first turned to lie as the first does.
 
     Parameters
     ----------
@@ -103,6 +109,7 @@ def average_aligned(
     Returns
     -------
     ndarray of shape (n_codes, d), float32
+        Its weighted mean is 0.
 
     Raises
     ------
@@ -111,34 +118,40 @@ def average_aligned(
     """
     if not tables:
         raise refuse("tables", "a list of at least one table", tables)
-    first = tables[0]
-    turns = [rotation(table, first, counts) for table in tables[1:]]
-    result = np.empty(first.shape, np.float32)
-    for start in range(0, len(first), CHUNK):
+    weights = _checked_weights(counts, len(tables[0]))
+    turns = [np.eye(tables[0].shape[1]), *(rotation(t, tables[0], counts) for t in tables[1:])]
+    result = np.empty(tables[0].shape, np.float32)
+    centers = [_mean(table, weights) for table in tables]
+    for start in range(0, len(result), CHUNK):
         rows = slice(start, start + CHUNK)
-        total = first[rows].astype(np.float64)
-        for table, turn in zip(tables[1:], turns, strict=True):
-            total += table[rows].astype(np.float64) @ turn
+        total = np.zeros(result[rows].shape)
+        for table, center, turn in zip(tables, centers, turns, strict=True):
+            total += (table[rows] - center) @ turn
         result[rows] = total / len(tables)
     return result
 
 
-def turned(vectors: npt.NDArray[np.floating], turn: npt.NDArray[np.float64]) -> Floats:
-    """Each row times a matrix, multiplied in float64.
+def _mean(
+    vectors: npt.NDArray[np.floating], weights: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Weighted mean of the rows (d,)."""
+    total = np.zeros(vectors.shape[1])
+    for start in range(0, len(vectors), CHUNK):
+        rows = slice(start, start + CHUNK)
+        total += weights[rows] @ vectors[rows].astype(np.float64)
+    return total
 
-    Parameters
-    ----------
-    vectors : ndarray of shape (n, d)
-    turn : ndarray of shape (d, d), float64
 
-    Returns
-    -------
-    ndarray of shape (n, d), float32
-    """
+def _moved(
+    vectors: npt.NDArray[np.floating],
+    turn: npt.NDArray[np.float64],
+    shift: npt.NDArray[np.float64],
+) -> Floats:
+    """Each row times a matrix, and shifted; in float64."""
     result = np.empty(vectors.shape, np.float32)
     for start in range(0, len(vectors), CHUNK):
         rows = slice(start, start + CHUNK)
-        result[rows] = vectors[rows].astype(np.float64) @ turn
+        result[rows] = vectors[rows].astype(np.float64) @ turn + shift
     return result
 
 
