@@ -125,12 +125,11 @@ def catvec_predictor(case: Case) -> Fitted:
 
 
 def catvec_encoded(case: Case, rows: np.ndarray) -> tuple[Any, np.ndarray, Encode]:
-    """Columns of the encoder with defaults, out of fold; without rows that no fold encoded."""
+    """Columns of the encoder with defaults, out of fold for the training rows."""
     X, y, held_out = catvec_data(case, rows)
     task = {"poisson": "count"}.get(case.kind, case.kind)
     encoder = EmbeddingEncoder(task=task, **catvec_parameters(case))
-    Z, kept = encoder.fit_transform(X, y, **held_out), encoder.cross_fitted_
-    return Z[kept], y[kept], encoder.transform
+    return encoder.fit_transform(X, y, **held_out), y, encoder.transform
 
 
 # --- other ways to prepare a table ----------------------------------------------------

@@ -160,6 +160,25 @@ def test_out_of_fold_vectors_share_the_basis(rng):
     assert np.median(alike) > 0.9
 
 
+@pytest.mark.parametrize("shrinkage", [1.0, 1000.0])
+def test_out_of_fold_vectors_lie_about_the_same_centre(shrinkage, rng):
+    """Each fold's network has a centre of its own, which a strong prior leaves far from 0.
+
+    A booster that learned thresholds on rows of the folds would use them on new rows in vain.
+    """
+    codes = rng.integers(30, size=(3000, 2))
+    X = pd.DataFrame({"a": codes[:, 0].astype(str), "b": codes[:, 1].astype(str)})
+    y = rng.normal(size=30)[codes[:, 0]] + rng.normal(size=3000)
+    encoder = EmbeddingEncoder(
+        output="vectors", shrinkage=shrinkage, pairs=None, interactions="concatenate"
+    )
+    encoder.set_params(n_networks=1, max_epochs=5, random_state=0)
+    folded, full = encoder.fit_transform(X, y), encoder.transform(X)
+    assert np.abs(full.mean(axis=0)).max() < 1e-6
+    shift = np.abs(folded.mean(axis=0) - full.mean(axis=0))
+    assert (shift < 0.2 * full.std(axis=0) + 1e-4).all()
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_noise_leaks_nothing(seed):
     """What cross-fitting is for: a booster finds nothing in a noise target, or finds the leak."""

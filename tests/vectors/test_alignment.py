@@ -20,32 +20,39 @@ def _distance(table, reference, counts):
 
 @pytest.mark.parametrize("reflect", [False, True])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_planted_turn_is_undone(seed, reflect):
+def test_a_planted_turn_and_shift_are_undone(seed, reflect):
     rng = np.random.default_rng(seed)
     reference = rng.normal(size=(60, 6)).astype(np.float32)
     turn = _orthogonal(rng, 6, reflect=reflect)
-    found = align(reference @ turn, reference, rng.integers(0, 100, size=60))
+    found = align(reference @ turn + rng.normal(size=6), reference, rng.integers(0, 100, size=60))
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, reference, atol=1e-5)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_no_other_turn_comes_closer(seed):
+def test_no_other_turn_and_shift_come_closer(seed):
     rng = np.random.default_rng(seed)
     vectors, reference = rng.normal(size=(2, 20, 4))
     counts = rng.integers(0, 50, size=20)
-    best = _distance(vectors @ rotation(vectors, reference, counts), reference, counts)
+    best = _distance(align(vectors, reference, counts), reference, counts)
+    shift = np.average(reference, axis=0, weights=counts)
     for _ in range(50):
         other = _orthogonal(rng, 4, reflect=bool(rng.integers(2)))
-        assert best <= _distance(vectors @ other, reference, counts) + 1e-9
+        centered = vectors - np.average(vectors, axis=0, weights=counts)
+        nearby = shift + 0.1 * rng.normal(size=4)
+        assert best <= _distance(centered @ other + shift, reference, counts) + 1e-4
+        assert best <= _distance(
+            align(vectors, reference, counts) - shift + nearby, reference, counts
+        )
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_turn_keeps_lengths_and_angles(seed):
+def test_distances_are_kept(seed):
     rng = np.random.default_rng(seed)
     vectors, reference = rng.normal(size=(2, 20, 4)).astype(np.float32)
     found = align(vectors, reference)
-    np.testing.assert_allclose(found @ found.T, vectors @ vectors.T, atol=1e-5)
+    apart = [np.linalg.norm(table[:, None] - table, axis=2) for table in (found, vectors)]
+    np.testing.assert_allclose(*apart, atol=1e-5)
 
 
 def test_counts_decide_whom_to_follow(rng):
@@ -76,12 +83,15 @@ def test_without_rows_weight_or_width_nothing_turns(rng):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_the_mean_of_turned_copies_is_the_first(seed):
+def test_the_mean_of_moved_copies_is_the_first_about_its_centre(seed):
     rng = np.random.default_rng(seed)
-    first = rng.normal(size=(30, 4)).astype(np.float32)
-    copies = [first @ _orthogonal(rng, 4, reflect=bool(i % 2)) for i in range(3)]
-    np.testing.assert_allclose(average_aligned([first, *copies]), first, atol=1e-5)
-    np.testing.assert_array_equal(average_aligned([first]), first)
+    first, counts = rng.normal(size=(30, 4)).astype(np.float32), rng.integers(1, 9, size=30)
+    centered = first - np.average(first, axis=0, weights=counts)
+    copies = [
+        first @ _orthogonal(rng, 4, reflect=bool(i % 2)) + rng.normal(size=4) for i in range(3)
+    ]
+    np.testing.assert_allclose(average_aligned([first, *copies], counts), centered, atol=1e-5)
+    np.testing.assert_allclose(average_aligned([first], counts), centered, atol=1e-6)
 
 
 def test_chunks_do_not_show(rng, monkeypatch):

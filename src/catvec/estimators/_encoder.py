@@ -74,7 +74,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         Losses by network and epoch, of the fit on all rows.
     cross_fitted_ : ndarray of shape (n_rows,), bool
         Of `fit_transform`: which rows a fold encoded. Others, such as the first block in time, are
-        encoded as unknown; a model may do better without them.
+        encoded as unknown; try a model without them, too.
     {fitted}
 
     See Also
