@@ -21,7 +21,13 @@ from catvec.estimators import _encoder
 def encoder():
     names = ["city", "product", "store"]
     return EmbeddingEncoder(
-        columns=names, shrinkage=1.0, pairs=None, max_epochs=4, n_networks=1, random_state=0
+        columns=names,
+        shrinkage=1.0,
+        pairs=None,
+        interactions="concatenate",
+        max_epochs=4,
+        n_networks=1,
+        random_state=0,
     )
 
 

@@ -11,7 +11,8 @@ from catvec import EmbeddingClassifier, EmbeddingRegressor
 from catvec.errors import InputError, ParameterError
 from catvec.estimators import _explanation
 
-QUICK = {"n_networks": 2, "shrinkage": 1.0, "max_epochs": 8, "random_state": 0}
+QUICK = {"n_networks": 2, "shrinkage": 1.0, "pairs": None, "interactions": "concatenate"}
+QUICK |= {"max_epochs": 8, "random_state": 0}
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from sklearn.model_selection import GridSearchCV
 from catvec import CategoryVectors, EmbeddingClassifier, EmbeddingEncoder, EmbeddingRegressor
 from catvec.errors import ArtifactError, InputError, TrainingError
 
-QUICK = {"n_networks": 1, "shrinkage": 1.0, "max_epochs": 8, "random_state": 0}
+QUICK = {"n_networks": 1, "shrinkage": 1.0, "pairs": None, "interactions": "concatenate"}
+QUICK |= {"max_epochs": 8, "random_state": 0}
 
 
 @pytest.fixture
