@@ -323,14 +323,14 @@ def ready_step(n_categories: int, options: argparse.Namespace) -> Callable[[], f
     network, kernels = Network.create(config, SEED), load_kernels(options.engine)
     counts = count_lines(kernels, network, data)
     settings = TrainingConfig("squared", (1.0,) * len(sizes), batch_size=batch_size)
-    step = Step(network, make_loss("squared"), settings)
+    step = Step(network, make_loss("squared"), settings, kernels)
     step.take(data, counts)
     batches = iter(np.arange(n_rows, dtype=np.int32).reshape(-1, batch_size))
 
     def run() -> float:
         started = time.process_time()
         for i in range(options.steps):
-            step(kernels, next(batches), 1e-3, i)
+            step(next(batches), 1e-3, i)
         return (time.process_time() - started) / options.steps
 
     run()

@@ -18,7 +18,7 @@ MAY_IMPORT_ALL = {"__init__", "cli", "demo"}
 
 # Who else may import what: the torch engine stands on the network, and estimators take it lazily.
 FOLDERS_BEFORE = {name: set(FOLDERS[:place]) for place, name in enumerate(FOLDERS)}
-FOLDERS_BEFORE["torch"] = {"frames", "effects", "network"}
+FOLDERS_BEFORE["torch"] = {"frames", "effects", "network", "vectors"}
 FOLDERS_BEFORE |= {name: set() for name in BY_ANYONE}
 LAZILY = {"estimators": {"torch"}}
 

@@ -59,12 +59,12 @@ class Problem:
         )
         self.counts = count_lines(kernels, self.network, self.data)
         self.mean_weight = 1.0 if weight is None else float(weight.mean())
-        self.step = Step(self.network, self.loss, self.settings)
+        self.step = Step(self.network, self.loss, self.settings, kernels)
         self.step.take(self.data, self.counts)
         self.rows = np.arange(n_rows, dtype=np.int32)
 
     def backward(self):
-        return self.step.backward(kernels, self.rows, KEY)
+        return self.step.backward(self.rows, KEY)
 
     def objective(self):
         """Sum of weighted losses plus the prior, over rows times the mean weight.
@@ -172,11 +172,11 @@ def test_a_row_twice_is_a_row_of_weight_two():
     settings = TrainingConfig("squared", LAMBDAS, batch_size=len(rows))
     repeated = TrainingData(twice.data.inputs, twice.data.target, rows=rows)
     np.testing.assert_allclose(counts, count_lines(kernels, twice.network, repeated))
-    by_weight, by_rows = (Step(twice.network, twice.loss, settings) for _ in range(2))
+    by_weight, by_rows = (Step(twice.network, twice.loss, settings, kernels) for _ in range(2))
     by_weight.take(data, counts)
     by_rows.take(repeated, counts)
-    loss, masses, _ = by_weight.backward(kernels, twice.rows, KEY)
-    assert loss * weights.mean() == pytest.approx(by_rows.backward(kernels, rows, KEY)[0])
+    loss, masses, _ = by_weight.backward(twice.rows, KEY)
+    assert loss * weights.mean() == pytest.approx(by_rows.backward(rows, KEY)[0])
     assert masses.sum() == pytest.approx(N)
     np.testing.assert_allclose(by_weight.gradients.flat, by_rows.gradients.flat, atol=1e-12)
 
@@ -186,9 +186,9 @@ def test_a_constant_weight_changes_only_the_prior():
     data = TrainingData(heavy.data.inputs, heavy.data.target, np.full(N, 4.0))
     counts = count_lines(kernels, heavy.network, data)
     np.testing.assert_allclose(counts, 4 * plain.counts)
-    step = Step(heavy.network, heavy.loss, heavy.settings)
+    step = Step(heavy.network, heavy.loss, heavy.settings, kernels)
     step.take(data, counts)
-    found, expected = step.backward(kernels, heavy.rows, KEY), plain.backward()
+    found, expected = step.backward(heavy.rows, KEY), plain.backward()
     assert found[0] == pytest.approx(expected[0])
     np.testing.assert_allclose(found[2], expected[2])
     np.testing.assert_allclose(step.row_adagrad.pulls, plain.step.row_adagrad.pulls / 4)

@@ -23,6 +23,7 @@ from catvec.estimators._plan import Plan
 from catvec.estimators._search import search
 from catvec.estimators._training_set import TrainingSet
 from catvec.network import (
+    Backend,
     EpochRecord,
     Inputs,
     Job,
@@ -143,7 +144,7 @@ class Learner:
         engine = choose_engine(p.engine, self._row_epochs(training, n_fits))
         if is_list(p.pairs):
             training = with_pairs(training, named_pairs(p.pairs, training.schema))
-        plan = Plan(p, training, self.loss, engine, seed)
+        plan = Plan(p, training, self.loss, engine, _backend(p, engine), seed)
         self.plan, setting, tried, self._first = search(
             plan, lambda jobs: self._run(jobs, "choosing"), judged=n_fits > 0
         )
@@ -223,6 +224,14 @@ class Learner:
                 self.p.callback(progress)
 
         return train_committee(jobs, n_jobs=self.n_jobs, on_epoch=report)
+
+
+def _backend(p: SharedParameters, engine: str) -> Backend | None:
+    if engine != "torch":
+        return None
+    from catvec.torch import TorchBackend
+
+    return TorchBackend(p.device)
 
 
 def averaged_scores(networks: Sequence[Network], inputs: Inputs) -> np.ndarray:

@@ -83,9 +83,12 @@ columns : list of str or int, optional
     time_column : str or int, optional
         Orders the rows in time: held-out rows are then the latest, and folds expand in time. It
         is no feature unless `columns` names it.
-    engine : {"auto", "numpy", "numba"}, default="auto"
+    engine : {"auto", "numpy", "numba", "torch"}, default="auto"
         Who runs the loops. ``"auto"``: numba if it is installed and the fit is long enough to pay
-        for compiling.
+        for compiling, else NumPy. ``"torch"``: PyTorch, for GPUs; on a processor it is slower.
+    device : str, default="auto"
+        Where ``engine="torch"`` trains, as PyTorch calls it: ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
+        ``"auto"``: CUDA where there is one.
     n_jobs : int, optional
         Threads over networks and folds; -1 for all cores. The result does not depend on it.
     random_state : int, RandomState or None, default=None
@@ -153,6 +156,7 @@ class SharedParameters(BaseEstimator):
     handle_unknown: str = "prior"
     time_column: str | int | None = None
     engine: str = "auto"
+    device: str = "auto"
     n_jobs: int | None = None
     random_state: Any = None
     verbose: int = 0
@@ -172,6 +176,8 @@ def check_parameters(p: SharedParameters, losses: Sequence[str]) -> None:
     check_option("interactions", p.interactions, ("auto", *INTERACTIONS))
     check_option("handle_unknown", p.handle_unknown, ("prior", "error"))
     check_option("engine", p.engine, ENGINES)
+    if p.device != "auto" and p.engine != "torch":
+        raise refuse("device", '"auto" unless engine="torch"', p.device)
     check_option("loss", p.loss, losses)
     _check_sizes(p)
     _check_by_column(p)

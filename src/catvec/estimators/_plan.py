@@ -12,7 +12,7 @@ from catvec.estimators._choice import choose_batch_size, choose_dims, knot_dims
 from catvec.estimators._parameters import SharedParameters
 from catvec.estimators._training_set import TrainingSet
 from catvec.frames import make_held_out
-from catvec.network import Job, NetworkConfig, TrainingConfig, TrainingData
+from catvec.network import Backend, Job, NetworkConfig, TrainingConfig, TrainingData
 
 FEWEST_ROWS = 20  # below this, holding rows out tells nothing
 FEWEST_OF_PAIR = 2  # rows of a combination; fewer train what answers combinations never met
@@ -45,6 +45,8 @@ class Plan:
         The rows, read with the pairs that networks are to see.
     loss, engine : str
         What is minimised, and by which loops.
+    backend : Backend or None
+        Who trains in place of our loops.
     seed : int
         Of everything random.
     widths : mapping of str to int, optional
@@ -57,22 +59,26 @@ class Plan:
         training: TrainingSet,
         loss: str,
         engine: str,
+        backend: Backend | None,
         seed: int,
         widths: Mapping[str, int] | None = None,
     ) -> None:
         self.p, self.training = p, training
-        self.loss, self.engine, self.seed = loss, engine, seed
+        self.loss, self.engine, self.backend, self.seed = loss, engine, backend, seed
         self.widths = widths or {}
         self.dims = choose_dims(p, training.schema, self.widths)
         self.knot_dims = knot_dims(training.schema)
 
     def of(self, training: TrainingSet) -> Plan:
         """The same for another training set."""
-        return Plan(self.p, training, self.loss, self.engine, self.seed, self.widths)
+        return self._with(training, self.widths)
 
     def with_widths(self, widths: Mapping[str, int]) -> Plan:
         """The same with vectors of these widths."""
-        return Plan(self.p, self.training, self.loss, self.engine, self.seed, widths)
+        return self._with(self.training, widths)
+
+    def _with(self, training: TrainingSet, widths: Mapping[str, int]) -> Plan:
+        return Plan(self.p, training, self.loss, self.engine, self.backend, self.seed, widths)
 
     @cached_property
     def data(self) -> TrainingData:
@@ -112,7 +118,8 @@ class Plan:
         )
         shape = self._shape(setting.interactions)
         data = replace(self.data, rows=train)
-        return Job(shape, config, data, held_out, self.seed + number, self.engine)
+        seed = self.seed + number
+        return Job(shape, config, data, held_out, seed, self.engine, self.backend)
 
     def _shape(self, interactions: str) -> NetworkConfig:
         schema = self.training.schema

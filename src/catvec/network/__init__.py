@@ -9,13 +9,21 @@ from catvec.network._interactions import INTERACTIONS
 from catvec.network._losses import LOSSES, Loss, make_loss
 from catvec.network._network import Network, NetworkConfig
 from catvec.network._tables import EmbeddingTables
-from catvec.network._training import EpochRecord, Job, Trained, TrainingConfig, TrainingData
+from catvec.network._training import (
+    Backend,
+    EpochRecord,
+    Job,
+    Trained,
+    TrainingConfig,
+    TrainingData,
+)
 
 __all__ = [
     "ENGINES",
     "INTERACTIONS",
     "LOSSES",
     "RULES",
+    "Backend",
     "EmbeddingTables",
     "EpochRecord",
     "Inputs",

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
-from typing import Any
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -22,7 +21,7 @@ from catvec.network._training import (
     run,
 )
 
-__all__ = ["learn_held_out", "train", "train_committee"]
+__all__ = ["SharedLimit", "learn_held_out", "train", "train_committee"]
 
 
 def train(
@@ -90,7 +89,7 @@ def train_committee(
         If a loss becomes infinite or NaN. After this, an error of `on_epoch` or an interruption,
         networks under way end with their epoch and others are not begun.
     """
-    with single_threaded_products():
+    with single_threaded_products(), _one_thread_each(jobs):
         if n_jobs <= 1 or len(jobs) <= 1:
             return [run(job, number, on_epoch) for number, job in enumerate(jobs)]
         return _side_by_side(jobs, n_jobs, on_epoch)
@@ -117,7 +116,12 @@ def learn_held_out(trained: Sequence[Trained], n_passes: int = 1, *, n_jobs: int
         with np.errstate(all="ignore"):
             one.run.learn_held_out(n_passes)
 
-    with single_threaded_products(), ThreadPoolExecutor(max(1, n_jobs)) as pool:
+    jobs = [one.run.job for one in trained if one.run is not None]
+    with (
+        single_threaded_products(),
+        _one_thread_each(jobs),
+        ThreadPoolExecutor(max(1, n_jobs)) as pool,
+    ):
         list(pool.map(learn, trained))
 
 
@@ -150,39 +154,49 @@ def _one_at_a_time(on_epoch: OnEpoch | None, stopped: threading.Event) -> OnEpoc
     return told
 
 
-class _ProductThreads:
-    """Counts the fits under way, so that the last one to end gives the threads back.
+class SharedLimit:
+    """A limit in force while any fit is under way; the last one to end takes it off.
 
     Fits may overlap (joblib with threads): were each to restore what it found, one that began
     during another would leave the limit in place for good.
+
+    Parameters
+    ----------
+    limit : callable
+        Puts the limit in force and returns what takes it off.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limit: Callable[[], Callable[[], object]]) -> None:
+        self._limit = limit
         self._lock = threading.Lock()
         self._n_fits = 0
-        self._limits: Any = None
+        self._restore: Callable[[], object] | None = None
 
-    def enter(self) -> None:
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
         with self._lock:
             self._n_fits += 1
             if self._n_fits == 1:
-                self._limits = threadpool_limits(1, user_api="blas")
+                self._restore = self._limit()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._n_fits -= 1
+                if self._n_fits == 0 and self._restore is not None:
+                    self._restore()
+                    self._restore = None
 
-    def leave(self) -> None:
-        with self._lock:
-            self._n_fits -= 1
-            if self._n_fits == 0:
-                self._limits.restore_original_limits()
-                self._limits = None
 
-
-_product_threads = _ProductThreads()
+single_threaded_products = SharedLimit(
+    lambda: threadpool_limits(1, user_api="blas").restore_original_limits
+)
 
 
 @contextmanager
-def single_threaded_products() -> Iterator[None]:
-    _product_threads.enter()
-    try:
+def _one_thread_each(jobs: Sequence[Job]) -> Iterator[None]:
+    with ExitStack() as stack:
+        for backend in {id(job.backend): job.backend for job in jobs}.values():
+            if backend is not None:
+                stack.enter_context(backend.one_thread())
         yield
-    finally:
-        _product_threads.leave()

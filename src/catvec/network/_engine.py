@@ -1,4 +1,4 @@
-"""Which loops a training uses: NumPy's, always there, or numba's, once compiled."""
+"""Whose loops train: NumPy's, always there, numba's, once compiled, or those of PyTorch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["ENGINES", "choose_engine", "load_kernels"]
 
 logger = logging.getLogger(__name__)
 
-ENGINES = ("auto", "numpy", "numba")
+ENGINES = ("auto", "numpy", "numba", "torch")
 """What `choose_engine` takes."""
 
 ROW_EPOCHS_TO_COMPILE = 1_000_000
@@ -27,7 +27,7 @@ def choose_engine(engine: str, row_epochs: float) -> str:
 
     Parameters
     ----------
-    engine : {"auto", "numpy", "numba"}
+    engine : {"auto", "numpy", "numba", "torch"}
         "auto" takes numba where it is installed and the fit is long enough to pay for compiling.
     row_epochs : float
         Rows times epochs times networks of the whole fit.
@@ -35,22 +35,24 @@ def choose_engine(engine: str, row_epochs: float) -> str:
     Returns
     -------
     str
-        "numpy" or "numba".
+        "numpy", "numba" or "torch".
 
     Raises
     ------
     ParameterError
-        If `engine` is none of the three.
+        If `engine` is none of these.
     MissingDependencyError
-        If numba is asked for and not installed.
+        If numba or torch is asked for and not installed.
     """
     check_option("engine", engine, ENGINES)
-    if engine == "numba" and not _numba_found():
-        raise MissingDependencyError(
-            "the engine 'numba' needs numba: pip install 'catvec[fast]' (or engine='auto')"
-        )
+    for needed, extra in (("numba", "fast"), ("torch", "torch")):
+        if engine == needed and not _found(needed):
+            raise MissingDependencyError(
+                f"the engine {needed!r} needs {needed}: pip install 'catvec[{extra}]'"
+                " (or engine='auto')"
+            )
     if engine == "auto":
-        engine = "numba" if row_epochs >= ROW_EPOCHS_TO_COMPILE and _numba_found() else "numpy"
+        engine = "numba" if row_epochs >= ROW_EPOCHS_TO_COMPILE and _found("numba") else "numpy"
         if engine == "numpy" and row_epochs >= ROW_EPOCHS_TO_COMPILE:
             _say_numba_is_missing()
     logger.info("engine %s for about %.2g row-epochs", engine, row_epochs)
@@ -58,16 +60,19 @@ def choose_engine(engine: str, row_epochs: float) -> str:
 
 
 def load_kernels(engine: str) -> ModuleType:
-    """The module with the loops of an engine; numba is imported here at the earliest."""
-    if engine == "numpy":
+    """The module with the loops of an engine; numba is imported here at the earliest.
+
+    What little a training by "torch" leaves to loops of ours are NumPy's.
+    """
+    if engine != "numba":
         return _kernels
     from catvec.network import _kernels_numba
 
     return _kernels_numba
 
 
-def _numba_found() -> bool:
-    return find_spec("numba") is not None
+def _found(package: str) -> bool:
+    return find_spec(package) is not None
 
 
 @cache

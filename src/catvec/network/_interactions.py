@@ -29,6 +29,7 @@ __all__ = [
     "FactorizationMachine",
     "Product",
     "block_layout",
+    "multiplied",
     "pair_layout",
 ]
 
@@ -62,18 +63,23 @@ def pair_layout(n_codes: Sequence[int], dims: Sequence[int], n_inputs: int) -> A
     array of shape (pairs, 4), int64
     """
     starts = [0, *accumulate(dims)]
+    pairs = multiplied(n_codes, dims)
+    at = accumulate((width for _, _, width in pairs), initial=n_inputs)
+    layout = [
+        (starts[i], starts[j], width, to) for (i, j, width), to in zip(pairs, at, strict=False)
+    ]
+    return np.array(layout, np.int64).reshape(-1, 4)
+
+
+def multiplied(n_codes: Sequence[int], dims: Sequence[int]) -> list[tuple[int, int, int]]:
+    """The pairs of columns of `pair_layout`, with how many dimensions are multiplied."""
     pairs = sorted(
         combinations(range(len(dims)), 2), key=lambda ij: -n_codes[ij[0]] * n_codes[ij[1]]
     )[:MOST_PAIRS]
     widths = [min(dims[i], dims[j]) for i, j in pairs]
     while sum(widths) > MOST_PRODUCTS:
         widths = [min(width, max(widths) - 1) for width in widths]
-    at = accumulate(widths, initial=n_inputs)
-    layout = [
-        (starts[i], starts[j], width, to)
-        for (i, j), width, to in zip(pairs, widths, at, strict=False)
-    ]
-    return np.array(layout, np.int64).reshape(-1, 4)
+    return [(i, j, width) for (i, j), width in zip(pairs, widths, strict=True)]
 
 
 def block_layout(dims: Sequence[int]) -> Array:

@@ -19,7 +19,7 @@ from catvec.network._inputs import Inputs
 from catvec.network._kernels import DIM, Array
 from catvec.network._tables import EmbeddingTables
 
-__all__ = ["Hidden", "Linear", "Lookup", "Parameters"]
+__all__ = ["Hidden", "Linear", "Lookup", "Parameters", "layer_key"]
 
 EPSILON = 1e-5
 """Added to the variance in batch norm, as PyTorch does."""
@@ -102,7 +102,7 @@ class Lookup:
         inputs, tables = self.inputs, self.tables
         self._place(kernels, rows, self.at, self.shares)
         if self.category_threshold:
-            of_cells = _mixed(key, OF_CELLS)
+            of_cells = layer_key(key, OF_CELLS)
             kernels.drop_categories(self.at, self.n_columns, of_cells, self.category_threshold)
         kernels.gather(tables.flat, tables.layout, self.at, self.shares, self.out)
         self._drop(kernels, self.out, key)
@@ -117,7 +117,7 @@ class Lookup:
 
     def _drop(self, kernels: Any, x: Array, key: int) -> None:
         if self.threshold:
-            of_elements = _mixed(key, OF_ELEMENTS)
+            of_elements = layer_key(key, OF_ELEMENTS)
             kernels.drop_elements(x, self.n_elements, of_elements, self.threshold, self.keep)
 
     def place(self, kernels: Any, rows: Array) -> tuple[Array, Array]:
@@ -209,7 +209,7 @@ class Hidden:
             self.inverse,
             self.scale,
             self.shift,
-            _mixed(key, self.number),
+            layer_key(key, self.number),
             self.threshold,
             self.keep,
             self.out,
@@ -242,7 +242,7 @@ class Hidden:
         return self.linear.backward(gradient)
 
 
-def _mixed(key: int, number: int) -> int:
+def layer_key(key: int, number: int) -> int:
     """A 32-bit key for one layer of one step (splitmix64, Steele, Lea & Flood 2014)."""
     z = (key + (number + 1) * 0x9E3779B97F4A7C15) & (2**64 - 1)
     z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & (2**64 - 1)

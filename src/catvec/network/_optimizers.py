@@ -12,7 +12,7 @@ from catvec.network._kernels import Array
 from catvec.network._layers import Lookup, Parameters
 from catvec.network._tables import EmbeddingTables
 
-__all__ = ["AdamW", "RowAdagrad", "Schedule"]
+__all__ = ["AdamW", "RowAdagrad", "Schedule", "pulls"]
 
 TABLE_RATE = 200.0
 """Rate of the tables over that of the weights. Empirical: of 10 to 400 with rates of the weights of
@@ -45,10 +45,7 @@ class RowAdagrad:
         counts : array of shape (lines,), float64
             Weighted number of training rows that look at each row of a table.
         """
-        self.pulls = self.tables.per_line(shrinkage, self.tables.flat.dtype)
-        np.divide(self.pulls, counts, out=self.pulls, where=counts > 0, casting="same_kind")
-        self.pulls[counts <= 0] = 0
-        self.pulls[self.tables.centers()] = 0
+        self.pulls = pulls(self.tables, shrinkage, counts)
 
     def allocate(self, n_rows: int) -> None:
         n_slots = 1 + n_rows * (2 if self.tables.n_knotted else 1)
@@ -79,6 +76,15 @@ class RowAdagrad:
     def state(self) -> list[Array]:
         """What a step changes."""
         return [self.tables.flat, self.squares]
+
+
+def pulls(tables: EmbeddingTables, shrinkage: Sequence[float], counts: Array) -> Array:
+    """``lambda / count`` of each line (lines,), 0 for rows 0 and for what no row looks at."""
+    found = tables.per_line(shrinkage, tables.flat.dtype)
+    np.divide(found, counts, out=found, where=counts > 0, casting="same_kind")
+    found[counts <= 0] = 0
+    found[tables.centers()] = 0
+    return found
 
 
 class AdamW:

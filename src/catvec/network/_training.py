@@ -9,9 +9,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -26,10 +28,12 @@ from catvec.network._network import Network, NetworkConfig
 from catvec.network._optimizers import AdamW, RowAdagrad, Schedule
 
 __all__ = [
+    "Backend",
     "EpochRecord",
     "Job",
     "OnEpoch",
     "Trained",
+    "Trainer",
     "TrainingConfig",
     "TrainingData",
 ]
@@ -152,9 +156,44 @@ class Trained:
     run: _Run | None = field(default=None, repr=False, compare=False)
 
 
+class Trainer(Protocol):
+    """What the epoch loop asks of whoever trains a network; `Step` is the one of this folder."""
+
+    def take(self, data: TrainingData, counts: Array) -> None:
+        """The rows to train on from here, and how many of them look at each row of the tables."""
+
+    def ordered(self, rows: Array) -> Any:
+        """Rows of an epoch as slices of them are handed to a step."""
+
+    def __call__(self, rows: Any, rate: float, key: int) -> Any:
+        """Train on the given rows; the sum of their weighted losses over the mean weight."""
+
+    def settle(self, lines: Array, onto: Sequence[int]) -> None:
+        """As `EmbeddingTables.settle`."""
+
+    def value(self, data: TrainingData) -> float:
+        """Weighted mean loss of other rows."""
+
+    def state(self) -> list[Any]:
+        """Every array that training changes and that the best epoch has to give back."""
+
+    def finish(self) -> None:
+        """Write what was learned into the network."""
+
+
+class Backend(Protocol):
+    """Trains networks elsewhere than with the loops of this folder, as `catvec.torch` does."""
+
+    def begin(self, network: Network, settings: TrainingConfig) -> Trainer:
+        """Who trains this network, beginning with its vectors and weights."""
+
+    def one_thread(self) -> AbstractContextManager[None]:
+        """While it lasts, a step takes one thread of the processor."""
+
+
 @dataclass(frozen=True)
 class Job:
-    """One network to train; `engine` is "numpy" or "numba"."""
+    """One network to train; `engine` is "numpy" or "numba", `backend` who trains in its place."""
 
     config: NetworkConfig
     training: TrainingConfig
@@ -162,6 +201,7 @@ class Job:
     held_out: TrainingData | None
     seed: int
     engine: str = "numpy"
+    backend: Backend | None = None
 
 
 OnEpoch = Callable[[EpochRecord], None]
@@ -191,13 +231,17 @@ class _Run:
         self.job, self.number = job, number
         self.settings, self.first_rate = settings, rate
         self.kernels = load_kernels(job.engine)
-        self.loss = make_loss(settings.loss, config.n_outputs, settings.quantile)
+        loss = make_loss(settings.loss, config.n_outputs, settings.quantile)
         self.network = Network.create(config, job.seed)
-        self.step = Step(self.network, self.loss, settings)
-        self._take(job.data)
         weight = None if job.data.weight is None else job.data.part(job.data.weight)
-        initial = self.loss.initial(job.data.part(job.data.target), weight)
+        initial = loss.initial(job.data.part(job.data.target), weight)
         self.network.weights["head.bias"][...] = initial
+        self.step: Trainer
+        if job.backend is None:
+            self.step = Step(self.network, loss, settings, self.kernels)
+        else:
+            self.step = job.backend.begin(self.network, settings)
+        self._take(job.data)
         self.rng = np.random.default_rng([job.seed, 1])
         self.schedule = Schedule(rate, settings.max_epochs, settings.n_iter_no_change)
         self.history: list[EpochRecord] = []
@@ -225,7 +269,8 @@ class _Run:
         self.schedule = Schedule(LAST_RATE * self.first_rate, n_passes, patience=0)
         for i in range(n_passes):
             self._pass(1 + i)
-        self.network.tables.settle(self.unseen, self.shared)
+        self.step.settle(self.unseen, self.shared)
+        self.step.finish()
 
     def _take(self, data: TrainingData) -> None:
         """Rows to train on from here."""
@@ -256,6 +301,7 @@ class _Run:
         if self.best:
             self._restore()
             self.best = []  # as large as the network
+        self.step.finish()
         if self.job.held_out is None:
             return Trained(self.network, self.history, len(self.history), None)
         best_epoch, loss = self.schedule.best_epoch, self.schedule.best
@@ -264,8 +310,9 @@ class _Run:
     def _epoch(self, epoch: int) -> EpochRecord:
         started = time.perf_counter()
         train_loss = self._pass(epoch)
-        self.network.tables.settle(self.unseen, self.shared)
-        held_out_loss = self._held_out_loss()
+        self.step.settle(self.unseen, self.shared)
+        held_out = self.job.held_out
+        held_out_loss = None if held_out is None else self.step.value(held_out)
         for loss in (train_loss, held_out_loss):
             if loss is not None and not np.isfinite(loss):
                 raise TrainingError(
@@ -287,14 +334,14 @@ class _Run:
 
     def _pass(self, epoch: int) -> float:
         """One pass over the training rows in random order; the mean loss on the way."""
-        order = self._order()
+        order = self.step.ordered(self._order())
         ends = batch_ends(len(order), self.settings.batch_size)
         total, start = 0.0, 0
         for i, end in enumerate(ends):
             rate = self.schedule.rate(epoch - 1 + i / len(ends))
-            total += self.step(self.kernels, order[start:end], rate, self._key(epoch, i))
+            total += self.step(order[start:end], rate, self._key(epoch, i))
             start = end
-        return total / max(len(order), 1)
+        return float(total) / max(len(order), 1)
 
     def _order(self) -> Array:
         order = self.rng.permutation(len(self.data)).astype(np.int32)
@@ -303,15 +350,6 @@ class _Run:
     def _key(self, epoch: int, i: int) -> int:
         """A number for each step of each training, for dropout."""
         return (self.job.seed << 48) ^ (epoch << 32) ^ i
-
-    def _held_out_loss(self) -> float | None:
-        held_out = self.job.held_out
-        if held_out is None:
-            return None
-        inputs = held_out.inputs if held_out.rows is None else held_out.inputs.take(held_out.rows)
-        weight = None if held_out.weight is None else held_out.part(held_out.weight)
-        scores = self.network.predict(inputs, dtype=np.float32)
-        return self.loss.value(scores, held_out.part(held_out.target), weight)
 
 
 class Step:
@@ -327,8 +365,11 @@ class Step:
     `TrainingConfig`. A constant weight cancels in the data's part and divides the prior's.
     """
 
-    def __init__(self, network: Network, loss: Loss, settings: TrainingConfig) -> None:
+    def __init__(
+        self, network: Network, loss: Loss, settings: TrainingConfig, kernels: Any
+    ) -> None:
         self.network, self.loss, self.settings = network, loss, settings
+        self.kernels = kernels
         self.gradients = network.weights.like()
         self.interaction = network.interaction(self.gradients)
         self.hidden = network.hidden_layers(self.gradients)
@@ -344,9 +385,10 @@ class Step:
         self.lookup = self.network.lookup(data.inputs, *drops)
         self.layers: list[Lookup | Concatenate | Hidden | Linear]
         self.layers = [self.lookup, self.interaction, *self.hidden, self.head]
-        self.row_adagrad.set_pulls(self.settings.shrinkage, self._met(counts))
-        mean = 1.0 if data.weight is None else float(data.part(data.weight).mean(dtype=np.float64))
-        self._weight_scale = 1.0 / mean if mean > 0 else 0.0
+        self.row_adagrad.set_pulls(
+            self.settings.shrinkage, counts_met(self.network, self.settings, counts)
+        )
+        self._weight_scale = weight_scale(data)
         most = max(batch_sizes(len(data), self.settings.batch_size), default=0)
         for layer in self.layers:
             layer.allocate(most)
@@ -354,34 +396,23 @@ class Step:
         self._ones = np.ones(most, self.dtype)
         self._n_rows = most
 
-    def _met(self, counts: Array) -> Array:
-        """How much of `counts` an epoch meets in expectation, for all rows but the rows 0.
+    def ordered(self, rows: Array) -> Array:
+        """Rows of an epoch; steps take slices of them."""
+        return rows
 
-        Category dropout hides a share p of the rows that look at k: (1 - p) n_k stands in for n_k
-        above, so that the m_k still add up to it and the objective has all of lambda. (With n_k a
-        row would have (1 - p) lambda beside (1 - p) of its data, and lambda be no longer in rows
-        that it learns from.)
-        """
-        p = self.settings.category_dropout
-        if not p:
-            return counts
-        n_columns, n_tables = self.lookup.n_columns, len(self.network.tables)
-        kept = [1.0 - p] * n_columns + [1.0] * (n_tables - n_columns)
-        return counts * self.network.tables.per_line(kept, counts.dtype)
-
-    def __call__(self, kernels: Any, rows: Array, rate: float, key: int) -> float:
+    def __call__(self, rows: Array, rate: float, key: int) -> float:
         """Train on the given rows; the sum of their weighted losses over the mean weight."""
-        loss, masses, gradient = self.backward(kernels, rows, key)
-        self.row_adagrad.step(kernels, self.lookup, masses, gradient, rate)
-        self.adamw.step(kernels, rate, self.settings.weight_decay)
+        loss, masses, gradient = self.backward(rows, key)
+        self.row_adagrad.step(self.kernels, self.lookup, masses, gradient, rate)
+        self.adamw.step(self.kernels, rate, self.settings.weight_decay)
         return loss
 
-    def backward(self, kernels: Any, rows: Array, key: int) -> tuple[float, Array, Array]:
+    def backward(self, rows: Array, key: int) -> tuple[float, Array, Array]:
         """Loss (a sum), masses (B,) and the loss's gradient by what was looked up (B, W).
 
         Gradients of the weights are left in `gradients`, divided by B.
         """
-        scores = self._forward(kernels, rows, key)
+        scores = self._forward(rows, key)
         target = self.data.target[rows]
         masses = self._masses(rows)
         loss = float(np.dot(self.loss.values(scores, target), masses))
@@ -390,20 +421,21 @@ class Step:
         self.interaction.backward_scores(gradient)
         gradient = self.head.backward(gradient)
         for layer in reversed(self.hidden):
-            gradient = layer.backward(kernels, gradient)
-        gradient = self.interaction.backward(kernels, gradient)
-        gradient = self.lookup.backward(kernels, gradient, key)
+            gradient = layer.backward(self.kernels, gradient)
+        gradient = self.interaction.backward(self.kernels, gradient)
+        gradient = self.lookup.backward(self.kernels, gradient, key)
         self.gradients.flat *= self.dtype.type(1.0 / max(len(rows), 1))
         return loss, masses, gradient
 
-    def _forward(self, kernels: Any, rows: Array, key: int) -> Array:
+    def _forward(self, rows: Array, key: int) -> Array:
         if len(rows) != self._n_rows:
             self._n_rows = len(rows)
             for layer in self.layers:
                 layer.resize(len(rows))
-        x = self.interaction.forward(kernels, self.lookup.forward(kernels, rows, key))
+        x = self.lookup.forward(self.kernels, rows, key)
+        x = self.interaction.forward(self.kernels, x)
         for layer in self.hidden:
-            x = layer.forward(kernels, x, key)
+            x = layer.forward(self.kernels, x, key)
         return self.interaction.add_scores(self.head.forward(x))
 
     def _masses(self, rows: Array) -> Array:
@@ -411,9 +443,45 @@ class Step:
             return self._ones[: len(rows)]
         return (self.data.weight[rows] * self._weight_scale).astype(self.dtype, copy=False)
 
+    def settle(self, lines: Array, onto: Sequence[int]) -> None:
+        """As `EmbeddingTables.settle`."""
+        self.network.tables.settle(lines, onto)
+
+    def value(self, data: TrainingData) -> float:
+        """Weighted mean loss of other rows."""
+        inputs = data.inputs if data.rows is None else data.inputs.take(data.rows)
+        weight = None if data.weight is None else data.part(data.weight)
+        scores = self.network.predict(inputs, dtype=np.float32)
+        return self.loss.value(scores, data.part(data.target), weight)
+
     def state(self) -> list[Array]:
         """Every array that training changes and that the best epoch has to give back."""
         return [*self.row_adagrad.state(), *self.adamw.state(), self.network.running.flat]
+
+    def finish(self) -> None:
+        """Nothing: it trained the network's own arrays."""
+
+
+def counts_met(network: Network, settings: TrainingConfig, counts: Array) -> Array:
+    """How much of `counts` an epoch meets in expectation, for all rows but the rows 0.
+
+    Category dropout hides a share p of the rows that look at k: (1 - p) n_k stands in for n_k
+    above, so that the m_k still add up to it and the objective has all of lambda. (With n_k a
+    row would have (1 - p) lambda beside (1 - p) of its data, and lambda be no longer in rows
+    that it learns from.)
+    """
+    p = settings.category_dropout
+    if not p:
+        return counts
+    n_columns, n_tables = len(network.config.n_codes), len(network.tables)
+    kept = [1.0 - p] * n_columns + [1.0] * (n_tables - n_columns)
+    return counts * network.tables.per_line(kept, counts.dtype)
+
+
+def weight_scale(data: TrainingData) -> float:
+    """What weights are multiplied by, so that their mean is 1."""
+    mean = 1.0 if data.weight is None else float(data.part(data.weight).mean(dtype=np.float64))
+    return 1.0 / mean if mean > 0 else 0.0
 
 
 def batch_sizes(n_rows: int, batch_size: int) -> list[int]:
@@ -461,10 +529,10 @@ def _without_rare(data: TrainingData, fewest_rows: Sequence[int]) -> TrainingDat
     return replace(data, inputs=replace(data.inputs, codes=codes))
 
 
-def _copied(arrays: list[Array], old: list[Array]) -> list[Array]:
+def _copied(arrays: list[Any], old: list[Any]) -> list[Any]:
     """Copies, in the memory of older ones where there are any."""
     if not old:
-        return [array.copy() for array in arrays]
+        return deepcopy(arrays)
     for copy, array in zip(old, arrays, strict=True):
         copy[...] = array
     return old

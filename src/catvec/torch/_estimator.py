@@ -1,0 +1,334 @@
+"""Fitted estimators as modules, and back."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from catvec._checks import refuse
+from catvec.errors import InputError
+from catvec.frames import Schema, open_frame
+from catvec.frames._numbers import CLIP
+from catvec.torch._embedding import CategoryEmbedding
+from catvec.torch._embeddings import CategoryEmbeddings
+from catvec.torch._knots import KnotGrid
+from catvec.torch._losses import mean_of, row_losses
+from catvec.torch._network import NetworkModule
+from catvec.torch._training import choose_device
+from catvec.vectors import CategoryVectors, ColumnVectors, average_aligned
+
+__all__ = ["EstimatorModule", "from_estimator", "to_estimator", "to_vectors"]
+
+
+class EstimatorModule(nn.Module):
+    """A fitted estimator's networks with all that is before and behind them; see `from_estimator`.
+
+    Numbers come as they are in the table: scaling, flags for missing ones and places on knots are
+    part of the module, so that an exported one needs nothing but codes.
+
+    Attributes
+    ----------
+    networks : ModuleList of NetworkModule
+        Their scores are averaged.
+    columns : tuple of str
+        Columns (and pairs, ``Store*DayOfWeek``) that have codes, in the order of `x_cat`.
+    numbers : tuple of str
+        Numeric columns, in the order of `x_num`.
+
+    Shape
+    -----
+    Input: x_cat, integers of shape (B, C); x_num, float64 or float32 of shape (B, N), NaN where
+    missing; `inputs` makes both from a table.
+    Output: (B, n_outputs), scores on the link scale: a regression's in the units of the target,
+    log-odds of the second class, a score by class, the logarithm of a count.
+    """
+
+    center: Tensor
+    scale: Tensor
+
+    def __init__(self, estimator: Any) -> None:
+        schema: Schema = estimator.schema_
+        super().__init__()
+        self.schema = schema
+        self.columns = (
+            *(v.name for v in schema.vocabularies),
+            *(pair.name for pair in schema.pairs),
+        )
+        self.numbers = tuple(number.name for number in schema.numbers)
+        self.loss_name: str = _loss_name(estimator)
+        self.quantile: float | None = estimator.quantile
+        self.networks = nn.ModuleList(
+            NetworkModule.from_network(network, self.columns) for network in estimator.networks_
+        )
+        self.scaling = NumberScaling(schema)
+        target = estimator.target_
+        for name, value in (("center", target.center), ("scale", target.scale)):
+            held = torch.tensor(value, dtype=torch.float64)
+            self.register_buffer(name, held, persistent=False)
+        self._estimator = estimator
+
+    def inputs(self, X: object) -> tuple[Tensor, Tensor]:
+        """Codes and numbers of a table.
+
+        Parameters
+        ----------
+        X : DataFrame, pyarrow.Table, mapping of columns, or array-like of shape (n_rows, n_columns)
+            With the columns of the training table.
+
+        Returns
+        -------
+        x_cat : tensor of shape (n_rows, C), int64
+        x_num : tensor of shape (n_rows, N), float64
+            On the module's device.
+
+        Raises
+        ------
+        InputError
+            If a column is missing or of another type.
+        """
+        arrays = self.schema.read(open_frame(X))
+        device = self.center.device
+        codes = torch.from_numpy(arrays.codes.astype(np.int64))
+        return codes.to(device), torch.from_numpy(arrays.values).to(device)
+
+    def forward(self, x_cat: Tensor, x_num: Tensor | None = None) -> Tensor:
+        """Scores (B, n_outputs) on the link scale, a regression's in the units of the target."""
+        scores = self._scores(x_cat, x_num)
+        return (scores * self.scale + self.center).to(scores.dtype)
+
+    def loss(self, x_cat: Tensor, x_num: Tensor | None, y: Tensor) -> Tensor:
+        """Mean loss of rows: what the estimator minimised, without its prior.
+
+        Parameters
+        ----------
+        x_cat, x_num : tensors of shape (B, C) and (B, N)
+            As `forward` takes them.
+        y : tensor of shape (B,)
+            Targets: measures in their units, counts, or numbers of the classes in ascending order.
+
+        Returns
+        -------
+        tensor of shape ()
+            A regression's on the target divided by its standard deviation.
+        """
+        scale = torch.where(self.scale == 0, 1.0, self.scale)
+        target = ((y.double() - self.center) / scale).float()
+        return row_losses(self.loss_name, self.quantile)(self._scores(x_cat, x_num), target).mean()
+
+    @torch.no_grad()
+    def predict(self, X: object, chunk_size: int = 65_536) -> np.ndarray:
+        """Predict rows of a table, without dropout.
+
+        Parameters
+        ----------
+        X : DataFrame, pyarrow.Table, mapping of columns, or array-like of shape (n_rows, n_columns)
+            With the columns of the training table.
+        chunk_size : int, default=65536
+            Rows computed at once.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,), float64
+            What a regressor predicts; for classes probabilities, of shape (n_rows, n_classes).
+
+        Raises
+        ------
+        InputError
+            If a column is missing or of another type.
+        """
+        x_cat, x_num = self.inputs(X)
+        was_training = self.training
+        self.eval()
+        parts = zip(x_cat.split(chunk_size), x_num.split(chunk_size), strict=True)
+        scores = torch.cat([self(*part).double() for part in parts])
+        self.train(was_training)
+        mean = mean_of(self.loss_name, scores).cpu().numpy()
+        binary = self.loss_name == "logistic"
+        return np.column_stack([1 - mean, mean]) if binary else np.asarray(mean)
+
+    def _scores(self, x_cat: Tensor, x_num: Tensor | None) -> Tensor:
+        """Mean of the networks' scores, as they were trained: of a standardised target."""
+        given = 0 if x_num is None else x_num.shape[-1]
+        if given != len(self.numbers):
+            raise InputError(
+                f"x_num must be of shape (rows, {len(self.numbers)}), a column for each of"
+                f" {self.numbers}, got {None if x_num is None else tuple(x_num.shape)}"
+            )
+        if x_num is None:
+            x_num = x_cat.new_zeros(len(x_cat), 0).double()
+        dense, positions = self.scaling(x_num)
+        scores = [network(x_cat, dense, positions) for network in self.networks]
+        return torch.stack(scores).mean(0)
+
+
+class NumberScaling(nn.Module):
+    """Numeric columns as networks take them: `catvec.frames.Number` by tensor operations.
+
+    Parameters
+    ----------
+    schema : Schema
+        What was learned of the columns.
+    """
+
+    centers: Tensor
+    scales: Tensor
+    flagged: Tensor
+    knotted: Tensor
+
+    def __init__(self, schema: Schema) -> None:
+        super().__init__()
+        numbers = schema.numbers
+        knotted = [i for i, number in enumerate(numbers) if len(number.knots)]
+        with_knots = [numbers[i] for i in knotted]
+        self.grid = KnotGrid([n.knots for n in with_knots], [n.has_missing for n in with_knots])
+        for name, values, dtype in (
+            ("centers", [n.center for n in numbers], torch.float64),
+            ("scales", [n.scale for n in numbers], torch.float64),
+            ("flagged", [i for i, n in enumerate(numbers) if n.has_missing], torch.long),
+            ("knotted", knotted, torch.long),
+        ):
+            self.register_buffer(name, torch.tensor(values, dtype=dtype), persistent=False)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Scaled numbers and flags (B, N + flags), and places on knots (B, M), both float32."""
+        x = x.to(self.centers.dtype)
+        z = torch.nan_to_num((x - self.centers) / self.scales, nan=0.0)
+        scaled = z / torch.hypot(torch.ones_like(z), z / CLIP)
+        flags = x.index_select(1, self.flagged).isnan()
+        dense = torch.cat([scaled.float(), flags.float()], 1)
+        return dense, self.grid(x.index_select(1, self.knotted))
+
+
+def from_estimator(estimator: Any, *, device: str = "cpu") -> EstimatorModule:
+    """Turn a fitted estimator into a module that predicts what it predicts.
+
+    Parameters
+    ----------
+    estimator : EmbeddingRegressor, EmbeddingClassifier or EmbeddingEncoder
+        Fitted. Of an encoder: the network of its joint score.
+    device : str, default="cpu"
+        Where the module is to be; ``"auto"`` is CUDA where there is one.
+
+    Returns
+    -------
+    EstimatorModule
+        In evaluation mode, with weights of its own: training it does not change the estimator.
+
+    Raises
+    ------
+    ParameterError
+        If the estimator has no networks: it is not fitted, or an encoder of effects only.
+
+    Examples
+    --------
+    >>> from catvec import EmbeddingRegressor
+    >>> from catvec.torch import from_estimator
+    >>> X = {"city": ["Bern", "Rome", "Bern", "Rome"] * 25}
+    >>> model = EmbeddingRegressor(random_state=0).fit(X, [1.0, 3.0, 1.5, 3.5] * 25)
+    >>> module = from_estimator(model)
+    >>> bool(abs(module.predict(X) - model.predict(X)).max() < 1e-5)
+    True
+    """
+    if not getattr(estimator, "networks_", None):
+        raise refuse(
+            "estimator", "fitted, with networks (an encoder with `joint_score=True`)", estimator
+        )
+    return EstimatorModule(estimator).to(choose_device(device)).eval()
+
+
+def to_estimator(module: EstimatorModule) -> Any:
+    """Turn a module of `from_estimator` back into an estimator, with the weights it has now.
+
+    Parameters
+    ----------
+    module : EstimatorModule
+        Perhaps trained further.
+
+    Returns
+    -------
+    EmbeddingRegressor, EmbeddingClassifier or EmbeddingEncoder
+        A fitted one of the class it came from: columns, categories, counts and effects are those of
+        its own fit; networks and ``vectors_`` are the module's. Scores and importances that were
+        measured before are left out, since nobody measured them since.
+
+    Raises
+    ------
+    ParameterError
+        If `module` is not of `from_estimator`.
+    """
+    if not isinstance(module, EstimatorModule):
+        raise refuse("module", "a module of `catvec.torch.from_estimator`", module)
+    estimator = copy.copy(module._estimator)
+    estimator.networks_ = [network.to_network() for network in module.networks]
+    estimator.vectors_ = to_vectors(module)
+    for name in ("validation_scores_", "column_importances_"):
+        if hasattr(estimator, name):
+            setattr(estimator, name, {})
+    return estimator
+
+
+def to_vectors(module: nn.Module) -> CategoryVectors:
+    """The vectors that a module has now, by category, with the effects and counts of before.
+
+    Parameters
+    ----------
+    module : EstimatorModule, CategoryEmbeddings or CategoryEmbedding
+        Of `from_estimator`, or of `from_vectors`: others do not know their categories. The vectors
+        of several networks are turned into one basis and averaged.
+
+    Returns
+    -------
+    CategoryVectors
+
+    Raises
+    ------
+    ParameterError
+        If the module does not know its categories.
+    """
+    if isinstance(module, EstimatorModule):
+        vectors = module._estimator.vectors_
+        networks = [network.embeddings for network in module.networks]
+        tables = [[_array(n.table(c)) for n in networks] for c in range(len(vectors.columns))]
+        return _replaced(vectors, tables)
+    if isinstance(module, CategoryEmbeddings) and module.category_vectors is not None:
+        tables = [[_array(module.table(c))] for c in range(len(module.names))]
+        return _replaced(module.category_vectors, tables)
+    if isinstance(module, CategoryEmbedding) and module.column_vectors is not None:
+        column = module.column_vectors
+        return CategoryVectors([_with_vectors(column, _array(module.weight))])
+    raise refuse(
+        "module", "a module of `from_estimator` or `from_vectors`, which knows categories", module
+    )
+
+
+def _replaced(vectors: CategoryVectors, tables: Sequence[list[np.ndarray]]) -> CategoryVectors:
+    columns = [
+        _with_vectors(vectors[name], average_aligned(of_column, vectors[name].vocabulary.counts))
+        for name, of_column in zip(vectors, tables, strict=True)
+    ]
+    return CategoryVectors(
+        columns, pairs=list(vectors.pairs.values()), metadata=vectors.metadata
+    )
+
+
+def _with_vectors(column: ColumnVectors, vectors: np.ndarray) -> ColumnVectors:
+    _, effects, confidences = column.by_code()
+    return ColumnVectors(column.vocabulary, vectors, effects, confidences, classes=column.classes)
+
+
+def _array(table: Tensor) -> np.ndarray:
+    return table.detach().float().cpu().numpy()
+
+
+def _loss_name(estimator: Any) -> str:
+    """What a predictor minimised; an encoder keeps no note of it but in its parameters and task."""
+    if hasattr(estimator, "loss_"):
+        return str(estimator.loss_)
+    by_task = {"binary": "logistic", "multiclass": "softmax", "count": "poisson"}
+    named = estimator.loss != "auto"
+    return str(estimator.loss) if named else by_task.get(estimator.target_.task, "squared")
