@@ -2,29 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
 import torch
 from torch import Tensor
 
-__all__ = ["bucket", "mixed"]
+__all__ = ["bucket", "keyed_mask", "mixed"]
 
 LOW = 0xFFFFFFFF
 GOLDEN = 0x9E3779B9
 """2**32 over the golden ratio: keys that are multiples of it lie far apart."""
 
 
-def mixed(x: Tensor) -> Tensor:
-    """32 bits for each 32-bit integer, held in int64: `lowbias32`, as the network's kernels have.
+def signed(bits: int) -> int:
+    """32 bits as the int32 that has them."""
+    bits &= LOW
+    return bits - (1 << 32) if bits >> 31 else bits
 
-    Products wrap around at 64 bits, of which the lower 32 are right whatever the sign.
+
+def mixed(x: Tensor) -> Tensor:
+    """The 32 bits of each int32, mixed in place: `lowbias32`, as the network's kernels have.
+
+    Tensors know no unsigned shift: the bits that come in from the sign are masked.
     """
-    x = x ^ (x >> 16)
-    x = (x * 0x7FEB352D) & LOW
-    x = x ^ (x >> 15)
-    x = (x * 0x846CA68B) & LOW
-    return x ^ (x >> 16)
+    x ^= (x >> 16) & 0xFFFF
+    x *= 0x7FEB352D
+    x ^= (x >> 15) & 0x1FFFF
+    x *= signed(0x846CA68B)
+    x ^= (x >> 16) & 0xFFFF
+    return x
 
 
 def bucket(keys: Tensor, function: int, n_buckets: int) -> Tensor:
     """Bucket of any int64 keys under the hash function of this number, int64 in [0, n_buckets)."""
-    high = mixed(((keys >> 32) & LOW) ^ ((function + 1) * GOLDEN & LOW))
-    return mixed((keys & LOW) ^ high) % n_buckets
+    high, low = (keys >> 32).to(torch.int32), keys.to(torch.int32)
+    bits = mixed(low ^ mixed(high ^ signed((function + 1) * GOLDEN)))
+    return (bits.long() & LOW) % n_buckets
+
+
+def keyed_mask(shape: Sequence[int], key: int, share: float, device: Any) -> Tensor:
+    """Which elements are dropped: those that the kernels of `catvec.network` drop for this key."""
+    first = signed(key)
+    counter = torch.arange(prod(shape), dtype=torch.int32, device=device) + first
+    dropped = mixed(counter) ^ -(1 << 31)  # in the order of unsigned integers
+    return (dropped < round(share * 2**32) - (1 << 31)).view(*shape)

@@ -6,22 +6,18 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from catvec.torch._hashing import LOW, mixed
+from catvec.torch._hashing import keyed_mask
 
-__all__ = ["BatchNorm", "Dropout", "hidden_layers", "keyed_mask"]
+__all__ = ["BatchNorm", "Dropout", "hidden_layers", "kept"]
 
 
-def keyed_mask(shape: Sequence[int], key: int, share: float, device: Any) -> Tensor:
-    """Which elements are dropped: those that the kernels of `catvec.network` drop for this key."""
-    n = 1
-    for size in shape:
-        n *= size
-    counter = torch.arange(n, dtype=torch.long, device=device)
-    return (mixed((counter + key) & LOW) < round(share * 2**32)).view(*shape)
+def kept(x: Tensor, key: int, share: float) -> Tensor:
+    """What dropout multiplies each element of `x` by: 0, or so much that their sum stays."""
+    left = ~keyed_mask(x.shape, key, share, x.device)
+    return left.to(x.dtype).mul_(1.0 / (1.0 - share))
 
 
 class Dropout(nn.Dropout):
@@ -33,8 +29,7 @@ class Dropout(nn.Dropout):
         """Drop elements of `x` of any shape, in training."""
         if self.key is None or not self.training or not self.p:
             return super().forward(x)
-        dropped = keyed_mask(x.shape, self.key, self.p, x.device)
-        return (x / (1.0 - self.p)).masked_fill(dropped, 0)
+        return x * kept(x, self.key, self.p)
 
 
 class BatchNorm(nn.BatchNorm1d):

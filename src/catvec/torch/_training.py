@@ -21,7 +21,8 @@ from catvec.network._committee import SharedLimit
 from catvec.network._layers import OF_CELLS, OF_ELEMENTS, layer_key
 from catvec.network._optimizers import TABLE_RATE, pulls
 from catvec.network._training import Trainer, counts_met, weight_scale
-from catvec.torch._layers import keyed_mask
+from catvec.torch._hashing import keyed_mask
+from catvec.torch._layers import kept
 from catvec.torch._losses import row_losses
 from catvec.torch._network import NetworkModule
 from catvec.torch._optimizer import squares_step
@@ -82,49 +83,39 @@ class TorchStep:
         self.network, self.settings, self.device = network, settings, device
         self.module = NetworkModule.from_network(network).to(device).train()
         self.losses = row_losses(settings.loss, settings.quantile)
-        module, config = self.module, network.config
-        self.n_columns = len(config.n_codes)
+        config, tables = network.config, self.module.embeddings.tables
         self.n_elements = sum(config.dims)
-        of_codes = [TableRows(g, config.dims, 0, 0) for g in module.embeddings.tables.groups]
-        of_knots = [
-            TableRows(g, config.knot_dims, self.n_columns, self.n_elements)
-            for g in module.knots.tables.groups
+        n_columns = len(config.dims)
+        self.of_codes = [TableRows(group, config.dims, 0, 0) for group in tables.groups]
+        self.of_knots = [
+            TableRows(group, config.knot_dims, n_columns, self.n_elements)
+            for group in self.module.knots.tables.groups
         ]
-        self.of_codes, self.of_knots = of_codes, of_knots
-        tables = {id(rows.group.weight) for rows in (*of_codes, *of_knots)}
-        dense = {n: p for n, p in module.named_parameters() if id(p) not in tables}
-        decayed = [p for p in dense.values() if p.ndim > 1]
-        others = [p for p in dense.values() if p.ndim == 1]
-        self.weights = [*decayed, *others]
-        self.adamw = torch.optim.AdamW(
-            [
-                {"params": decayed, "weight_decay": settings.weight_decay},
-                {"params": others, "weight_decay": 0.0},
-            ],
-            fused=device.type in ("cpu", "cuda"),
-        )
-        self._held: dict[int, tuple[Inputs, tuple[Tensor, ...]]] = {}
+        self.rows_of_tables = [*self.of_codes, *self.of_knots]
+        self._make_optimizer()
+        self._on_device: dict[int, tuple[Inputs, tuple[Tensor, ...]]] = {}
 
     # --- what the epoch loop asks for ---
 
     def take(self, data: TrainingData, counts: np.ndarray) -> None:
         """The rows to train on from here, and how many of them look at each row of the tables."""
-        self._held.clear()
-        self.inputs = self._on_device(data.inputs)
+        self._on_device.clear()
+        codes, self.numbers, positions = self._moved(data.inputs)
+        # Codes were checked when they were made: they become lines once, for all epochs.
+        for rows in self.of_codes:
+            rows.take(rows.group.lines(codes)[:, None])
+        if self.of_knots:
+            grid = self.module.knots.grid
+            lower, share = grid.rows(positions)
+            shares = torch.stack([1 - share, share], 1)
+            for rows in self.of_knots:
+                both = [rows.group.lines(lower), rows.group.lines(grid.above(lower))]
+                rows.take(torch.stack(both, 1), shares.index_select(2, rows.group.where))
         self.target = self._tensor(data.target)
         self.weight = None
         if data.weight is not None:
             self.weight = self._tensor(data.weight) * weight_scale(data)
-        tables = self.network.tables
-        met = counts_met(self.network, self.settings, counts)
-        by_line = pulls(tables, self.settings.shrinkage, met)
-        starts = tables.centers()
-        by_table = [
-            by_line[start : start + n]
-            for start, n in zip(starts.tolist(), self.network.config.n_rows, strict=True)
-        ]
-        for rows in (*self.of_codes, *self.of_knots):
-            rows.set_pulls(by_table)
+        self._set_pulls(counts)
 
     def ordered(self, rows: np.ndarray) -> Tensor:
         """Rows of an epoch, on the device; steps take slices of them."""
@@ -132,43 +123,37 @@ class TorchStep:
 
     def __call__(self, rows: Tensor, rate: float, key: int) -> Tensor:
         """Train on the given rows; the sum of their weighted losses over the mean weight."""
-        loss, masses, at, between, gradient = self.backward(rows, key)
-        with torch.no_grad():
-            self._move_tables(at, between, masses, gradient, rate * TABLE_RATE)
-            for group in self.adamw.param_groups:
-                group["lr"] = rate
-            self.adamw.step()
-        return loss
-
-    def backward(
-        self, rows: Tensor, key: int
-    ) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, Tensor] | None, Tensor]:
-        """Loss (a sum), masses (B,), rows looked at, and the gradient (B, W) by what was there.
-
-        Gradients are divided by B; those of the weights are left in their `grad`.
-        """
-        module = self.module
-        codes, numbers, positions = (part.index_select(0, rows) for part in self.inputs)
-        with torch.no_grad():
-            at = self._less_dropped(codes, key)
-            between = module.knots.grid.rows(positions) if self.of_knots else None
-            parts = [module.embeddings.tables(at)]
-            if between is not None:
-                parts.append(module.knots.between(*between))
-            x = torch.cat([*parts, numbers], 1)
-        x.requires_grad_()
-        for i, dropout in enumerate(module.dropouts):
-            dropout.key = layer_key(key, i)
-        scores = module.scores(self._less_elements(x, key))
-        losses = self.losses(scores, self.target.index_select(0, rows))
+        losses, total, gradient = self.backward(rows, key)
         masses = torch.ones_like(losses)
         if self.weight is not None:
             masses = self.weight.index_select(0, rows)
-        total = (losses * masses).sum()
+        with torch.no_grad():
+            for tables in self.rows_of_tables:
+                tables.move(gradient, masses / len(rows), rate * TABLE_RATE)
+        for group in self.adamw.param_groups:
+            group["lr"] = rate
+        self.adamw.step()
+        return total.detach().double()
+
+    def backward(self, rows: Tensor, key: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Losses (B,), their weighted sum, and its gradient by what was looked up (B, W).
+
+        Gradients are divided by B; those of the weights are left in their `grad`.
+        """
+        with torch.no_grad():
+            x = self._looked_up(rows, key)
+        x.requires_grad_()
+        for i, dropout in enumerate(self.module.dropouts):
+            dropout.key = layer_key(key, i)
+        scores = self.module.scores(self._less_elements(x, key))
+        losses = self.losses(scores, self.target.index_select(0, rows))
+        total = losses.sum()
+        if self.weight is not None:
+            total = losses @ self.weight.index_select(0, rows)
         gradient, *of_weights = torch.autograd.grad(total / len(rows), [x, *self.weights])
         for weight, found in zip(self.weights, of_weights, strict=True):
             weight.grad = found
-        return total.detach().double(), masses, at, between, gradient
+        return losses.detach(), total, gradient
 
     def settle(self, lines: np.ndarray, onto: Sequence[int]) -> None:
         """As `EmbeddingTables.settle`."""
@@ -183,7 +168,7 @@ class TorchStep:
     @torch.no_grad()
     def value(self, data: TrainingData) -> float:
         """Weighted mean loss of other rows."""
-        held = self._on_device(data.inputs)
+        held = self._moved(data.inputs)
         target = self._tensor(data.target)
         weight = torch.ones_like(target) if data.weight is None else self._tensor(data.weight)
         rows = np.arange(len(data.inputs)) if data.rows is None else data.rows
@@ -192,26 +177,22 @@ class TorchStep:
         self.module.eval()
         for start in range(0, len(rows), CHUNK):
             chunk = self._tensor(rows[start : start + CHUNK]).long()
-            codes, numbers, positions = (part.index_select(0, chunk) for part in held)
-            scores = self.module(codes, numbers, positions)
+            scores = self.module(*(part.index_select(0, chunk) for part in held))
             shares = weight.index_select(0, chunk).double()
-            losses = self.losses(scores, target.index_select(0, chunk)).double()
-            total += (losses * shares).sum()
+            total += self.losses(scores, target.index_select(0, chunk)).double() @ shares
             whole += shares.sum()
         self.module.train()
         return float(total / whole) if float(whole) > 0 else 0.0
 
     def state(self) -> list[Tensor]:
         """Every tensor that training changes and that the best epoch has to give back."""
-        moments = [self.adamw.state[w] for w in self.weights if self.adamw.state[w]]
-        rows = [t for r in (*self.of_codes, *self.of_knots) for t in (r.group.weight, r.squares)]
-        kept = [*rows, *self.weights]
-        kept += [m[name] for m in moments for name in ("exp_avg", "exp_avg_sq")]
+        kept = [tensor for r in self.rows_of_tables for tensor in (r.weight, r.squares)]
+        for weight in self.weights:
+            state = self.adamw.state[weight]
+            kept += [weight.detach(), *(state[m] for m in ("exp_avg", "exp_avg_sq") if m in state)]
         for norm in self.module.norms:
-            assert norm.running_mean is not None
-            assert norm.running_var is not None
-            kept += [norm.running_mean, norm.running_var]
-        return [tensor.detach() for tensor in kept]
+            kept += [norm.get_buffer("running_mean"), norm.get_buffer("running_var")]
+        return kept
 
     def finish(self) -> None:
         """Write what was learned into the network."""
@@ -219,128 +200,148 @@ class TorchStep:
 
     # --- inside ---
 
+    def _make_optimizer(self) -> None:
+        """AdamW over all but the tables, of which only matrices decay."""
+        tables = {id(rows.group.weight) for rows in self.rows_of_tables}
+        dense = [p for p in self.module.parameters() if id(p) not in tables]
+        groups = [
+            {"params": [p for p in dense if p.ndim > 1], "weight_decay": self.settings.weight_decay},
+            {"params": [p for p in dense if p.ndim == 1], "weight_decay": 0.0},
+        ]
+        self.adamw = torch.optim.AdamW(groups, fused=self.device.type in ("cpu", "cuda"))
+        self.weights = [p for group in self.adamw.param_groups for p in group["params"]]
+
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(np.require(array, requirements=["C", "W"])).to(self.device)
 
-    def _on_device(self, inputs: Inputs) -> tuple[Tensor, ...]:
+    def _moved(self, inputs: Inputs) -> tuple[Tensor, ...]:
         """Codes, numbers and positions; copied once, since held-out rows are of the same arrays."""
-        if id(inputs.codes) not in self._held:
+        if id(inputs.codes) not in self._on_device:
             arrays = (inputs.codes, inputs.numbers, inputs.positions)
-            self._held[id(inputs.codes)] = inputs, tuple(self._tensor(a) for a in arrays)
-        return self._held[id(inputs.codes)][1]
+            self._on_device[id(inputs.codes)] = inputs, tuple(self._tensor(a) for a in arrays)
+        return self._on_device[id(inputs.codes)][1]
+
+    def _set_pulls(self, counts: np.ndarray) -> None:
+        tables, config = self.network.tables, self.network.config
+        met = counts_met(self.network, self.settings, counts)
+        by_line = pulls(tables, self.settings.shrinkage, met)
+        by_table = np.split(by_line, np.cumsum(config.n_rows)[:-1])
+        for rows in self.rows_of_tables:
+            own = np.concatenate([by_table[t] for t in rows.tables])
+            rows.pulls = self._tensor(own)
 
     def _table(self, t: int) -> Tensor:
-        if t < self.n_columns:
+        n_columns = len(self.network.config.dims)
+        if t < n_columns:
             return self.module.embeddings.tables.table(t)
-        return self.module.knots.tables.table(t - self.n_columns)
+        return self.module.knots.tables.table(t - n_columns)
 
-    def _less_dropped(self, codes: Tensor, key: int) -> Tensor:
-        if not self.settings.category_dropout:
-            return codes
-        of_cells = layer_key(key, OF_CELLS)
-        share = self.settings.category_dropout
-        return codes.masked_fill(keyed_mask(codes.shape, of_cells, share, self.device), 0)
+    def _looked_up(self, rows: Tensor, key: int) -> Tensor:
+        """The input (B, W) of the given rows."""
+        dropped = None
+        if share := self.settings.category_dropout:
+            cells = (len(rows), len(self.network.config.dims))
+            dropped = keyed_mask(cells, layer_key(key, OF_CELLS), share, self.device)
+        codes = [tables.look_up(rows, dropped).flatten(1) for tables in self.of_codes]
+        knots = [tables.look_up(rows).flatten(1) for tables in self.of_knots]
+        parts = [
+            module.tables.in_order(torch.cat(vectors, 1))
+            for module, vectors in ((self.module.embeddings, codes), (self.module.knots, knots))
+            if vectors
+        ]
+        return torch.cat([*parts, self.numbers.index_select(0, rows)], 1)
 
     def _less_elements(self, x: Tensor, key: int) -> Tensor:
         share = self.settings.embedding_dropout
         if not share:
             return x
-        shape = (len(x), self.n_elements)
-        dropped = keyed_mask(shape, layer_key(key, OF_ELEMENTS), share, self.device)
-        vectors = (x[:, : self.n_elements] / (1.0 - share)).masked_fill(dropped, 0)
+        vectors = x[:, : self.n_elements]
+        vectors = vectors * kept(vectors, layer_key(key, OF_ELEMENTS), share)
         return torch.cat([vectors, x[:, self.n_elements :]], 1)
-
-    def _move_tables(
-        self,
-        at: Tensor,
-        between: tuple[Tensor, Tensor] | None,
-        masses: Tensor,
-        gradient: Tensor,
-        rate: float,
-    ) -> None:
-        each = masses / len(masses)
-        for rows in self.of_codes:
-            pieces = rows.pieces(gradient)
-            rows.move(rows.group.lines(at), pieces, each[:, None].expand(at.shape[0], -1), rate)
-        if between is None:
-            return
-        lower, share = between
-        above = self.module.knots.grid.above(lower)
-        for rows in self.of_knots:
-            lines = torch.cat([rows.group.lines(lower), rows.group.lines(above)], 1)
-            upper = share.index_select(1, rows.group.where)
-            shares = torch.cat([1 - upper, upper], 1)
-            pieces = rows.pieces(gradient).repeat(1, 2, 1) * shares[..., None]
-            rows.move(lines, pieces, each[:, None] * shares, rate)
 
 
 class TableRows:
-    """Tables of one width and what their updates need; see `_kernels.update_tables`.
+    """Tables of one width, the rows of them that training looks at, and how these move.
+
+    A row of the data looks at one row of each table, or, where it is interpolated, at K = 2.
+    Shapes: B rows of a batch, T tables here, D their width.
 
     Parameters
     ----------
     group : SameWidth
         The tables.
     dims : sequence of int
-        Widths of all tables that lie beside them in the input.
+        Widths of all tables that lie beside them in the network's input.
     first_table, first_element : int
-        Place of the first of those tables among all, and of its vectors in the network's input.
+        Place of the first of those tables among all, and of its vectors in the input.
     """
+
+    pulls: Tensor  # (lines,)
 
     def __init__(
         self, group: SameWidth, dims: Sequence[int], first_table: int, first_element: int
     ) -> None:
         self.group, self.weight = group, group.weight.detach()
         self.tables = [first_table + c for c in group.columns]
-        device = self.weight.device
-        starts = np.concatenate([[0], np.cumsum(dims)]) + first_element
-        width = self.weight.shape[1]
-        elements = np.concatenate([np.arange(starts[c], starts[c] + width) for c in group.columns])
-        self.elements = torch.from_numpy(elements).to(device)
-        self.shape = (len(group.columns), width)
+        device, width = self.weight.device, self.weight.shape[1]
+        starts = first_element + np.cumsum([0, *dims])
+        elements = [np.arange(starts[c], starts[c] + width) for c in group.columns]
+        self.elements = torch.from_numpy(np.concatenate(elements)).to(device)
         self.squares = torch.zeros(len(self.weight), device=device)
+        self._slots = torch.zeros(len(self.weight), dtype=torch.long, device=device)
 
-    def set_pulls(self, by_table: Sequence[np.ndarray]) -> None:
-        """By table the pull of each of its rows."""
-        own = np.concatenate([by_table[t] for t in self.tables])
-        self.pulls = torch.from_numpy(own).to(self.weight.device)
+    def take(self, lines: Tensor, shares: Tensor | None = None) -> None:
+        """Rows of the tables that all rows of the data look at (n, K, T), and with what shares."""
+        self._all_lines, self._all_shares = lines.to(torch.int32), shares
 
-    def pieces(self, gradient: Tensor) -> Tensor:
-        """Of the gradient by the input (B, W), that by these tables' vectors (B, tables, width)."""
-        return gradient.index_select(1, self.elements).view(len(gradient), *self.shape)
+    def look_up(self, rows: Tensor, dropped: Tensor | None = None) -> Tensor:
+        """Vectors (B, T, D) of rows of the data; `dropped` (B, columns) are taken for unknown."""
+        lines = self._all_lines.index_select(0, rows).long()
+        if dropped is not None:
+            here = dropped.index_select(1, self.group.where)[:, None]
+            lines = torch.where(here, self.group.offsets, lines)
+        self.lines, self.shares = lines, None
+        self.vectors = self.weight.index_select(0, lines.flatten()).view(*lines.shape, -1)
+        if self._all_shares is None:
+            return self.vectors[:, 0]
+        self.shares = self._all_shares.index_select(0, rows)[..., None]
+        return (self.vectors * self.shares).sum(1)
 
-    def move(self, lines: Tensor, pieces: Tensor, masses: Tensor, rate: float) -> None:
-        """One step of row-wise Adagrad with the prior, on the rows at `lines` (B, n).
+    def move(self, gradient: Tensor, masses: Tensor, rate: float) -> None:
+        """One step of row-wise Adagrad with the prior, as `_kernels.update_tables` takes it.
 
-        Everything has the batch's size, whatever the number of distinct rows, so that a GPU need
-        not wait for it: what is left over of `distinct` is a row 0 with nothing to add.
+        `gradient` (B, W) is that by the input, `masses` (B,) are the rows' weights; both divided
+        by B. A row that is looked at several times is summed up where one of its looks is, the
+        others have nothing to add. So everything has the size of the batch, whatever the number of
+        distinct rows, and a GPU need not wait for it.
         """
-        distinct, total, mass = _summed(lines.flatten(), pieces.flatten(0, 1), masses.flatten())
-        centers = self.group.offsets
-        table = torch.bucketize(distinct, centers, right=True) - 1
-        center = centers.index_select(0, table)
-        known = (distinct != center)[:, None]
-        own = torch.where(known, total, 0.0)
-        step = squares_step(self.squares, distinct, own, rate)
-        pull = (mass * self.pulls.index_select(0, distinct))[:, None]
-        middle = self.weight.index_select(0, center)
-        now = self.weight.index_select(0, distinct)
-        away = (now - step * own - middle) / (1 + step * pull)
-        self.weight.index_add_(0, distinct, torch.where(known, middle + away - now, 0.0))
+        n, _, n_tables, width = self.vectors.shape
+        pieces = gradient.index_select(1, self.elements).view(n, 1, n_tables, width)
+        mass = masses[:, None, None, None].expand(*self.lines.shape, 1)
+        if self.shares is not None:
+            pieces, mass = pieces * self.shares, mass * self.shares
+        lines = self.lines.flatten()
+        slot, first = self._first_looks(lines)
+        total = torch.zeros_like(self.vectors).view(-1, width)
+        total.index_add_(0, slot, pieces.reshape(-1, width))
+        mass = torch.zeros_like(lines, dtype=total.dtype).index_add_(0, slot, mass.flatten())
+        known = (first & (self.lines != self.group.offsets).flatten())[:, None]
+        own = total * known
+        step = squares_step(self.squares, lines, own, rate)
+        pull = (mass * self.pulls.index_select(0, lines))[:, None]
+        now = self.vectors.view(-1, width)
+        middle = self.weight.index_select(0, self.group.offsets)
+        middles = middle.expand(len(lines) // n_tables, -1, -1).reshape(-1, width)
+        away = (now - step * own - middles) / (1 + step * pull)
+        self.weight.index_add_(0, lines, (middles + away - now) * known)
         opposite = torch.where(known, -pull * away, total)
-        of_centers = torch.zeros(self.shape, device=opposite.device)
-        of_centers.index_add_(0, table, opposite)
-        step = squares_step(self.squares, centers, of_centers, rate)
-        self.weight.index_add_(0, centers, -step * of_centers)
+        of_centers = opposite.view(-1, n_tables, width).sum(0)
+        step = squares_step(self.squares, self.group.offsets, of_centers, rate)
+        self.weight.index_add_(0, self.group.offsets, -step * of_centers)
 
-
-def _summed(lines: Tensor, pieces: Tensor, masses: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Distinct lines and the sums of what belongs to each, padded by line 0 and zeros."""
-    ordered, order = lines.sort()
-    new = torch.ones_like(ordered)
-    new[1:] = ordered[1:] != ordered[:-1]
-    slot = new.cumsum(0) - 1
-    distinct = torch.zeros_like(ordered).scatter_(0, slot, ordered)
-    total = torch.zeros_like(pieces).index_add_(0, slot, pieces.index_select(0, order))
-    mass = torch.zeros_like(masses).index_add_(0, slot, masses.index_select(0, order))
-    return distinct, total, mass
+    def _first_looks(self, lines: Tensor) -> tuple[Tensor, Tensor]:
+        """For each look at a row the place of the one that stands for all, and whether it is it."""
+        places = torch.arange(len(lines), device=lines.device)
+        self._slots.scatter_(0, lines, places)
+        slot = self._slots.index_select(0, lines)
+        return slot, slot == places
