@@ -104,9 +104,7 @@ class CategoryEmbeddings(nn.Module):
         self.tables.reset_parameters()
 
     @classmethod
-    def from_vectors(
-        cls, vectors: CategoryVectors, freeze: bool = True, **parameters: Any
-    ) -> Self:
+    def from_vectors(cls, vectors: CategoryVectors, freeze: bool = True, **parameters: Any) -> Self:
         """A layer that looks up learned vectors of all columns.
 
         Parameters
@@ -206,7 +204,7 @@ class CategoryEmbeddings(nn.Module):
             Times a strength, to be added to the batch's mean loss.
         """
         check_codes(codes, len(self.embedding_dims))
-        used = [group.used(codes) for group in self.tables.groups]
+        used = [group.used(codes) for group in self.tables.shared]
         return torch.stack([rows.square().sum() for rows in used]).sum() / 2
 
     def extra_repr(self) -> str:

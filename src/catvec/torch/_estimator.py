@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -71,6 +71,11 @@ class EstimatorModule(nn.Module):
             held = torch.tensor(value, dtype=torch.float64)
             self.register_buffer(name, held, persistent=False)
         self._estimator = estimator
+
+    @property
+    def members(self) -> list[NetworkModule]:
+        """The networks, as what they are to a type checker."""
+        return cast("list[NetworkModule]", list(self.networks))
 
     def inputs(self, X: object) -> tuple[Tensor, Tensor]:
         """Codes and numbers of a table.
@@ -264,7 +269,7 @@ def to_estimator(module: EstimatorModule) -> Any:
     if not isinstance(module, EstimatorModule):
         raise refuse("module", "a module of `catvec.torch.from_estimator`", module)
     estimator = copy.copy(module._estimator)
-    estimator.networks_ = [network.to_network() for network in module.networks]
+    estimator.networks_ = [network.to_network() for network in module.members]
     estimator.vectors_ = to_vectors(module)
     for name in ("validation_scores_", "column_importances_"):
         if hasattr(estimator, name):
@@ -292,12 +297,17 @@ def to_vectors(module: nn.Module) -> CategoryVectors:
     """
     if isinstance(module, EstimatorModule):
         vectors = module._estimator.vectors_
-        networks = [network.embeddings for network in module.networks]
-        tables = [[_array(n.table(c)) for n in networks] for c in range(len(vectors.columns))]
-        return _replaced(vectors, tables)
+        tables = [network.embeddings.tables for network in module.members]
+        return _replaced(
+            vectors,
+            [
+                average_aligned([_array(t.table(c)) for t in tables], column.vocabulary.counts)
+                for c, column in enumerate(map(vectors.__getitem__, vectors))
+            ],
+        )
     if isinstance(module, CategoryEmbeddings) and module.category_vectors is not None:
-        tables = [[_array(module.table(c))] for c in range(len(module.names))]
-        return _replaced(module.category_vectors, tables)
+        own = [_array(module.table(c)) for c in range(len(module.names))]
+        return _replaced(module.category_vectors, own)
     if isinstance(module, CategoryEmbedding) and module.column_vectors is not None:
         column = module.column_vectors
         return CategoryVectors([_with_vectors(column, _array(module.weight))])
@@ -306,14 +316,9 @@ def to_vectors(module: nn.Module) -> CategoryVectors:
     )
 
 
-def _replaced(vectors: CategoryVectors, tables: Sequence[list[np.ndarray]]) -> CategoryVectors:
-    columns = [
-        _with_vectors(vectors[name], average_aligned(of_column, vectors[name].vocabulary.counts))
-        for name, of_column in zip(vectors, tables, strict=True)
-    ]
-    return CategoryVectors(
-        columns, pairs=list(vectors.pairs.values()), metadata=vectors.metadata
-    )
+def _replaced(vectors: CategoryVectors, arrays: Sequence[np.ndarray]) -> CategoryVectors:
+    columns = [_with_vectors(vectors[name], own) for name, own in zip(vectors, arrays, strict=True)]
+    return CategoryVectors(columns, pairs=list(vectors.pairs.values()), metadata=vectors.metadata)
 
 
 def _with_vectors(column: ColumnVectors, vectors: np.ndarray) -> ColumnVectors:

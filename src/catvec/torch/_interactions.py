@@ -7,6 +7,7 @@ from itertools import accumulate, combinations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from catvec._checks import check_int, check_option, refuse
 from catvec.errors import InputError
@@ -74,7 +75,6 @@ class PairwiseInteraction(nn.Module):
 
     left: Tensor
     right: Tensor
-    dimension: Tensor
 
     def __init__(
         self,
@@ -92,8 +92,7 @@ class PairwiseInteraction(nn.Module):
         starts = list(accumulate(dims, initial=0))
         left = [starts[i] + k for i, _, width in triples for k in range(width)]
         right = [starts[j] + k for _, j, width in triples for k in range(width)]
-        dimension = [k for dim in dims for k in range(dim)]
-        for name, places in (("left", left), ("right", right), ("dimension", dimension)):
+        for name, places in (("left", left), ("right", right)):
             held = torch.tensor(places, dtype=torch.long)
             self.register_buffer(name, held, persistent=False)
         self.matrices = nn.ParameterList(
@@ -131,8 +130,10 @@ class PairwiseInteraction(nn.Module):
 
     def _summed(self, x: Tensor) -> Tensor:
         """Sum over columns, of shape (B, widest)."""
-        zeros = x.new_zeros(len(x), max(self.embedding_dims, default=0))
-        return zeros.index_add(1, self.dimension, x)
+        vectors = x.split(list(self.embedding_dims), 1)
+        widest = max(self.embedding_dims, default=0)
+        padded = [functional.pad(v, (0, widest - v.shape[1])) for v in vectors]
+        return torch.stack(padded).sum(0) if padded else x
 
     def extra_repr(self) -> str:
         """What `repr` says in the brackets."""

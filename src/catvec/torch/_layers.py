@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import cast
 
 from torch import Tensor, nn
 from torch.nn import functional
 
 from catvec.torch._hashing import keyed_mask
 
-__all__ = ["BatchNorm", "Dropout", "hidden_layers", "kept"]
+__all__ = ["BatchNorm", "Dropout", "HiddenLayers", "kept"]
 
 
 def kept(x: Tensor, key: int, share: float) -> Tensor:
@@ -43,18 +43,37 @@ class BatchNorm(nn.BatchNorm1d):
         return super().forward(x)
 
 
-def hidden_layers(
-    sizes: Sequence[int], dropout: float, *, bias: bool, **kind: Any
-) -> nn.Sequential:
-    """Linear, batch norm, ReLU, dropout by hidden layer; `sizes` begins with the inputs."""
-    return nn.Sequential(
-        *(
-            nn.Sequential(
-                nn.Linear(n_inputs, n_units, bias=bias, **kind),
-                BatchNorm(n_units, **kind),
-                nn.ReLU(),
-                Dropout(dropout),
-            )
-            for n_inputs, n_units in pairwise(sizes)
+class HiddenLayer(nn.Sequential):
+    """Linear, batch norm, ReLU, dropout; by position in the state dict."""
+
+    def __init__(self, n_inputs: int, n_units: int, dropout: float, bias: bool) -> None:
+        super().__init__(
+            nn.Linear(n_inputs, n_units, bias=bias), BatchNorm(n_units), nn.ReLU(), Dropout(dropout)
         )
-    )
+
+    @property
+    def linear(self) -> nn.Linear:
+        """The matrix product."""
+        return cast(nn.Linear, self[0])
+
+    @property
+    def norm(self) -> BatchNorm:
+        """Batch norm."""
+        return cast(BatchNorm, self[1])
+
+    @property
+    def dropout(self) -> Dropout:
+        """Dropout."""
+        return cast(Dropout, self[3])
+
+
+class HiddenLayers(nn.Sequential):
+    """All of them, one after the other; `sizes` begins with the inputs."""
+
+    def __init__(self, sizes: Sequence[int], dropout: float, *, bias: bool) -> None:
+        super().__init__(*(HiddenLayer(*pair, dropout, bias) for pair in pairwise(sizes)))
+
+    @property
+    def layers(self) -> list[HiddenLayer]:
+        """From the input on."""
+        return cast("list[HiddenLayer]", list(self))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from catvec._checks import check_float, check_int, refuse
 from catvec.errors import InputError
 from catvec.torch._embeddings import CategoryEmbeddings
-from catvec.torch._layers import hidden_layers
+from catvec.torch._layers import HiddenLayers
 
 __all__ = ["TabularEmbeddingModel"]
 
@@ -99,7 +99,7 @@ class TabularEmbeddingModel(nn.Module):
         self.num_continuous = num_continuous
         self.embeddings = CategoryEmbeddings(cat_dims, cat_embed_dims, sparse=sparse)
         sizes = [sum(cat_embed_dims) + num_continuous, *hidden_dims]
-        self.hidden = hidden_layers(sizes, dropout, bias=True)
+        self.hidden = HiddenLayers(sizes, dropout, bias=True)
         self.head = nn.Linear(sizes[-1], output_dim)
 
     def reset_parameters(self) -> None:

@@ -15,7 +15,7 @@ from catvec.network._network import HEAD_GAIN
 from catvec.torch._embeddings import CategoryEmbeddings
 from catvec.torch._interactions import PairwiseInteraction
 from catvec.torch._knots import KnotEmbedding
-from catvec.torch._layers import BatchNorm, Dropout, hidden_layers
+from catvec.torch._layers import HiddenLayers
 
 __all__ = ["NetworkModule"]
 
@@ -68,7 +68,7 @@ class NetworkModule(nn.Module):
             self.interaction = PairwiseInteraction("factorization_machine", dims)
             self.pooled_weight = nn.Parameter(torch.ones(config.n_pooled, config.n_outputs))
         sizes = [config.n_inputs + config.n_products, *config.hidden_sizes]
-        self.hidden = hidden_layers(sizes, config.dropout, bias=False)
+        self.hidden = HiddenLayers(sizes, config.dropout, bias=False)
         self.head = nn.Linear(sizes[-1], config.n_outputs)
         self.reset_parameters()
 
@@ -76,9 +76,9 @@ class NetworkModule(nn.Module):
         """Begin anew, as `Network.create` does, with random numbers of PyTorch's."""
         self.embeddings.reset_parameters()
         self.knots.reset_parameters()
-        for layer in self.hidden:
-            nn.init.kaiming_normal_(layer[0].weight, nonlinearity="relu")
-            layer[1].reset_parameters()
+        for layer in self.hidden.layers:
+            nn.init.kaiming_normal_(layer.linear.weight, nonlinearity="relu")
+            layer.norm.reset_parameters()
         with torch.no_grad():
             self.head.weight.normal_(0.0, HEAD_GAIN / self.head.in_features**0.5)
             self.head.bias.zero_()
@@ -117,16 +117,6 @@ class NetworkModule(nn.Module):
             return scores
         scores = self.head(self.hidden(torch.cat([x, met], 1)))
         return scores
-
-    @property
-    def norms(self) -> list[BatchNorm]:
-        """Batch norm of each hidden layer."""
-        return [layer[1] for layer in self.hidden]
-
-    @property
-    def dropouts(self) -> list[Dropout]:
-        """Dropout of each hidden layer."""
-        return [layer[3] for layer in self.hidden]
 
     @classmethod
     def from_network(cls, network: Network, names: Sequence[str] | None = None) -> Self:
@@ -179,12 +169,12 @@ class NetworkModule(nn.Module):
         for m in range(len(self.config.n_knots)):
             yield network.tables.knot_weight(m), self.knots.tables.table(m)
         weights, running = network.weights, network.running
-        for i, layer in enumerate(self.hidden):
-            yield weights[f"linear_{i}.weight"].T, layer[0].weight
-            yield weights[f"norm_{i}.scale"], layer[1].weight
-            yield weights[f"norm_{i}.shift"], layer[1].bias
-            yield running[f"norm_{i}.mean"], layer[1].running_mean
-            yield running[f"norm_{i}.variance"], layer[1].running_var
+        for i, layer in enumerate(self.hidden.layers):
+            yield weights[f"linear_{i}.weight"].T, layer.linear.weight
+            yield weights[f"norm_{i}.scale"], layer.norm.weight
+            yield weights[f"norm_{i}.shift"], layer.norm.bias
+            yield running[f"norm_{i}.mean"], layer.norm.get_buffer("running_mean")
+            yield running[f"norm_{i}.variance"], layer.norm.get_buffer("running_var")
         yield weights["head.weight"].T, self.head.weight
         yield weights["head.bias"], self.head.bias
         if self.pooled_weight is not None:

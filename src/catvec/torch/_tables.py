@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -124,10 +124,17 @@ class FlatTables(nn.Module):
             for width, tables in members.items()
         )
         starts = list(accumulate(dims, initial=0))
-        found = [s for tables in members.values() for t in tables for s in range(*starts[t : t + 2])]
+        found = [
+            s for tables in members.values() for t in tables for s in range(*starts[t : t + 2])
+        ]
         in_order = found == sorted(found)
         back = torch.tensor(found, device=kind.get("device")).argsort() if not in_order else None
         self.register_buffer("order", back, persistent=False)
+
+    @property
+    def shared(self) -> list[SameWidth]:
+        """The matrices, by width."""
+        return cast("list[SameWidth]", list(self.groups))
 
     def reset_parameters(self) -> None:
         """New small vectors around 0, in every table row 0 exactly there."""
@@ -136,7 +143,7 @@ class FlatTables(nn.Module):
 
     def table(self, t: int) -> Tensor:
         """View of shape (rows, width) of table `t`."""
-        for group in self.groups:
+        for group in self.shared:
             if t in group.columns:
                 place = group.columns.index(t)
                 start, end = group.starts[place : place + 2]
@@ -146,13 +153,13 @@ class FlatTables(nn.Module):
 
     def freeze(self, tables: Sequence[int]) -> None:
         """Let no gradient into these tables."""
-        for group in self.groups:
+        for group in self.shared:
             for place, t in enumerate(group.columns):
                 group.frozen[place] |= t in tables
 
     def forward(self, at: Tensor) -> Tensor:
         """Vectors side by side, of shape (B, W), at rows `at` (B, T)."""
-        parts = [group(at).flatten(1) for group in self.groups]
+        parts = [group(at).flatten(1) for group in self.shared]
         if not parts:
             return torch.empty(len(at), 0, device=at.device)
         return self.in_order(torch.cat(parts, 1) if len(parts) > 1 else parts[0])

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
 import numpy as np
 import torch
@@ -86,10 +85,10 @@ class TorchStep:
         config, tables = network.config, self.module.embeddings.tables
         self.n_elements = sum(config.dims)
         n_columns = len(config.dims)
-        self.of_codes = [TableRows(group, config.dims, 0, 0) for group in tables.groups]
+        self.of_codes = [TableRows(group, config.dims, 0, 0) for group in tables.shared]
         self.of_knots = [
             TableRows(group, config.knot_dims, n_columns, self.n_elements)
-            for group in self.module.knots.tables.groups
+            for group in self.module.knots.tables.shared
         ]
         self.rows_of_tables = [*self.of_codes, *self.of_knots]
         self._make_optimizer()
@@ -143,8 +142,8 @@ class TorchStep:
         with torch.no_grad():
             x = self._looked_up(rows, key)
         x.requires_grad_()
-        for i, dropout in enumerate(self.module.dropouts):
-            dropout.key = layer_key(key, i)
+        for i, layer in enumerate(self.module.hidden.layers):
+            layer.dropout.key = layer_key(key, i)
         scores = self.module.scores(self._less_elements(x, key))
         losses = self.losses(scores, self.target.index_select(0, rows))
         total = losses.sum()
@@ -186,13 +185,13 @@ class TorchStep:
 
     def state(self) -> list[Tensor]:
         """Every tensor that training changes and that the best epoch has to give back."""
-        kept = [tensor for r in self.rows_of_tables for tensor in (r.weight, r.squares)]
+        found = [tensor for r in self.rows_of_tables for tensor in (r.weight, r.squares)]
         for weight in self.weights:
             state = self.adamw.state[weight]
-            kept += [weight.detach(), *(state[m] for m in ("exp_avg", "exp_avg_sq") if m in state)]
-        for norm in self.module.norms:
-            kept += [norm.get_buffer("running_mean"), norm.get_buffer("running_var")]
-        return kept
+            found += [weight.detach(), *(state[m] for m in ("exp_avg", "exp_avg_sq") if m in state)]
+        for layer in self.module.hidden.layers:
+            found += [layer.norm.get_buffer(name) for name in ("running_mean", "running_var")]
+        return found
 
     def finish(self) -> None:
         """Write what was learned into the network."""
@@ -205,7 +204,10 @@ class TorchStep:
         tables = {id(rows.group.weight) for rows in self.rows_of_tables}
         dense = [p for p in self.module.parameters() if id(p) not in tables]
         groups = [
-            {"params": [p for p in dense if p.ndim > 1], "weight_decay": self.settings.weight_decay},
+            {
+                "params": [p for p in dense if p.ndim > 1],
+                "weight_decay": self.settings.weight_decay,
+            },
             {"params": [p for p in dense if p.ndim == 1], "weight_decay": 0.0},
         ]
         self.adamw = torch.optim.AdamW(groups, fused=self.device.type in ("cpu", "cuda"))

@@ -1,0 +1,140 @@
+"""One column's lookup layer: sizes, errors, dropout, penalties, learned vectors."""
+
+import numpy as np
+import pytest
+import torch
+
+from catvec.errors import CategoryError, InputError, ParameterError
+from catvec.torch import CategoryEmbedding, CategoryEmbeddings, RegularizedEmbedding, to_vectors
+
+
+@pytest.mark.parametrize("shape", [(), (4,), (2, 3), (0,)])
+def test_codes_of_any_shape(shape):
+    assert CategoryEmbedding(9, 5)(torch.zeros(shape, dtype=torch.int32)).shape == (*shape, 5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((0, 3), "`num_embeddings` must be an int >= 1, got 0"),
+        ((3, 2.5), "`embedding_dim` must be an int >= 1, got 2.5"),
+    ],
+)
+def test_sizes_are_checked(arguments, message):
+    with pytest.raises(ParameterError, match=message):
+        CategoryEmbedding(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("codes", "message"),
+    [
+        ([2, 9], "below 9, the rows of the table, got 2 to 9"),
+        ([-1], "got -1 to -1"),
+        ([0.5], "must be a tensor of integers, got torch.float32"),
+    ],
+)
+def test_what_is_no_code_is_refused(codes, message):
+    with pytest.raises(InputError, match=message):
+        CategoryEmbedding(9, 5)(torch.tensor(codes))
+
+
+def test_a_code_beyond_a_table_is_not_taken_for_a_row_of_the_next():
+    layer = CategoryEmbeddings([4, 6], [3, 3], names=["day", "shop"])
+    with pytest.raises(InputError, match=r"column 'day' must be .* below 4, .* got 4, 9"):
+        layer(torch.tensor([[4, 0], [9, 0]]))
+    with pytest.raises(InputError, match=r"column 'shop' must be at least 0 and below 6"):
+        layer(torch.tensor([[3, -1]]))
+    with pytest.raises(InputError, match=r"of shape \(rows, 2\), got \(3,\)"):
+        layer(torch.tensor([1, 2, 3]))
+
+
+def test_columns_are_found_by_position_and_by_names_that_are_not_twins():
+    layer = CategoryEmbeddings([4, 6, 5], [3, 2, 3], names=["a", "b", "a"])
+    assert layer.table("b").shape == (6, 2)
+    assert layer.table(2).shape == (5, 3)
+    with pytest.raises(CategoryError, match="more than one column is called 'a'"):
+        layer.table("a")
+    with pytest.raises(CategoryError, match="no column 'c'; the columns are 'a', 'b', 'a'"):
+        layer.table("c")
+    with pytest.raises(ParameterError, match="`names` must be 3 names"):
+        CategoryEmbeddings([4, 6, 5], [3, 2, 3], names=["a"])
+    with pytest.raises(ParameterError, match="`embedding_dims` must be 2 widths"):
+        CategoryEmbeddings([4, 6], [3])
+
+
+def test_l2_is_of_the_rows_used_each_once():
+    layer = CategoryEmbeddings([4, 6], [3, 2])
+    codes = torch.tensor([[1, 5], [1, 2], [3, 5]])
+    expected = (layer.table(0)[[1, 3]] ** 2).sum() / 2 + (layer.table(1)[[2, 5]] ** 2).sum() / 2
+    torch.testing.assert_close(layer.l2(codes), expected)
+
+
+def test_the_dropouts_act_in_training_only_and_keep_the_mean():
+    torch.manual_seed(0)
+    layer = RegularizedEmbedding(4, 5, dropout=0.25, category_dropout=0.2)
+    with torch.no_grad():
+        layer.weight[1:] = 1.0
+        layer.weight[0] = 7.0
+    codes = torch.full((4000,), 2)
+    torch.testing.assert_close(layer.eval()(codes), torch.ones(4000, 5))
+    found = layer.train()(codes).detach()
+    unknown = (found > 2).any(1)
+    assert unknown.float().mean() == pytest.approx(0.2, abs=0.03)
+    assert (found[~unknown] == 0).float().mean() == pytest.approx(0.25, abs=0.02)
+    assert found[~unknown].mean() == pytest.approx(1.0, abs=0.03)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_the_penalty_is_its_formula_and_over_an_epoch_the_prior(sparse):
+    torch.manual_seed(0)
+    counts = [0, 0, 3, 1, 2]
+    layer = RegularizedEmbedding(5, 3, l2=0.5, shrinkage=2.0, counts=counts, sparse=sparse)
+    with torch.no_grad():
+        layer.weight.normal_()
+    codes = torch.tensor([2, 3, 2, 4])
+    v = layer.weight.detach().numpy().astype(np.float64)
+    away = {k: ((v[k] - v[0]) ** 2).sum() for k in range(5)}
+    prior = 2.0 / (2 * 4) * (2 * away[2] / 3 + away[3] / 1 + away[4] / 2)
+    l2 = 0.25 * (v[[2, 3, 4]] ** 2).sum()
+    assert layer.penalty(codes).item() == pytest.approx(prior + l2, rel=1e-5)
+    layer.penalty(codes).backward()
+    gradient = layer.weight.grad.to_dense()
+    assert not gradient[1].any()
+    assert gradient[0].any()  # the unknown row is drawn to the others
+
+    layer.l2 = 0.0
+    epoch = [torch.tensor([2, 3, 2]), torch.tensor([4, 2, 4])]
+    whole = sum(3 * layer.penalty(codes).item() for codes in epoch)
+    assert whole == pytest.approx(2.0 / 2 * (away[2] + away[3] + away[4]), rel=1e-5)
+
+
+def test_the_prior_needs_counts():
+    with pytest.raises(ParameterError, match="`counts` must be given with `shrinkage`"):
+        RegularizedEmbedding(5, 3, shrinkage=1.0)
+    with pytest.raises(ParameterError, match=r"`counts` must be of shape \(5,\), got \(2,\)"):
+        RegularizedEmbedding(5, 3, shrinkage=1.0, counts=[1, 2])
+
+
+@pytest.mark.parametrize("freeze", [True, False])
+def test_learned_vectors_in_and_out(fitted, freeze):
+    vectors = fitted.vectors_
+    column = vectors["shop"]
+    layer = CategoryEmbedding.from_vectors(column, freeze=freeze)
+    code = column.vocabulary.code("shop 3")
+    np.testing.assert_array_equal(layer(torch.tensor(code)).detach(), column["shop 3"])
+    assert layer.weight.requires_grad is not freeze
+    assert to_vectors(layer)["shop"] == column
+
+    layers = CategoryEmbeddings.from_vectors(vectors, freeze=freeze)
+    assert layers.names == vectors.columns
+    back = to_vectors(layers)
+    assert [back[name] == vectors[name] for name in vectors] == [True, True]
+    with torch.no_grad():
+        layers.table("shop")[code] = 1.5
+    assert (to_vectors(layers)["shop"]["shop 3"] == 1.5).all()
+    assert to_vectors(layers)["shop"].effect("shop 3") == column.effect("shop 3")
+
+
+def test_a_module_that_knows_no_categories_gives_no_vectors():
+    with pytest.raises(ParameterError, match="which knows categories"):
+        to_vectors(CategoryEmbedding(5, 3))

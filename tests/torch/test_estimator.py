@@ -1,0 +1,172 @@
+"""Fitted estimators as modules, and back, without losing a digit."""
+
+import copy
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from catvec import EmbeddingClassifier, EmbeddingEncoder, EmbeddingRegressor
+from catvec.errors import InputError, ParameterError
+from catvec.torch import RowwiseAdagrad, from_estimator, parameter_groups, to_estimator, to_vectors
+from tests.torch.conftest import make_table
+
+QUICK = {"random_state": 0, "max_epochs": 2, "shrinkage": 1.0, "n_networks": 2}
+SHAPES = {
+    "pairs": {"pairs": [("shop", "day")], "interactions": "concatenate"},
+    "product": {"pairs": None, "interactions": "product"},
+    "machine": {"pairs": None, "interactions": "factorization_machine"},
+    "linear": {"pairs": None, "hidden_sizes": (), "n_knots": 0},
+}
+
+
+def labels(y, n):
+    return pd.cut(y, n, labels=list("abc")[:n]).astype(str)
+
+
+MODELS = {
+    "squared": (EmbeddingRegressor, {}, lambda y: y),
+    "quantile": (EmbeddingRegressor, {"loss": "quantile", "quantile": 0.8}, lambda y: y),
+    "poisson": (EmbeddingRegressor, {"loss": "poisson"}, lambda y: np.floor(abs(y) / 1000)),
+    "logistic": (EmbeddingClassifier, {}, lambda y: labels(y, 2)),
+    "softmax": (EmbeddingClassifier, {}, lambda y: labels(y, 3)),
+}
+CASES = [("squared", shape) for shape in SHAPES] + [(m, "pairs") for m in MODELS if m != "squared"]
+
+
+def answers(model, X):
+    return model.predict_proba(X) if hasattr(model, "predict_proba") else model.predict(X)
+
+
+@pytest.mark.parametrize(("kind", "shape"), CASES)
+def test_a_module_predicts_what_the_estimator_does_and_so_does_what_comes_back(kind, shape):
+    frame, y = make_table()
+    new, _ = make_table(100, seed=1)
+    new.loc[:5, "shop"] = "never seen"
+    new.loc[:5, "price"] = np.nan  # training saw none missing
+    cls, parameters, target = MODELS[kind]
+    model = cls(**QUICK, **SHAPES[shape], **parameters).fit(frame, target(y))
+    module = from_estimator(model)
+    expected = answers(model, new)
+    np.testing.assert_allclose(module.predict(new), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(module.predict(new, chunk_size=7), expected, rtol=1e-5, atol=1e-5)
+    back = to_estimator(module)
+    np.testing.assert_array_equal(answers(back, new), expected)
+    assert type(back) is type(model)
+    for name in model.vectors_:
+        assert back.vectors_[name] == model.vectors_[name]
+    assert back.vectors_.pairs == model.vectors_.pairs
+
+
+def test_scores_are_on_the_link_scale_in_the_targets_units(fitted, table):
+    frame, y = table
+    module = from_estimator(fitted)
+    scores = module(*module.inputs(frame)).detach()
+    np.testing.assert_allclose(scores[:, 0], fitted.predict(frame), rtol=1e-5)
+    model = EmbeddingClassifier(**QUICK, pairs=None).fit(frame, labels(y, 2))
+    module = from_estimator(model)
+    scores = module(*module.inputs(frame)).detach()
+    np.testing.assert_allclose(scores[:, 0], model.decision_function(frame), atol=1e-5)
+
+
+def test_the_loss_is_the_estimators(fitted, table):
+    frame, y = table
+    module = from_estimator(fitted)
+    error = (fitted.predict(frame) - y) / np.std(y)
+    loss = module.loss(*module.inputs(frame), torch.tensor(y)).item()
+    assert loss == pytest.approx(0.5 * np.mean(error**2), rel=1e-4)
+
+
+def test_an_encoder_gives_its_joint_score_and_comes_back(table):
+    frame, y = table
+    encoder = EmbeddingEncoder(**QUICK, pairs=None).fit(frame, y)
+    module = from_estimator(encoder)
+    place = encoder.get_feature_names_out().tolist().index("joint_score")
+    expected = encoder.transform(frame)[:, place] * np.std(y) + np.mean(y)
+    found = module(*module.inputs(frame)).detach()[:, 0]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    again = to_estimator(module)
+    np.testing.assert_array_equal(again.transform(frame), encoder.transform(frame))
+
+
+def test_training_the_module_changes_what_comes_back_and_not_the_estimator(fitted, table, tmp_path):
+    frame, y = table
+    before = fitted.predict(frame)
+    module = from_estimator(fitted).train()
+    codes, numbers = module.inputs(frame)
+    target = torch.tensor(y)
+    tables, weights = parameter_groups(module, embedding_lr=1e-2)
+    optimizers = [RowwiseAdagrad([tables]), torch.optim.AdamW([weights], lr=1e-2)]
+    losses = []
+    for _ in range(20):
+        loss = module.loss(codes, numbers, target)
+        losses.append(loss.item())
+        loss.backward()
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+    assert losses[-1] < 0.8 * losses[0]
+    back = to_estimator(module)
+    np.testing.assert_allclose(back.predict(frame), module.predict(frame), rtol=1e-5)
+    assert np.abs(back.predict(frame) - before).max() > 1
+    np.testing.assert_array_equal(fitted.predict(frame), before)
+    assert fitted.validation_scores_  # of the old weights, hence not the new one's
+    assert back.validation_scores_ == back.column_importances_ == {}
+    assert back.vectors_["shop"] != fitted.vectors_["shop"]
+    assert to_vectors(module)["shop"] == back.vectors_["shop"]
+    back.save(tmp_path / "tuned.catvec")
+    again = EmbeddingRegressor.load(tmp_path / "tuned.catvec")
+    np.testing.assert_array_equal(again.predict(frame), back.predict(frame))
+
+
+def test_it_can_be_copied_pickled_compiled_and_exported(fitted, table):
+    frame, _ = table
+    module = from_estimator(fitted)
+    expected = module.predict(frame)
+    for other in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
+        np.testing.assert_array_equal(other.predict(frame), expected)
+    few, more = module.inputs(frame[:20]), module.inputs(frame[:90])
+    compiled = torch.compile(module, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(*few), module(*few))
+    rows = torch.export.Dim("rows")
+    program = torch.export.export(module, few, dynamic_shapes=({0: rows}, {0: rows}))
+    torch.testing.assert_close(program.module()(*more), module(*more))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = module(*few)
+    torch.testing.assert_close(half.float(), module(*few), rtol=0.1, atol=500)
+
+
+def test_names_with_dots_twins_in_spelling_and_other_scripts(tmp_path):
+    frame, y = make_table()
+    frame.columns = ["a.b", "a_b", "価格", "weight"]
+    model = EmbeddingRegressor(**QUICK, pairs=None, columns=["a.b", "a_b"]).fit(frame, y)
+    module = from_estimator(model)
+    assert not any(name in key for key in module.state_dict() for name in frame.columns[:3])
+    assert (module.columns, module.numbers) == (("a.b", "a_b"), ("価格", "weight"))
+    torch.save(module.state_dict(), tmp_path / "state.pt")
+    other = from_estimator(model)
+    other.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    np.testing.assert_array_equal(other.predict(frame), module.predict(frame))
+
+
+def test_columns_and_codes_that_do_not_fit_are_named(fitted, table):
+    module = from_estimator(fitted)
+    codes, numbers = module.inputs(table[0])
+    with pytest.raises(InputError, match=r"column for each of \('price', 'gaps'\), got None"):
+        module(codes)
+    with pytest.raises(InputError, match="codes of column 'day' must be at least 0 and below"):
+        module(codes + torch.tensor([0, 90, 0]), numbers)
+    with pytest.raises(InputError, match="columns of the training table are missing: 'price'"):
+        module.predict(table[0].drop(columns="price"))
+
+
+def test_what_has_no_networks_is_refused(table):
+    with pytest.raises(ParameterError, match="`estimator` must be fitted, with networks"):
+        from_estimator(EmbeddingRegressor())
+    encoder = EmbeddingEncoder(output="effects").fit(*table)
+    with pytest.raises(ParameterError, match="an encoder with `joint_score=True`"):
+        from_estimator(encoder)
+    with pytest.raises(ParameterError, match="`module` must be a module of"):
+        to_estimator(torch.nn.Linear(2, 2))
