@@ -52,5 +52,5 @@ clean:
 
 .venv/.docs-stamp: .venv/.made-stamp pyproject.toml constraints.txt
 	@echo "Installing catvec and what writes its documentation (once, a minute or so) ..."
-	@$(INSTALL) -e '.[docs]'
+	@$(INSTALL) -e '.[docs,torch]'
 	@touch $@

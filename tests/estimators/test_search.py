@@ -55,7 +55,7 @@ def planned(rng, n_rows=400, **parameters):
     X = pd.DataFrame({name: text(rng.integers(6, size=n_rows)) for name in "ab"})
     p = SharedParameters(**parameters)
     _, training = read_training_set(p, X, rng.normal(size=n_rows), task="regression")
-    return Plan(p, training, "squared", "numpy", 0)
+    return Plan(p, training, "squared", "numpy", None, 0)
 
 
 class Stub:

@@ -100,6 +100,21 @@ def test_encode_goes_by_name():
     np.testing.assert_array_equal(vectors.encode(FRAME), vectors.encode(pd.DataFrame(turned)))
 
 
+def test_codes_are_rows_of_the_tables_and_go_by_name(as_frame):
+    vectors = small_vectors()
+    turned = {"extra": [0] * len(FRAME["city"]), "city": list(FRAME["city"])}
+    codes = vectors.codes(as_frame({**turned, "Store": list(FRAME["Store"])}))
+    assert codes.dtype == np.int32
+    np.testing.assert_array_equal(codes, vectors.codes(FRAME))
+    by_code = [vectors[name].by_code()[0][codes[:, c]] for c, name in enumerate(vectors)]
+    found = vectors.encode(FRAME, output="vectors")
+    np.testing.assert_array_equal(found, np.concatenate(by_code, axis=1))
+    strange = {"Store": [-1, None], "city": ["never seen", None]}
+    assert vectors.codes(strange).tolist() == [[0, 0], [1, 1]]
+    with pytest.raises(InputError, match="the frame lacks"):
+        vectors.codes({"city": ["Bern"]})
+
+
 def test_encode_chunks_do_not_show(monkeypatch):
     vectors = small_vectors()
     whole = vectors.encode(FRAME)

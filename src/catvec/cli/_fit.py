@@ -55,6 +55,7 @@ def fit(
     epochs: options.Epochs = 20,
     seed: options.Seed = 0,
     engine: options.Engine = "auto",
+    device: options.Device = "auto",
     jobs: options.Jobs = -1,
     quiet: options.Quiet = False,
     json: options.Json = False,
@@ -89,6 +90,7 @@ def fit(
         "max_epochs": epochs,
         "random_state": seed,
         "engine": engine,
+        "device": device,
         "n_jobs": jobs,
     }
     with EpochProgress(output.notes, quiet=quiet) as progress:

@@ -120,7 +120,16 @@ Seed = Annotated[
     int,
     _option("The same seed gives the same model (default 0).", metavar="N", min=0, max=2**32 - 1),
 ]
-Engine = Annotated[str, _option("numpy, numba, or auto: what is faster here.", metavar="ENGINE")]
+Engine = Annotated[
+    str, _option("numpy, numba, torch, or auto: what is faster here.", metavar="ENGINE")
+]
+Device = Annotated[
+    str,
+    _option(
+        "Where --engine torch trains: cpu, cuda, ... or auto: CUDA where there is one.",
+        metavar="DEVICE",
+    ),
+]
 Jobs = Annotated[int, _option("Threads; by default one for each core.", metavar="N")]
 
 # neighbors, export, demo

@@ -113,7 +113,19 @@ class KnotEmbedding(nn.Module):
         return self.between(*self.grid.rows(positions))
 
     def between(self, lower: Tensor, share: Tensor) -> Tensor:
-        """Vectors between rows `lower` (B, M) and those above, which have `share` (B, M)."""
+        """Vectors between two rows of each table.
+
+        Parameters
+        ----------
+        lower : tensor of int of shape (B, M)
+            The lower one of the two.
+        share : tensor of shape (B, M)
+            What the one above counts.
+
+        Returns
+        -------
+        tensor of shape (B, sum of widths)
+        """
         first = self.tables(lower)
         second = self.tables(self.grid.above(lower))
         of_element = share.to(first.dtype).index_select(1, self.owner)

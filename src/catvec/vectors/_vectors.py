@@ -139,14 +139,37 @@ class CategoryVectors:
             If a column is absent, or holds values of another type family than in training.
         """
         check_option("output", output, OUTPUTS)
+        codes = self.codes(frame)
+        return self.encode_codes(list(codes.T), len(codes), output=output)
+
+    def codes(self, frame: object) -> npt.NDArray[np.int32]:
+        """Replace categories by their codes: rows of `by_code`, and of tables in `catvec.torch`.
+
+        Parameters
+        ----------
+        frame : DataFrame, pyarrow.Table, mapping of columns, or array-like
+            With at least the columns of these names, in any order; others are ignored.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_columns), int32
+            0 for values not known, 1 for missing ones, from 2 on the categories in their order.
+
+        Raises
+        ------
+        InputError
+            If a column is absent, or holds values of another type family than in training.
+        """
         opened = open_frame(frame)
         absent = [name for name in self._columns if name not in opened.names]
         if absent:
             raise InputError(
                 f"the frame lacks {some(absent)}; its columns are {some(opened.names)}"
             )
-        codes = [c.vocabulary.encode(opened.column(c.name)) for c in self._columns.values()]
-        return self.encode_codes(codes, opened.n_rows, output=output)
+        codes = np.empty((opened.n_rows, len(self)), np.int32)
+        for c, column in enumerate(self._columns.values()):
+            codes[:, c] = column.vocabulary.encode(opened.column(column.name))
+        return codes
 
     def encode_codes(
         self,
