@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from catvec.effects import Evidence, learn_effects
+from catvec.effects import Evidence, Statistics, effects_of, learn_effects
 from tests.reference import effects_of_column, link, prior_strength
 
 TASKS = ["regression", "binary", "count", "multiclass"]
@@ -155,6 +155,43 @@ def test_the_planted_variances_are_recovered(seed):
     values = rng.normal(scale=0.5, size=502)[codes[:, 0]] + rng.normal(scale=2.0, size=20_000)
     evidence = Evidence(codes, (502,), values, "regression", 1, np.ones(20_000))
     assert learn_effects(evidence)[0].strength == pytest.approx(2.0**2 / 0.5**2, rel=0.25)
+
+
+# --- sufficient statistics ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("seed", range(3))
+def test_statistics_of_parts_add_up_to_those_of_all_rows(seed, task):
+    rng = np.random.default_rng(seed)
+    evidence = evidence_of(rng, task, weighted=True)
+    if task == "regression":  # far from 0, where a difference of large sums would have no digits
+        evidence = Evidence(**{**vars(evidence), "values": evidence.values + 1e6})
+    cuts = np.sort(rng.integers(400, size=30))
+    parts = [evidence.take(rows) for rows in np.split(np.arange(400), cuts)]
+    total = Statistics.of(parts[0])
+    for part in parts[1:]:  # empty ones, too
+        total = total.plus(Statistics.of(part))
+    assert total.squares == pytest.approx(Statistics.of(evidence).squares, rel=1e-9)
+    same(effects_of(total, task), learn_effects(evidence), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_statistics_move_with_their_codes(task, rng):
+    evidence = evidence_of(rng, task)
+    onto = [rng.integers(n, size=n) for n in evidence.n_codes]
+    codes = np.column_stack([to[evidence.codes[:, c]] for c, to in enumerate(onto)])
+    moved = Evidence(**{**vars(evidence), "codes": codes.astype(np.int32)})
+    found = Statistics.of(evidence).moved(onto, evidence.n_codes)
+    same(effects_of(found, task), learn_effects(moved), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_what_is_half_forgotten_has_half_the_weight(task, rng):
+    evidence = evidence_of(rng, task)
+    half = Evidence(**{**vars(evidence), "weight": evidence.weight / 2})
+    found = effects_of(Statistics.of(evidence).times(0.5), task)
+    same(found, learn_effects(half), rtol=1e-5, atol=1e-6)
 
 
 # --- edges ------------------------------------------------------------------------------

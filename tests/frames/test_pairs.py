@@ -89,3 +89,25 @@ def test_large_columns_do_not_overflow():
 
 def test_the_name_is_that_of_both_columns():
     assert Pair.learn("Store", "DayOfWeek", 5, codes_of(0)).name == "Store*DayOfWeek"
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_growing_counts_as_learning_all_rows(seed):
+    old_rows, new_rows = codes_of(seed, n=60), codes_of(seed + 100, n=40, n_codes=(9, 8))
+    old = Pair.learn("a", "b", 5, old_rows)
+    grown, moved = old.grown(8, new_rows)
+    whole = Pair.learn("a", "b", 8, tuple(map(np.append, old_rows, new_rows)))
+    np.testing.assert_array_equal(grown.keys, whole.keys)
+    np.testing.assert_array_equal(grown.counts, whole.counts)
+    np.testing.assert_array_equal(moved[old.encode(*old_rows)], grown.encode(*old_rows))
+
+
+def test_no_more_combinations_are_taken_up_than_there_is_room_for():
+    first, second = np.array([2, 3, 4, 4], np.int32), np.array([2, 2, 2, 2], np.int32)
+    old = Pair.learn("a", "b", 3, (first[:1], second[:1]))
+    grown, _ = old.grown(3, (first, second), most=2)
+    assert grown.column_codes()[0].tolist() == [2, 4]
+    assert grown.counts.tolist() == [2, 2]
+    full, moved = grown.grown(3, (first, second), most=1)
+    assert full.counts.tolist() == [3, 4]
+    assert moved.tolist() == [0, 1, 2, 3]

@@ -16,6 +16,7 @@ classes and a gamma prior for counts: all of them have this one form.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,6 +85,85 @@ class Effect:
         return np.column_stack([self.effects[codes], self.confidences[codes]])
 
 
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """All that effects need to know of rows: their sufficient statistics, which add up.
+
+    Attributes
+    ----------
+    weights : tuple of ndarray of shape (n_codes,), float64
+        By column the weight of the rows of each code.
+    sums : tuple of ndarray of shape (n_codes, n_outputs), float64
+        By column the weighted sums of the target; of the indicators of classes, if several.
+    totals : ndarray of shape (n_outputs + 1,), float64
+        Weight of all rows, and their sums.
+    squares : float
+        Sum of squares of the target about its mean; 0 for several classes, whose sums tell it.
+    """
+
+    weights: tuple[np.ndarray, ...]
+    sums: tuple[np.ndarray, ...]
+    totals: np.ndarray
+    squares: float
+
+    @classmethod
+    def of(cls, evidence: Evidence) -> Statistics:
+        """Those of some rows."""
+        found = [_sums(evidence, column) for column in range(len(evidence.n_codes))]
+        weight, values = evidence.weight, evidence.values
+        if evidence.n_classes == 1:
+            sums, squares = [weight @ values], _about_mean(weight, values)
+        else:
+            classes = values.astype(np.int64)
+            sums, squares = np.bincount(classes, weight, evidence.n_classes).tolist(), 0.0
+        totals = np.array([weight.sum(), *sums])
+        return cls(tuple(n for n, _ in found), tuple(s for _, s in found), totals, squares)
+
+    def plus(self, other: Statistics) -> Statistics:
+        """Those of the rows of both, which have the same codes.
+
+        The squares by the update of Chan, Golub & LeVeque (1983, The American Statistician 37),
+        equation 2.1, which does not cancel digits as a difference of large sums would.
+        """
+        n, m = self.totals[0], other.totals[0]
+        squares = self.squares + other.squares
+        if len(self.totals) == 2 and n > 0 and m > 0:
+            squares += (self.totals[1] / n - other.totals[1] / m) ** 2 * n * m / (n + m)
+        return Statistics(
+            tuple(a + b for a, b in zip(self.weights, other.weights, strict=True)),
+            tuple(a + b for a, b in zip(self.sums, other.sums, strict=True)),
+            self.totals + other.totals,
+            float(squares),
+        )
+
+    def times(self, factor: float) -> Statistics:
+        """Those of the same rows with `factor` times their weight: less, to forget them."""
+        return Statistics(
+            tuple(factor * n for n in self.weights),
+            tuple(factor * sums for sums in self.sums),
+            factor * self.totals,
+            factor * self.squares,
+        )
+
+    def moved(self, onto: Sequence[np.ndarray], n_codes: Sequence[int]) -> Statistics:
+        """Those of the same rows under other codes.
+
+        Parameters
+        ----------
+        onto : sequence of ndarray of shape (n_codes,), int
+            By column the new code of each old one; what comes together is added up.
+        n_codes : sequence of int
+            New codes of each column.
+        """
+        weights, sums = [], []
+        of_columns = zip(self.weights, self.sums, onto, n_codes, strict=True)
+        for weight, of_codes, to, size in of_columns:
+            weights.append(np.bincount(to, weight, size))
+            by_output = [np.bincount(to, column, size) for column in of_codes.T]
+            sums.append(np.stack(by_output, axis=1))
+        return Statistics(tuple(weights), tuple(sums), self.totals, self.squares)
+
+
 def learn_effects(evidence: Evidence) -> list[Effect]:
     """Effects of every column.
 
@@ -97,10 +177,31 @@ def learn_effects(evidence: Evidence) -> list[Effect]:
     list of Effect
         One by column.
     """
-    squares = _squares(evidence)
+    return effects_of(Statistics.of(evidence), evidence.task)
+
+
+def effects_of(statistics: Statistics, task: str) -> list[Effect]:
+    """Effects of every column, from the statistics of the rows.
+
+    Parameters
+    ----------
+    statistics : Statistics
+        Of the training rows.
+    task : str
+        As `catvec.frames.Target.task`.
+
+    Returns
+    -------
+    list of Effect
+        One by column.
+    """
+    squares = statistics.squares
+    if len(statistics.totals) > 2:
+        share = statistics.totals[1:] / statistics.totals[0]
+        squares = float(statistics.totals[0] * (1.0 - (share**2).sum()))
     return [
-        _shrunk(*_sums(evidence, column), squares, evidence.task)
-        for column in range(len(evidence.n_codes))
+        _shrunk(n, sums, squares, task)
+        for n, sums in zip(statistics.weights, statistics.sums, strict=True)
     ]
 
 
@@ -115,12 +216,10 @@ def _sums(evidence: Evidence, column: int) -> tuple[np.ndarray, np.ndarray]:
     return n, sums.reshape(n_codes, evidence.n_classes)
 
 
-def _squares(evidence: Evidence) -> float:
-    """Sum of squares of the target about its mean; over the indicators of classes, if several."""
-    weight, values = evidence.weight, evidence.values
-    if evidence.n_classes > 1:
-        share = np.bincount(values.astype(np.int64), weight, evidence.n_classes) / weight.sum()
-        return float(weight.sum() * (1.0 - (share**2).sum()))
+def _about_mean(weight: np.ndarray, values: np.ndarray) -> float:
+    """Weighted sum of squares about the weighted mean."""
+    if not weight.sum() > 0:
+        return 0.0
     return float(np.sum(weight * (values - np.average(values, weights=weight)) ** 2))
 
 

@@ -5,6 +5,11 @@ from catvec.frames._frame import Frame as Frame
 from catvec.frames._frame import one_column as one_column
 from catvec.frames._frame import open_frame as open_frame
 from catvec.frames._frame import to_dataframe as to_dataframe
+from catvec.frames._growth import Growth as Growth
+from catvec.frames._growth import grow as grow
+from catvec.frames._growth import join as join
+from catvec.frames._growth import rename as rename
+from catvec.frames._growth import without as without
 from catvec.frames._numbers import Number as Number
 from catvec.frames._pairs import OTHER as OTHER
 from catvec.frames._pairs import Pair as Pair

@@ -1,7 +1,8 @@
 """The categories of one column: their keys, their codes, and in how many rows each was seen.
 
 Code 0 is unknown, 1 is missing, and 2, 3, ... are the categories in canonical order (by type, then
-by value), so neither the order of rows nor the kind of frame changes a code.
+by value), so neither the order of rows nor the kind of frame changes a code. Categories that
+`_growth` appends later take the next codes, in canonical order among themselves.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class Vocabulary:
         vocabulary : Vocabulary
         codes : ndarray of shape (n_rows,), int32
         """
-        found = [_distinct(f, column.families[f]) for f in FAMILIES if f in column.families]
+        found = [distinct(f, column.families[f]) for f in FAMILIES if f in column.families]
         keys, rare_counts, parts, next_code = [], [], [], FIRST
         counts = [np.zeros(2, np.int64)]
         for family, values, rows, ranks in found:
@@ -106,6 +107,11 @@ class Vocabulary:
         return len(self.counts)
 
     @property
+    def n_lines(self) -> int:
+        """Codes, and after them the rare values: rows of `to_table`."""
+        return self.n_codes + sum(map(len, self.rare_counts))
+
+    @property
     def families(self) -> tuple[str, ...]:
         """Families of keys met in training, in canonical order."""
         return tuple(key.family for key in self.keys)
@@ -115,11 +121,11 @@ class Vocabulary:
         """The known categories by code, ``(len(self),)``: numbers, booleans, dates or objects."""
         parts = [_numpy(key.values)[key.codes >= FIRST] for key in self.keys]
         if len(parts) == 1:
-            return parts[0]
+            return np.asarray(parts[0][self._by_code()])
         objects = [value for part in parts for value in part.tolist()]
         together = np.empty(len(objects), dtype=object)
         together[:] = objects
-        return together
+        return np.asarray(together[self._by_code()])
 
     def encode(self, column: Column) -> np.ndarray:
         """Codes of a column's rows.
@@ -139,7 +145,7 @@ class Vocabulary:
         InputError
             If the column is of another type family than in training (numbers for text).
         """
-        self._check_family(column)
+        self.check_family(column)
         parts = []
         for family, array in column.families.items():
             values, indices = _values_and_indices(array)
@@ -147,11 +153,44 @@ class Vocabulary:
             parts.append(codes if indices is None else np.append(codes, np.int32(MISSING))[indices])
         return _together(parts, column.n_rows)
 
+    def lines(self, column: Column) -> np.ndarray:
+        """Rows of `to_table` by a column's rows: as `encode`, but rare values have their own.
+
+        Parameters
+        ----------
+        column : Column
+            Rows to encode, of any length.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,), int32
+            0 for values never seen, 1 for missing ones, 2.. for categories and, from `n_codes` on,
+            for rare values.
+
+        Raises
+        ------
+        InputError
+            As `encode`.
+        """
+        if self.n_lines == self.n_codes:
+            return self.encode(column)
+        return Vocabulary(self.name, self.line_keys(), self.counts, ()).encode(column)
+
+    def line_keys(self) -> tuple[Keys, ...]:
+        """The keys with their `lines` in place of codes."""
+        keys, line = [], self.n_codes
+        for key, rare_counts in zip(self.keys, self.rare_counts, strict=True):
+            lines = key.codes.copy()
+            lines[key.codes == UNKNOWN] = np.arange(line, line + len(rare_counts))
+            keys.append(Keys(key.family, key.values, lines))
+            line += len(rare_counts)
+        return tuple(keys)
+
     def unknown_values(self, column: Column, limit: int = 6) -> list[Any]:
         """Values of a column that training never saw; rare ones were seen. At most `limit`."""
-        self._check_family(column)
+        self.check_family(column)
         unseen: list[Any] = []
-        for family, values, _, _ in (_distinct(f, a) for f, a in column.families.items()):
+        for family, values, _, _ in (distinct(f, a) for f, a in column.families.items()):
             places = self._places(family, values)
             unseen += _numpy(values)[places < 0][:limit].tolist()
         return unseen[:limit]
@@ -177,19 +216,21 @@ class Vocabulary:
         known = [(k, key.codes >= FIRST) for k, key in enumerate(self.keys)]
         rare = [(k, key.codes == UNKNOWN) for k, key in enumerate(self.keys)]
         mixed = len(self.keys) > 1
-        values, families = [], ["", ""]
+        values, families = [], [np.array(["", ""])]
         for k, mask in known + rare:
             key = self.keys[k]
             part = key.values.filter(pa.array(mask))
             values.append(part.cast(pa.large_string()) if mixed else part)
-            families += [key.family] * len(part)
+            families.append(np.full(len(part), key.family))
         kind = values[0].type if values else pa.null()
-        n_rare = sum(map(len, self.rare_counts))
+        n_rare = self.n_lines - self.n_codes
         roles = ["unknown", "missing", *["category"] * len(self), *["rare"] * n_rare]
+        order = np.arange(self.n_lines)
+        order[FIRST : self.n_codes] = FIRST + self._by_code()
         return pa.table(
             {
-                "category": pa.concat_arrays([pa.nulls(2, kind), *values]),
-                "family": pa.array(families, pa.string()).dictionary_encode(),
+                "category": pa.concat_arrays([pa.nulls(2, kind), *values]).take(pa.array(order)),
+                "family": pa.array(np.concatenate(families)[order]).dictionary_encode(),
                 "role": pa.array(roles, pa.string()).dictionary_encode(),
                 "count": pa.array(np.concatenate([self.counts, *self.rare_counts])),
             }
@@ -221,9 +262,8 @@ class Vocabulary:
             raise InputError(f"the rows of column {name!r} cannot be read: {error}") from error
         return cls(name, tuple(keys), counts, tuple(rare_counts))
 
-    # --- inside ---
-
-    def _check_family(self, column: Column) -> None:
+    def check_family(self, column: Column) -> None:
+        """Refuse a column of another type family than in training."""
         if self.keys and column.families and not set(column.families) & set(self.families):
             ((family, array), *_) = column.families.items()
             values = _numpy(pc.drop_null(_values_and_indices(array)[0])[:3]).tolist()
@@ -231,6 +271,13 @@ class Vocabulary:
                 f"column {self.name!r} held {' and '.join(self.families)} values when the model was"
                 f" fitted, but now holds {family} values ({some(values)}); convert the column"
             )
+
+    # --- inside ---
+
+    def _by_code(self) -> np.ndarray:
+        """Places of the categories, counted family by family, in the order of their codes."""
+        codes = [key.codes[key.codes >= FIRST] for key in self.keys]
+        return np.argsort(np.concatenate(codes)) if codes else np.zeros(0, np.int64)
 
     def _lookup(self, family: str, values: pa.Array) -> np.ndarray:
         """Codes of values of one family, which may hold nulls."""
@@ -252,11 +299,16 @@ class Vocabulary:
         if keys is None:
             return np.full(len(values), -1, np.int32)
         if family == "number":
-            values = _numbers_like(values, keys.type)
-        if len(values) * FEW < len(keys):
-            return _bisected(values, keys)
-        found = pc.index_in(values, value_set=keys, skip_nulls=True)
-        return np.asarray(found.fill_null(-1))
+            values = numbers_like(values, keys.type)
+        return places_among(keys, values)
+
+
+def places_among(keys: pa.Array, values: pa.Array) -> np.ndarray:
+    """Where each value stands among keys of its type, which are ascending; -1 where it does not."""
+    if len(values) * FEW < len(keys):
+        return _bisected(values, keys)
+    found = pc.index_in(values, value_set=keys, skip_nulls=True)
+    return np.asarray(found.fill_null(-1))
 
 
 def _together(parts: Sequence[np.ndarray], n_rows: int) -> np.ndarray:
@@ -292,7 +344,7 @@ def _values_and_indices(array: pa.Array) -> tuple[pa.Array, np.ndarray | None]:
     return array.dictionary, np.asarray(indices.fill_null(-1))
 
 
-def _distinct(family: str, array: pa.Array) -> tuple[str, pa.Array, np.ndarray, np.ndarray]:
+def distinct(family: str, array: pa.Array) -> tuple[str, pa.Array, np.ndarray, np.ndarray]:
     """Distinct values in use, ascending; rows of each; each row's place among them (-1: null)."""
     given = pa.types.is_dictionary(array.type)
     values, indices = _values_and_indices(array if given else array.dictionary_encode())
@@ -303,14 +355,14 @@ def _distinct(family: str, array: pa.Array) -> tuple[str, pa.Array, np.ndarray, 
     if family == "number" and pa.types.is_floating(values.type):
         values = _integral(values)
     rows = np.bincount(indices + 1, minlength=len(values) + 1)[1:]
-    order = _ascending(values)
+    order = ascending(values)
     order = order[rows[order] > 0]  # a category type may list values that no row has
     rank = np.full(len(values) + 1, -1, np.int32)
     rank[order] = np.arange(len(order))
     return family, values.take(pa.array(order)), rows[order].astype(np.int64), rank[indices]
 
 
-def _ascending(values: pa.Array) -> np.ndarray:
+def ascending(values: pa.Array) -> np.ndarray:
     return np.asarray(pc.array_sort_indices(values)).astype(np.int64)
 
 
@@ -321,7 +373,7 @@ def _integral(values: pa.Array) -> pa.Array:
     return pa.array(floats.astype(np.int64)) if whole.all() else values
 
 
-def _numbers_like(values: pa.Array, kind: pa.DataType) -> pa.Array:
+def numbers_like(values: pa.Array, kind: pa.DataType) -> pa.Array:
     """Numbers as the type of the keys; null where that type cannot hold them exactly."""
     if values.type == kind:
         return values
@@ -359,7 +411,7 @@ def _read_table(name: str, table: pa.Table) -> tuple[list[Keys], list[np.ndarray
     for i in np.unique(family[2:]):
         rows = np.flatnonzero(family == i)
         values = _checked(name, FAMILIES[i], table["category"].take(pa.array(rows)))
-        by_value = _ascending(values)
+        by_value = ascending(values)
         rows, values = rows[by_value], values.take(pa.array(by_value))
         if pc.any(pc.equal(values[1:], values[:-1])).as_py():
             raise InputError(f"the categories of column {name!r} are not distinct")
