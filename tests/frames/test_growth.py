@@ -105,7 +105,7 @@ def test_whole_numbers_meet_fractions():
 
 
 def test_numbers_without_a_common_type_are_an_error():
-    with pytest.raises(InputError, match="column 'a' .* no common type"):
+    with pytest.raises(InputError, match=r"column 'a' .* no common type"):
         grow(learn([2**53 + 1]), one_column("a", [0.5]))
     with pytest.raises(InputError, match="now holds text values"):
         grow(learn([1, 2]), one_column("a", ["x"]))

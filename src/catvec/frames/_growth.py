@@ -225,8 +225,9 @@ def _joined(
     vocabulary: Vocabulary, seen: Mapping[str, _Seen], n_missing: int, min_frequency: int
 ) -> Vocabulary:
     """The vocabulary with more rows; what then has a code in any case or rows enough gets one."""
-    rare_of = {key.family: rare for key, rare in zip(vocabulary.keys, vocabulary.rare_counts)}
-    key_of = {key.family: key for key in vocabulary.keys}
+    families = vocabulary.families
+    rare_of = dict(zip(families, vocabulary.rare_counts, strict=True))
+    key_of = dict(zip(families, vocabulary.keys, strict=True))
     keys, rows, next_code = [], [], vocabulary.n_codes
     for family in FAMILIES:
         if family not in key_of and family not in seen:

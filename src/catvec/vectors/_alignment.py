@@ -68,29 +68,35 @@ def align(
     vectors: npt.NDArray[np.floating],
     reference: npt.NDArray[np.floating],
     counts: npt.ArrayLike | None = None,
+    rows: npt.NDArray[np.integer] | None = None,
 ) -> Floats:
     """Shift and turn `vectors` to where those of `reference` are.
 
     Parameters
     ----------
-    vectors, reference : ndarray of shape (n_codes, d)
-        Rows of the same categories in the same order, unknown and missing included.
-    counts : array-like of shape (n_codes,), optional
-        Weights of the rows; equal if not given.
+    vectors : ndarray of shape (n_codes, d)
+        Rows of categories, unknown and missing included.
+    reference : ndarray of shape (n_codes, d), or (n, d) with `rows`
+        Rows of the same categories in the same order.
+    counts : array-like of shape (n_codes,) or (n,), optional
+        Weights of the rows of the reference; equal if not given.
+    rows : ndarray of shape (n,), int, optional
+        Which of the vectors those of the reference are to be compared with, if not all.
 
     Returns
     -------
     ndarray of shape (n_codes, d), float32
-        All rows moved alike; their weighted mean is that of the reference.
+        All rows moved alike; the weighted mean of those compared is that of the reference.
 
     Raises
     ------
     ParameterError
         As `rotation`.
     """
-    weights = _checked_weights(counts, len(vectors))
-    turn = rotation(vectors, reference, counts)
-    shift = _mean(reference, weights) - _mean(vectors, weights) @ turn
+    compared = vectors if rows is None else vectors[rows]
+    weights = _checked_weights(counts, len(compared))
+    turn = rotation(compared, reference, counts)
+    shift = _mean(reference, weights) - _mean(compared, weights) @ turn
     return _moved(vectors, turn, shift)
 
 
