@@ -45,6 +45,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
+    if name == "torch":  # the extra, which is imported when somebody asks for it
+        return import_module("catvec.torch")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value: object = getattr(import_module(_HOMES[name]), name)

@@ -13,7 +13,7 @@ SHOWN = 5  # offending values named in a message
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    text = repr(value).replace("\n", " ")
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 

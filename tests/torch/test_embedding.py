@@ -5,7 +5,14 @@ import pytest
 import torch
 
 from catvec.errors import CategoryError, InputError, ParameterError
-from catvec.torch import CategoryEmbedding, CategoryEmbeddings, RegularizedEmbedding, to_vectors
+from catvec.torch import (
+    CategoryEmbedding,
+    CategoryEmbeddings,
+    HashEmbedding,
+    QuotientRemainderEmbedding,
+    RegularizedEmbedding,
+    to_vectors,
+)
 
 
 @pytest.mark.parametrize("shape", [(), (4,), (2, 3), (0,)])
@@ -38,12 +45,36 @@ def test_what_is_no_code_is_refused(codes, message):
         CategoryEmbedding(9, 5)(torch.tensor(codes))
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32])
+def test_codes_of_any_width(dtype):
+    codes = torch.tensor([200, 3, 0]).to(dtype)
+    for layer in (
+        CategoryEmbedding(201, 4),
+        RegularizedEmbedding(201, 4, category_dropout=0.0, l2=1.0).eval(),
+        HashEmbedding(50, 4),
+        QuotientRemainderEmbedding(201, 4, 1000),  # more buckets than a byte can tell
+    ):
+        torch.testing.assert_close(layer(codes), layer(codes.long() % 256))
+    layer = CategoryEmbeddings([201] * 3, [4] * 3)
+    torch.testing.assert_close(layer(codes[None]), layer(codes[None].long()))
+
+
+def test_what_is_no_tensor_is_refused():
+    for layer in (CategoryEmbedding(9, 5), CategoryEmbeddings([9], [5])):
+        with pytest.raises(InputError, match=r"tensor of integers, got list: torch.as_tensor"):
+            layer([[1]])
+
+
 def test_a_code_beyond_a_table_is_not_taken_for_a_row_of_the_next():
     layer = CategoryEmbeddings([4, 6], [3, 3], names=["day", "shop"])
     with pytest.raises(InputError, match=r"column 'day' must be .* below 4, .* got 4, 9"):
         layer(torch.tensor([[4, 0], [9, 0]]))
     with pytest.raises(InputError, match=r"column 'shop' must be at least 0 and below 6"):
         layer(torch.tensor([[3, -1]]))
+    with pytest.raises(InputError, match=r"column 'day' must be .* below 4, .* got 4"):
+        layer.l2(torch.tensor([[4, 0]]))
+    with pytest.raises(InputError, match=r"below 5, the rows of the table, got 5 to 5"):
+        RegularizedEmbedding(5, 3, l2=1.0).penalty(torch.tensor([5]))
     with pytest.raises(InputError, match=r"of shape \(rows, 2\), got \(3,\)"):
         layer(torch.tensor([1, 2, 3]))
 
@@ -60,6 +91,20 @@ def test_columns_are_found_by_position_and_by_names_that_are_not_twins():
         CategoryEmbeddings([4, 6, 5], [3, 2, 3], names=["a"])
     with pytest.raises(ParameterError, match="`embedding_dims` must be 2 widths"):
         CategoryEmbeddings([4, 6], [3])
+    with pytest.raises(ParameterError, match=r"`names` must be 2 names, .* got 'ab'"):
+        CategoryEmbeddings([4, 6], [3, 3], names="ab")
+
+
+def test_what_is_to_be_frozen_is_checked():
+    layer = CategoryEmbedding(9, 5)
+    layer.freeze([2])
+    for codes in ([9], [-1]):
+        with pytest.raises(InputError, match="below 9, the rows of the table"):
+            layer.freeze(codes)
+    with pytest.raises(InputError, match=r"must be a tensor of integers, got torch.float32"):
+        layer.freeze([0.5])
+    with pytest.raises(ParameterError, match="`columns` must be a list of positions or names"):
+        CategoryEmbeddings([4], [3], names=["a"]).freeze("a")
 
 
 def test_l2_is_of_the_rows_used_each_once():
@@ -113,6 +158,12 @@ def test_the_prior_needs_counts():
         RegularizedEmbedding(5, 3, shrinkage=1.0)
     with pytest.raises(ParameterError, match=r"`counts` must be of shape \(5,\), got \(2,\)"):
         RegularizedEmbedding(5, 3, shrinkage=1.0, counts=[1, 2])
+    with pytest.raises(ParameterError, match="`counts` must be finite and at least 0"):
+        RegularizedEmbedding(3, 3, shrinkage=1.0, counts=[1, -1, 2])
+    with pytest.raises(ParameterError, match="`counts` must be numbers of training rows"):
+        RegularizedEmbedding(3, 3, shrinkage=1.0, counts="many")
+    with pytest.raises(ParameterError, match=r"`num_embeddings` must be an int >= 1, got 2.5"):
+        RegularizedEmbedding(2.5, 3)
 
 
 @pytest.mark.parametrize("freeze", [True, False])
@@ -133,6 +184,14 @@ def test_learned_vectors_in_and_out(fitted, freeze):
         layers.table("shop")[code] = 1.5
     assert (to_vectors(layers)["shop"]["shop 3"] == 1.5).all()
     assert to_vectors(layers)["shop"].effect("shop 3") == column.effect("shop 3")
+
+
+def test_only_learned_vectors_are_taken(fitted):
+    with pytest.raises(ParameterError, match="`column_vectors` must be of one column, as"):
+        CategoryEmbedding.from_vectors(fitted.vectors_)
+    with pytest.raises(ParameterError, match="`vectors` must be a CategoryVectors") as caught:
+        CategoryEmbeddings.from_vectors(np.zeros((3, 3)))
+    assert "\n" not in str(caught.value)
 
 
 def test_a_module_that_knows_no_categories_gives_no_vectors():

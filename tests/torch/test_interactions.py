@@ -67,6 +67,11 @@ def test_what_does_not_fit_is_refused():
         PairwiseInteraction("mean", DIMS)
     with pytest.raises(ParameterError, match="`pairs` must be of columns 0 to 2"):
         PairwiseInteraction("product", DIMS, pairs=[(0, 3)])
+    for pair in (0, (0,), (0, 1, 2, 3), "01"):
+        with pytest.raises(ParameterError, match=r"`pairs` must be a list of \(i, j\) or"):
+            PairwiseInteraction("product", DIMS, pairs=[pair])
+    with pytest.raises(ParameterError, match="`embedding_dims` must be a sequence of ints, got 5"):
+        PairwiseInteraction("product", 5)
     with pytest.raises(ParameterError, match="over 1 to 2 dimensions"):
         PairwiseInteraction("product", DIMS, pairs=[(0, 1, 3)])
     with pytest.raises(InputError, match=r"of shape \(rows, 9\), got \(2, 8\)"):

@@ -57,6 +57,8 @@ def test_gradients_agree_with_finite_differences(seed):
         ([[]], "by number a list of finite places, at least one"),
         ([[1.0, np.nan]], "finite places"),
         ([[2.0, 1.0]], "ascending"),
+        (["low"], "finite places, at least one, got 'low'"),
+        (5, "`knots` must be a list of knots by number, got 5"),
     ],
 )
 def test_knots_are_checked(knots, message):
@@ -66,4 +68,6 @@ def test_knots_are_checked(knots, message):
 
 def test_another_number_of_columns_is_refused():
     with pytest.raises(InputError, match=r"of shape \(rows, 3\), got \(4, 2\)"):
-        KnotEmbedding(KNOTS, 3)(torch.zeros(4, 2))
+        KnotEmbedding(KNOTS, np.int64(3))(torch.zeros(4, 2))
+    with pytest.raises(InputError, match=r"of shape \(rows, 3\), got list"):
+        KnotEmbedding(KNOTS, 3)(ROWS)

@@ -1,5 +1,6 @@
 """The tutorials' model: equal to a plain one, and to what compilers and exporters make of it."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -108,6 +109,13 @@ def test_only_codes_or_only_numbers():
     assert only_numbers(torch.zeros(3, 0, dtype=torch.long), torch.zeros(3, 2)).shape == (3, 1)
 
 
+def test_sizes_may_be_arrays_and_the_values_of_a_dictionary():
+    sizes = {"shop": 5, "day": 7}
+    model = TabularEmbeddingModel(sizes.values(), np.array([2, 3]), 0, (4,), 1)
+    assert model.embeddings.num_embeddings == (5, 7)
+    assert model(torch.tensor([[4, 6]])).shape == (1, 1)
+
+
 def test_beginning_anew_changes_every_weight():
     ours, _ = copied()
     before = {name: p.detach().clone() for name, p in ours.named_parameters()}
@@ -118,13 +126,21 @@ def test_beginning_anew_changes_every_weight():
 
 
 def test_what_does_not_fit_is_refused():
-    with pytest.raises(InputError, match=r"x_num must be of shape \(rows, 3\), got None"):
+    with pytest.raises(InputError, match=r"x_num must be a tensor of shape \(rows, 3\), got None"):
         copied()[0](rows()[0])
-    with pytest.raises(InputError, match=r"x_num must be of shape \(rows, 3\), got \(32, 2\)"):
+    with pytest.raises(InputError, match=r"of shape \(rows, 3\), got \(32, 2\)"):
         copied()[0](rows()[0], torch.zeros(32, 2))
+    with pytest.raises(InputError, match=r"of shape \(rows, 3\), got \(3,\)"):
+        copied()[0](rows()[0], torch.zeros(3))
+    with pytest.raises(InputError, match=r"of shape \(rows, 3\), got ndarray"):
+        copied()[0](rows()[0], np.zeros((32, 3)))
     with pytest.raises(ParameterError, match="`cat_embed_dims` must be 2 widths"):
         TabularEmbeddingModel([5, 6], [2], 0, [4], 1)
     with pytest.raises(ParameterError, match="`hidden_dims` must be an int >= 1, got 0"):
         TabularEmbeddingModel([5], [2], 0, [0], 1)
+    with pytest.raises(ParameterError, match="`hidden_dims` must be a sequence of ints, got 64"):
+        TabularEmbeddingModel([5], [2], 0, 64, 1)
+    with pytest.raises(ParameterError, match="`cat_dims` must be an int >= 1, got 0"):
+        TabularEmbeddingModel([0], [2], 0, [4], 1)
     with pytest.raises(ParameterError, match="`cat_dims` must be not empty"):
         TabularEmbeddingModel([], [], 0, [4], 1)

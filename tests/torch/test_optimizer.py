@@ -36,6 +36,23 @@ def test_steps_are_those_of_the_formula(sparse, seed):
         np.testing.assert_allclose(layer.weight.detach(), table, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("sparse", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_tables_in_half_precision_lose_no_squares(dtype, sparse):
+    layer = CategoryEmbedding(6, 4, sparse=sparse, dtype=dtype)
+    before = layer.weight.detach().clone()
+    optimizer = RowwiseAdagrad(layer.parameters(), lr=0.1)
+    for _ in range(300):  # a sum in bfloat16 stands still at 256
+        optimizer.zero_grad()
+        layer(torch.tensor([2, 3, 3])).sum().backward()
+        optimizer.step()
+    assert optimizer.state[layer.weight]["squares"].tolist() == [0, 0, 300, 1200, 0, 0]
+    optimizer.load_state_dict(optimizer.state_dict())
+    optimizer.step()
+    assert (layer.weight != before).any(1).tolist() == [False, False, True, True, False, False]
+    assert layer.weight.isfinite().all()
+
+
 def test_it_keeps_one_number_by_row_and_saves_it():
     layer = CategoryEmbedding(1000, 8, sparse=True)
     optimizer = RowwiseAdagrad(layer.parameters())
@@ -89,7 +106,9 @@ def test_groups_hold_every_trained_parameter_once():
     held = [id(p) for group in (tables, weights) for p in group["params"]]
     assert sorted(held) == sorted(id(p) for p in model.parameters())
 
-    groups = parameter_groups(model, lr=0.1, frozen=["tabular.embeddings", model["old"]])
+    groups = parameter_groups(
+        model, lr=0.1, frozen=["tabular.embeddings", model["old"].weight, model["old"]]
+    )
     assert [len(group["params"]) for group in groups] == [2, 6]
     assert not model["old"].weight.requires_grad
     groups = parameter_groups(model, frozen=["tabular", "users.weight", "users.importance"])
@@ -113,5 +132,6 @@ def test_frozen_names_what_is_there():
     model = TabularEmbeddingModel([5], [2], 0, [4], 1)
     with pytest.raises(ParameterError, match="`frozen` names 'tables', which the model does not"):
         parameter_groups(model, frozen=["tables"])
-    with pytest.raises(ParameterError, match="`frozen` must be a list"):
-        parameter_groups(model, frozen="embeddings")
+    for one in ("embeddings", model.embeddings, model.head.weight):
+        with pytest.raises(ParameterError, match="`frozen` must be a list"):
+            parameter_groups(model, frozen=one)

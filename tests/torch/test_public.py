@@ -92,6 +92,8 @@ def test_without_pytorch_every_use_says_in_one_line_how_to_get_it():
     said = "MissingDependencyError catvec.torch needs PyTorch: pip install 'catvec[torch]'\n"
     assert without_torch(use.format("import catvec.torch")) == said
     assert without_torch(use.format("from catvec.torch import CategoryEmbedding")) == said
+    assert without_torch("import catvec\n" + use.format("catvec.torch.CategoryEmbedding")) == said
+    assert without_torch(use.format("from catvec import torch")) == said
     fit = "from catvec import EmbeddingRegressor\n" + use.format(
         "EmbeddingRegressor(engine='torch').fit({'a': ['x', 'y'] * 9}, [1.0, 2.0] * 9)"
     )
@@ -102,6 +104,12 @@ def test_without_pytorch_every_use_says_in_one_line_how_to_get_it():
     plain = "from catvec import EmbeddingRegressor as R; X = {'a': ['x', 'y'] * 9}\n"
     plain += "print(R().fit(X, [1.0, 2.0] * 9).predict(X).shape)"
     assert without_torch(plain) == "(18,)\n"
+
+
+def test_it_is_there_when_it_is_asked_for():
+    script = "import catvec; print(catvec.torch.CategoryEmbedding.__name__)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout == "CategoryEmbedding\n", done.stderr
 
 
 def test_a_fit_without_it_does_not_import_it():

@@ -225,6 +225,8 @@ def test_devices_are_checked():
     frame, y = make_table(50)
     with pytest.raises(ParameterError, match='`device` must be "auto" or a device that PyTorch'):
         EmbeddingRegressor(engine="torch", device="abacus").fit(frame, y)
+    with pytest.raises(ParameterError, match=r"`device` must be .*, got 'meta'"):  # no values
+        EmbeddingRegressor(engine="torch", device="meta").fit(frame, y)
     with pytest.raises(ParameterError, match='`device` must be "auto" unless engine="torch"'):
         EmbeddingRegressor(device="cuda").fit(frame, y)
     with pytest.raises(ParameterError, match="`engine` must be one of 'auto', 'numpy'"):

@@ -11,7 +11,7 @@ from torch.nn import functional
 from catvec._checks import check_float, check_int, check_option, refuse
 from catvec.errors import InputError
 from catvec.torch._hashing import bucket
-from catvec.torch._tables import INITIAL_STD, check_codes
+from catvec.torch._tables import INITIAL_STD, checked_codes
 
 __all__ = ["HashEmbedding", "QuotientRemainderEmbedding"]
 
@@ -112,8 +112,7 @@ class HashEmbedding(nn.Module):
 
     def forward(self, keys: Tensor) -> Tensor:
         """Vectors of keys of any shape (*); gives (*, embedding_dim)."""
-        check_codes(keys)
-        keys = keys.long()
+        keys = checked_codes(keys).long()
         buckets = [bucket(keys, j + 1, self.num_buckets) for j in range(self.num_hashes)]
         at = torch.stack(buckets, -1)
         vectors = functional.embedding(at, self.weight, sparse=self.sparse)
@@ -212,7 +211,7 @@ class QuotientRemainderEmbedding(nn.Module):
 
     def forward(self, codes: Tensor) -> Tensor:
         """Look up codes of any shape (*); gives (*, embedding_dim)."""
-        check_codes(codes)
+        codes = checked_codes(codes)
         # A code beyond the last would have rows, too, of which nothing was learned together.
         beyond = (codes < 0) | (codes >= self.num_embeddings)
         quotient = torch.where(beyond, len(self.quotients), codes // self.num_buckets)

@@ -12,7 +12,7 @@ from torch.nn import functional
 from catvec._checks import check_float, check_int, refuse
 from catvec.errors import InputError
 from catvec.torch._layers import Dropout
-from catvec.torch._tables import INITIAL_STD, check_codes, initialize
+from catvec.torch._tables import INITIAL_STD, checked_codes, initialize
 from catvec.vectors import ColumnVectors
 
 __all__ = ["CategoryEmbedding", "RegularizedEmbedding"]
@@ -122,8 +122,12 @@ class CategoryEmbedding(nn.Module):
         Raises
         ------
         ParameterError
-            If there are no vectors: the width is 0.
+            If `column_vectors` is none, or holds no vectors: the width is 0.
         """
+        if not isinstance(column_vectors, ColumnVectors):
+            raise refuse(
+                "column_vectors", 'of one column, as `model.vectors_["Store"]` is', column_vectors
+            )
         vectors = column_vectors.by_code()[0]
         if not vectors.shape[1]:
             raise refuse("column_vectors", "vectors of width 1 or more", column_vectors)
@@ -142,36 +146,46 @@ class CategoryEmbedding(nn.Module):
 
         Parameters
         ----------
-        codes : tensor of integers, optional
+        codes : tensor or list of integers, optional
             The rows; by default the whole table, which is then no parameter to train.
+
+        Raises
+        ------
+        InputError
+            If codes are no integers or beyond the table.
         """
         if codes is None:
             self.weight.requires_grad_(False)
             return
+        device = self.weight.device
+        codes = checked_codes(torch.as_tensor(codes, device=device))
+        if ((codes < 0) | (codes >= self.num_embeddings)).any():
+            raise self._beyond(codes)
         if self._frozen is None:
-            self._frozen = torch.zeros(self.num_embeddings, dtype=torch.bool)
-        self._frozen = self._frozen.to(self.weight.device)
-        self._frozen[codes.to(self.weight.device)] = True
+            self._frozen = torch.zeros(self.num_embeddings, dtype=torch.bool, device=device)
+        self._frozen[codes.long()] = True
 
     def forward(self, codes: Tensor) -> Tensor:
         """Look up codes of any shape (*); gives (*, embedding_dim)."""
-        check_codes(codes)
+        codes = checked_codes(codes)
         if torch.compiler.is_compiling():
             return self._looked_up(codes)
         try:
             return self._looked_up(codes)
         except IndexError as error:
-            low, high = int(codes.min()), int(codes.max())
-            raise InputError(
-                f"codes must be at least 0 and below {self.num_embeddings}, the rows of the table,"
-                f" got {low} to {high}"
-            ) from error
+            raise self._beyond(codes) from error
 
     def _looked_up(self, codes: Tensor) -> Tensor:
         vectors = functional.embedding(codes, self.weight, sparse=self.sparse)
         if self._frozen is not None:
             vectors = torch.where(self._frozen[codes][..., None], vectors.detach(), vectors)
         return vectors
+
+    def _beyond(self, codes: Tensor) -> InputError:
+        return InputError(
+            f"codes must be at least 0 and below {self.num_embeddings}, the rows of the table,"
+            f" got {int(codes.min())} to {int(codes.max())}"
+        )
 
     def extra_repr(self) -> str:
         """What `repr` says in the brackets."""
@@ -243,9 +257,7 @@ class RegularizedEmbedding(CategoryEmbedding):
             check_float(name, strength, minimum=0.0)
         if shrinkage and counts is None:
             raise refuse("counts", "given with `shrinkage`: training rows by code", counts)
-        held = torch.ones(num_embeddings) if counts is None else torch.as_tensor(counts).float()
-        if held.shape != (num_embeddings,):
-            raise refuse("counts", f"of shape ({num_embeddings},)", tuple(held.shape))
+        held = _checked_counts(counts, check_int("num_embeddings", num_embeddings, minimum=1))
         super().__init__(num_embeddings, embedding_dim, **parameters)
         self.dropout = Dropout(dropout)
         self.category_dropout, self.l2 = float(category_dropout), float(l2)
@@ -255,7 +267,7 @@ class RegularizedEmbedding(CategoryEmbedding):
     def forward(self, codes: Tensor) -> Tensor:
         """Look up codes of any shape (*); gives (*, embedding_dim)."""
         if self.training and self.category_dropout:
-            check_codes(codes)
+            codes = checked_codes(codes)
             dropped = torch.rand(codes.shape, device=codes.device) < self.category_dropout
             codes = codes.masked_fill(dropped, 0)
         vectors: Tensor = self.dropout(super().forward(codes))
@@ -272,8 +284,21 @@ class RegularizedEmbedding(CategoryEmbedding):
         Returns
         -------
         tensor of shape ()
+
+        Raises
+        ------
+        InputError
+            If codes are no integers or beyond the table.
         """
-        codes = codes.flatten()
+        codes = checked_codes(codes).flatten()
+        if torch.compiler.is_compiling():
+            return self._penalty(codes)
+        try:
+            return self._penalty(codes)
+        except IndexError as error:
+            raise self._beyond(codes) from error
+
+    def _penalty(self, codes: Tensor) -> Tensor:
         total = self.weight.new_zeros(())
         if self.l2:
             used = functional.embedding(codes.unique(), self.weight, sparse=self.sparse)
@@ -286,3 +311,18 @@ class RegularizedEmbedding(CategoryEmbedding):
             away = (vectors - center).square().sum(-1)
             total = total + self.shrinkage / (2 * len(codes)) * (share * away).sum()
         return total
+
+
+def _checked_counts(counts: Any, n: int) -> Tensor:
+    """Training rows of each of the `n` codes, float32; 1 each by default."""
+    if counts is None:
+        return torch.ones(n)
+    try:
+        held = torch.as_tensor(counts).float()
+    except (TypeError, ValueError, RuntimeError):
+        raise refuse("counts", "numbers of training rows, one by code", counts) from None
+    if held.shape != (n,):
+        raise refuse("counts", f"of shape ({n},)", tuple(held.shape))
+    if not (held.isfinite() & (held >= 0)).all():
+        raise refuse("counts", "finite and at least 0", counts)
+    return held

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from catvec._checks import refuse, some
 from catvec.errors import CategoryError
-from catvec.torch._tables import INITIAL_STD, FlatTables, check_codes, check_tables
+from catvec.torch._tables import INITIAL_STD, FlatTables, check_tables, checked_codes
 from catvec.vectors import CategoryVectors
 
 __all__ = ["CategoryEmbeddings"]
@@ -89,7 +89,7 @@ class CategoryEmbeddings(nn.Module):
         n_rows, dims = check_tables(
             num_embeddings, embedding_dims, std, ("num_embeddings", "embedding_dims")
         )
-        if names is not None and len(names) != len(dims):
+        if isinstance(names, str) or (names is not None and len(names) != len(dims)):
             raise refuse("names", f"{len(dims)} names, as many as tables", names)
         super().__init__()
         self.num_embeddings, self.embedding_dims = tuple(n_rows), tuple(dims)
@@ -123,8 +123,10 @@ class CategoryEmbeddings(nn.Module):
         Raises
         ------
         ParameterError
-            If a column has no vectors: its width is 0.
+            If `vectors` are none, or a column has no vectors: its width is 0.
         """
+        if not isinstance(vectors, CategoryVectors):
+            raise refuse("vectors", "a CategoryVectors, as `model.vectors_` is", vectors)
         arrays = [vectors[name].by_code()[0] for name in vectors]
         if not arrays or not all(a.shape[1] for a in arrays):
             raise refuse("vectors", "columns with vectors of width 1 or more", vectors)
@@ -172,23 +174,19 @@ class CategoryEmbeddings(nn.Module):
         ------
         CategoryError
             If there is no such column, or more than one.
+        ParameterError
+            If `columns` is no list.
         """
         if columns is None:
             self.requires_grad_(False)
             return
+        if isinstance(columns, str | int):
+            raise refuse("columns", "a list of positions or names", columns)
         self.tables.freeze([self._place(column) for column in columns])
 
     def forward(self, codes: Tensor) -> Tensor:
         """Look up codes of shape (B, C); gives (B, sum(embedding_dims))."""
-        check_codes(codes, len(self.embedding_dims))
-        if torch.compiler.is_compiling():
-            vectors: Tensor = self.tables(codes)
-            return vectors
-        try:
-            vectors = self.tables(codes)
-        except IndexError as error:
-            raise self.tables.explained(codes, self.names) or error from error
-        return vectors
+        return self._looked_up(self.tables, codes)
 
     def l2(self, codes: Tensor) -> Tensor:
         """Half the sum of squares of the rows that a batch uses, each once.
@@ -202,14 +200,27 @@ class CategoryEmbeddings(nn.Module):
         -------
         tensor of shape ()
             Times a strength, to be added to the batch's mean loss.
+
+        Raises
+        ------
+        InputError
+            If codes are no integers, of another shape or beyond their table.
         """
-        check_codes(codes, len(self.embedding_dims))
-        used = [group.used(codes) for group in self.tables.shared]
-        return torch.stack([rows.square().sum() for rows in used]).sum() / 2
+        return self._looked_up(self.tables.l2, codes)
 
     def extra_repr(self) -> str:
         """What `repr` says in the brackets."""
         return f"{some(self.num_embeddings)} rows of {some(self.embedding_dims)}"
+
+    def _looked_up(self, look_up: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
+        """What `look_up` finds at codes; codes beyond their table are an error that says so."""
+        codes = checked_codes(codes, len(self.embedding_dims))
+        if torch.compiler.is_compiling():
+            return look_up(codes)
+        try:
+            return look_up(codes)
+        except IndexError as error:
+            raise self.tables.explained(codes, self.names) or error from error
 
     def _place(self, column: int | str) -> int:
         places = [i for i, name in enumerate(self.names) if name == column]

@@ -19,6 +19,7 @@ from catvec.torch._embeddings import CategoryEmbeddings
 from catvec.torch._knots import KnotGrid
 from catvec.torch._losses import mean_of, row_losses
 from catvec.torch._network import NetworkModule
+from catvec.torch._tables import check_numbers
 from catvec.torch._training import choose_device
 from catvec.vectors import CategoryVectors, ColumnVectors, average_aligned
 
@@ -48,9 +49,6 @@ class EstimatorModule(nn.Module):
     log-odds of the second class, a score by class, the logarithm of a count.
     """
 
-    center: Tensor
-    scale: Tensor
-
     def __init__(self, estimator: Any) -> None:
         schema: Schema = estimator.schema_
         super().__init__()
@@ -66,10 +64,8 @@ class EstimatorModule(nn.Module):
             NetworkModule.from_network(network, self.columns) for network in estimator.networks_
         )
         self.scaling = NumberScaling(schema)
-        target = estimator.target_
-        for name, value in (("center", target.center), ("scale", target.scale)):
-            held = torch.tensor(value, dtype=torch.float64)
-            self.register_buffer(name, held, persistent=False)
+        # Not tensors, which `module.to(torch.bfloat16)` would round.
+        self.center, self.scale = float(estimator.target_.center), float(estimator.target_.scale)
         self._estimator = estimator
 
     @property
@@ -94,17 +90,22 @@ class EstimatorModule(nn.Module):
         Raises
         ------
         InputError
-            If a column is missing or of another type.
+            If a column is missing or of another type, or a category unknown and the estimator has
+            ``handle_unknown="error"``.
         """
-        arrays = self.schema.read(open_frame(X))
-        device = self.center.device
+        frame = open_frame(X)
+        if self._estimator.handle_unknown == "error":
+            self.schema.check_known(frame)
+        arrays = self.schema.read(frame)
+        device = self.scaling.centers.device
         codes = torch.from_numpy(arrays.codes.astype(np.int64))
         return codes.to(device), torch.from_numpy(arrays.values).to(device)
 
     def forward(self, x_cat: Tensor, x_num: Tensor | None = None) -> Tensor:
         """Scores (B, n_outputs) on the link scale, a regression's in the units of the target."""
         scores = self._scores(x_cat, x_num)
-        return (scores * self.scale + self.center).to(scores.dtype)
+        # Half precision has no digits for units such as 1,000,000 plus or minus 1.
+        return self._in_units(scores).to(torch.promote_types(scores.dtype, torch.float32))
 
     def loss(self, x_cat: Tensor, x_num: Tensor | None, y: Tensor) -> Tensor:
         """Mean loss of rows: what the estimator minimised, without its prior.
@@ -120,9 +121,15 @@ class EstimatorModule(nn.Module):
         -------
         tensor of shape ()
             A regression's on the target divided by its standard deviation.
+
+        Raises
+        ------
+        InputError
+            If `y` is not of shape (B,): one of shape (B, 1) would be taken for a table.
         """
-        scale = torch.where(self.scale == 0, 1.0, self.scale)
-        target = ((y.double() - self.center) / scale).float()
+        if tuple(y.shape) != (len(x_cat),):
+            raise InputError(f"y must be of shape ({len(x_cat)},), got {tuple(y.shape)}")
+        target = ((y.double() - self.center) / (self.scale or 1.0)).float()
         return row_losses(self.loss_name, self.quantile)(self._scores(x_cat, x_num), target).mean()
 
     @torch.no_grad()
@@ -150,7 +157,7 @@ class EstimatorModule(nn.Module):
         was_training = self.training
         self.eval()
         parts = zip(x_cat.split(chunk_size), x_num.split(chunk_size), strict=True)
-        scores = torch.cat([self(*part).double() for part in parts])
+        scores = torch.cat([self._in_units(self._scores(*part)) for part in parts])
         self.train(was_training)
         mean = mean_of(self.loss_name, scores).cpu().numpy()
         binary = self.loss_name == "logistic"
@@ -158,17 +165,16 @@ class EstimatorModule(nn.Module):
 
     def _scores(self, x_cat: Tensor, x_num: Tensor | None) -> Tensor:
         """Mean of the networks' scores, as they were trained: of a standardised target."""
-        given = 0 if x_num is None else x_num.shape[-1]
-        if given != len(self.numbers):
-            raise InputError(
-                f"x_num must be of shape (rows, {len(self.numbers)}), a column for each of"
-                f" {self.numbers}, got {None if x_num is None else tuple(x_num.shape)}"
-            )
+        check_numbers("x_num", x_num, len(self.numbers), self.numbers)
         if x_num is None:
             x_num = x_cat.new_zeros(len(x_cat), 0).double()
         dense, positions = self.scaling(x_num)
         scores = [network(x_cat, dense, positions) for network in self.networks]
         return torch.stack(scores).mean(0)
+
+    def _in_units(self, scores: Tensor) -> Tensor:
+        """Scores in the units of the target, float64."""
+        return scores.double() * self.scale + self.center
 
 
 class NumberScaling(nn.Module):

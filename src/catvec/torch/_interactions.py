@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate, combinations
+from numbers import Integral
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from catvec._checks import check_int, check_option, refuse
+from catvec._checks import check_option, refuse
 from catvec.errors import InputError
+from catvec.torch._tables import check_sizes
 
 __all__ = ["PairwiseInteraction"]
 
@@ -84,7 +86,7 @@ class PairwiseInteraction(nn.Module):
         pairs: Sequence[Sequence[int]] | None = None,
     ) -> None:
         check_option("kind", kind, KINDS)
-        dims = [check_int("embedding_dims", dim, minimum=1) for dim in embedding_dims]
+        dims = check_sizes("embedding_dims", embedding_dims)
         triples = _triples(dims, pairs)
         super().__init__()
         self.kind, self.embedding_dims, self.width = kind, tuple(dims), sum(dims)
@@ -147,6 +149,9 @@ def _triples(
         pairs = list(combinations(range(len(dims)), 2))
     triples = []
     for pair in pairs:
+        sized = isinstance(pair, Sequence) and len(pair) in (2, 3)
+        if not sized or not all(isinstance(k, Integral) for k in pair):
+            raise refuse("pairs", "a list of (i, j) or (i, j, width)", pair)
         i, j, *width = pair
         if not (0 <= i < len(dims) and 0 <= j < len(dims)):
             raise refuse("pairs", f"of columns 0 to {len(dims) - 1}", pair)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from catvec._checks import check_int, refuse
-from catvec.errors import InputError
-from catvec.torch._tables import INITIAL_STD, FlatTables, check_tables
+from catvec._checks import refuse
+from catvec.torch._tables import INITIAL_STD, FlatTables, check_numbers, check_tables
 
 __all__ = ["KnotEmbedding"]
 
@@ -72,9 +71,11 @@ class KnotEmbedding(nn.Module):
         device: Any = None,
         dtype: torch.dtype | None = None,
     ) -> None:
+        if not isinstance(knots, Iterable):
+            raise refuse("knots", "a list of knots by number", knots)
         held = [_checked(k) for k in knots]
-        if isinstance(embedding_dim, int):
-            embedding_dim = [check_int("embedding_dim", embedding_dim, minimum=1)] * len(held)
+        if not isinstance(embedding_dim, Iterable):
+            embedding_dim = [embedding_dim] * len(held)
         n_rows, dims = check_tables(
             [len(k) + 2 for k in held], embedding_dim, std, ("knots", "embedding_dim")
         )
@@ -163,10 +164,7 @@ class KnotGrid(nn.Module):
 
     def forward(self, numbers: Tensor) -> Tensor:
         """Places of numbers (B, M), float32 of that shape; NaN is missing, -1 unknown."""
-        if numbers.ndim != 2 or numbers.shape[1] != len(self.n_knots):
-            raise InputError(
-                f"numbers must be of shape (rows, {len(self.n_knots)}), got {tuple(numbers.shape)}"
-            )
+        check_numbers("numbers", numbers, len(self.n_knots))
         x = numbers.to(self.places.dtype)
         above = torch.searchsorted(self.places, x.t().contiguous(), right=True).t()
         lower = (above - 1).clamp(min=0).minimum((self.n_knots - 2).clamp(min=0))
@@ -191,7 +189,10 @@ class KnotGrid(nn.Module):
 
 
 def _checked(knots: Any) -> np.ndarray:
-    places = np.asarray(knots, dtype=np.float64)
+    try:
+        places = np.asarray(knots, dtype=np.float64)
+    except (TypeError, ValueError):
+        places = np.array(np.nan)
     if places.ndim != 1 or not len(places) or not np.isfinite(places).all():
         raise refuse("knots", "by number a list of finite places, at least one", knots)
     if (np.diff(places) <= 0).any():

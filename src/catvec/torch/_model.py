@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from catvec._checks import check_float, check_int, refuse
-from catvec.errors import InputError
 from catvec.torch._embeddings import CategoryEmbeddings
 from catvec.torch._layers import HiddenLayers
+from catvec.torch._tables import INITIAL_STD, check_numbers, check_sizes, check_tables
 
 __all__ = ["TabularEmbeddingModel"]
 
@@ -87,18 +87,16 @@ class TabularEmbeddingModel(nn.Module):
         check_int("num_continuous", num_continuous, minimum=0)
         check_int("output_dim", output_dim, minimum=1)
         check_float("dropout", dropout, minimum=0.0, maximum=0.99)
-        for size in hidden_dims:
-            check_int("hidden_dims", size, minimum=1)
-        if not len(cat_dims) and not num_continuous:
+        units = check_sizes("hidden_dims", hidden_dims)
+        n_rows, dims = check_tables(
+            cat_dims, cat_embed_dims, INITIAL_STD, ("cat_dims", "cat_embed_dims")
+        )
+        if not dims and not num_continuous:
             raise refuse("cat_dims", "not empty where `num_continuous` is 0", cat_dims)
-        if len(cat_dims) != len(cat_embed_dims):
-            raise refuse(
-                "cat_embed_dims", f"{len(cat_dims)} widths, as many as `cat_dims`", cat_embed_dims
-            )
         super().__init__()
         self.num_continuous = num_continuous
-        self.embeddings = CategoryEmbeddings(cat_dims, cat_embed_dims, sparse=sparse)
-        sizes = [sum(cat_embed_dims) + num_continuous, *hidden_dims]
+        self.embeddings = CategoryEmbeddings(n_rows, dims, sparse=sparse)
+        sizes = [sum(dims) + num_continuous, *units]
         self.hidden = HiddenLayers(sizes, dropout, bias=True)
         self.head = nn.Linear(sizes[-1], output_dim)
 
@@ -112,13 +110,8 @@ class TabularEmbeddingModel(nn.Module):
 
     def forward(self, x_cat: Tensor, x_num: Tensor | None = None) -> Tensor:
         """Scores (B, output_dim) of codes (B, C) and numbers (B, num_continuous)."""
+        check_numbers("x_num", x_num, self.num_continuous)
         x = self.embeddings(x_cat)
-        given = 0 if x_num is None else x_num.shape[-1]
-        if given != self.num_continuous:
-            raise InputError(
-                f"x_num must be of shape (rows, {self.num_continuous}), got"
-                f" {None if x_num is None else tuple(x_num.shape)}"
-            )
         if x_num is not None:
             x = torch.cat([x, x_num.to(x.dtype)], 1)
         scores: Tensor = self.head(self.hidden(x))

@@ -53,7 +53,7 @@ class RowwiseAdagrad(torch.optim.Optimizer):
     Raises
     ------
     ParameterError
-        If `lr` or `eps` is not positive.
+        If `lr` is negative, or `eps` is not positive.
 
     Examples
     --------
@@ -94,17 +94,20 @@ class RowwiseAdagrad(torch.optim.Optimizer):
         return loss
 
     def _move(self, table: Tensor, rate: float, eps: float) -> None:
-        state = self.state[table]
-        if not state:
-            state["squares"] = torch.zeros(len(table), dtype=table.dtype, device=table.device)
-        squares, gradient = state["squares"], table.grad
+        state, gradient = self.state[table], table.grad
         assert gradient is not None
+        # In half precision small squares would be lost in a sum, and `eps` would be 0.
+        wide = torch.promote_types(table.dtype, torch.float32)
+        if not state:
+            state["squares"] = torch.zeros(len(table), dtype=wide, device=table.device)
+        squares = state["squares"] = state["squares"].to(wide)
         if gradient.is_sparse:
             gradient = gradient.coalesce()
-            rows, values = gradient.indices()[0], gradient.values()
+            rows, values = gradient.indices()[0], gradient.values().to(wide)
             steps = squares_step(squares, rows, values, rate, eps)
-            table.index_add_(0, rows, -steps * values)
+            table.index_add_(0, rows, (-steps * values).to(table.dtype))
         else:
+            gradient = gradient.to(wide)
             dims = list(range(1, gradient.ndim))
             squares += gradient.square().mean(dims) if dims else gradient.square()
             steps = rate / (squares.sqrt() + eps)
@@ -126,7 +129,7 @@ def parameter_groups(
     *,
     lr: float | None = None,
     embedding_lr: float | None = None,
-    frozen: Iterable[str | nn.Module] = (),
+    frozen: Iterable[str | nn.Module | nn.Parameter] = (),
 ) -> list[dict[str, Any]]:
     """Parameters for an optimizer: tables in a group of their own, with a rate of their own.
 
@@ -139,9 +142,9 @@ def parameter_groups(
     embedding_lr : float, optional
         Rate of the tables, such as a tenth of `lr` to fine-tune pretrained ones; by default the
         optimizer's.
-    frozen : iterable of str or Module
-        Submodules, or names of parameters and submodules (``"embeddings"``), that are not to be
-        trained: they are taken out, and need no gradient from then on.
+    frozen : iterable of str, Module or Parameter
+        Submodules and parameters, or their names (``"embeddings"``), that are not to be trained:
+        they are taken out, and need no gradient from then on.
 
     Returns
     -------
@@ -184,14 +187,18 @@ def parameter_groups(
     return groups
 
 
-def _named(model: nn.Module, frozen: Iterable[str | nn.Module]) -> Sequence[nn.Parameter]:
-    if isinstance(frozen, str):
+def _named(
+    model: nn.Module, frozen: Iterable[str | nn.Module | nn.Parameter]
+) -> Sequence[nn.Parameter]:
+    if isinstance(frozen, str | nn.Parameter) or not isinstance(frozen, Iterable):
         raise refuse("frozen", "a list of names or modules", frozen)
     modules, parameters = dict(model.named_modules()), dict(model.named_parameters())
     found: list[nn.Parameter] = []
     for one in frozen:
         if isinstance(one, nn.Module):
             found += one.parameters()
+        elif isinstance(one, nn.Parameter):
+            found.append(one)
         elif one in parameters:
             found.append(parameters[one])
         elif one in modules:

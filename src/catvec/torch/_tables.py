@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import Any, cast
 
@@ -14,7 +14,15 @@ from catvec._checks import check_float, check_int, refuse, some
 from catvec.errors import InputError
 from catvec.network._tables import INITIAL_STD
 
-__all__ = ["INITIAL_STD", "FlatTables", "check_codes", "initialize"]
+__all__ = [
+    "INITIAL_STD",
+    "FlatTables",
+    "check_numbers",
+    "check_sizes",
+    "check_tables",
+    "checked_codes",
+    "initialize",
+]
 
 
 def initialize(weight: Tensor, std: float) -> None:
@@ -24,15 +32,34 @@ def initialize(weight: Tensor, std: float) -> None:
         weight[0] = 0
 
 
-def check_codes(codes: Tensor, n_columns: int | None = None) -> None:
-    """Refuse what are no codes: floats, or another number of columns."""
-    if codes.is_floating_point() or codes.dtype == torch.bool:
+def checked_codes(codes: Tensor, n_columns: int | None = None) -> Tensor:
+    """Codes, int32 or int64; refuses floats, and another number of columns."""
+    if not isinstance(codes, Tensor):
+        got = type(codes).__name__
+        raise InputError(
+            f"codes must be a tensor of integers, got {got}: torch.as_tensor makes one"
+        )
+    if codes.is_floating_point() or codes.is_complex() or codes.dtype == torch.bool:
         raise InputError(f"codes must be a tensor of integers, got {codes.dtype}")
     if n_columns is not None and (codes.ndim != 2 or codes.shape[1] != n_columns):
         raise InputError(
             f"codes must be of shape (rows, {n_columns}), got {tuple(codes.shape)}:"
             " a column of codes for each categorical column"
         )
+    return codes if codes.dtype in (torch.int32, torch.int64) else codes.long()
+
+
+def check_numbers(
+    name: str, numbers: Tensor | None, n_columns: int, columns: Sequence[str] = ()
+) -> None:
+    """Refuse numbers that are not of shape (rows, `n_columns`); None will do where that is 0."""
+    if numbers is None and not n_columns:
+        return
+    shape = tuple(numbers.shape) if isinstance(numbers, Tensor) else None
+    if shape is None or len(shape) != 2 or shape[1] != n_columns:
+        each = f", a column for each of {some(columns)}" if columns else ""
+        got = "None" if numbers is None else type(numbers).__name__ if shape is None else shape
+        raise InputError(f"{name} must be a tensor of shape (rows, {n_columns}){each}, got {got}")
 
 
 class SameWidth(nn.Module):
@@ -164,6 +191,11 @@ class FlatTables(nn.Module):
             return torch.empty(len(at), 0, device=at.device)
         return self.in_order(torch.cat(parts, 1) if len(parts) > 1 else parts[0])
 
+    def l2(self, at: Tensor) -> Tensor:
+        """Half the sum of squares of the rows at `at` (B, T), each once."""
+        used = [group.used(at).square().sum() for group in self.shared]
+        return torch.stack(used).sum() / 2
+
     def in_order(self, x: Tensor) -> Tensor:
         """From the order of the groups to that of the tables."""
         return x if self.order is None else x.index_select(1, self.order)
@@ -185,13 +217,15 @@ def check_tables(
     n_rows: Sequence[int], dims: Sequence[int], std: float, names: tuple[str, str]
 ) -> tuple[list[int], list[int]]:
     """Rows and widths as ints; as many of them."""
-    for name, sizes in zip(names, (n_rows, dims), strict=True):
-        if isinstance(sizes, str) or not isinstance(sizes, Sequence):
-            raise refuse(name, "a sequence of ints, one by column", sizes)
-    if len(n_rows) != len(dims):
-        raise refuse(names[1], f"{len(n_rows)} widths, as many as `{names[0]}`", dims)
+    rows, widths = check_sizes(names[0], n_rows), check_sizes(names[1], dims)
+    if len(rows) != len(widths):
+        raise refuse(names[1], f"{len(rows)} widths, as many as `{names[0]}`", dims)
     check_float("std", std, minimum=0.0)
-    return (
-        [check_int(names[0], n, minimum=1) for n in n_rows],
-        [check_int(names[1], d, minimum=1) for d in dims],
-    )
+    return rows, widths
+
+
+def check_sizes(name: str, sizes: Iterable[int]) -> list[int]:
+    """Sizes as ints that are at least 1, from a list, an array, the values of a dictionary, ..."""
+    if isinstance(sizes, str) or not isinstance(sizes, Iterable):
+        raise refuse(name, "a sequence of ints", sizes)
+    return [check_int(name, size, minimum=1) for size in sizes]

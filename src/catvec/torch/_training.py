@@ -39,9 +39,10 @@ def choose_device(device: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
-        torch.empty(0, device=chosen)
+        torch.zeros(1, dtype=torch.float64, device=chosen).cpu()  # losses are summed in float64
     except (RuntimeError, AssertionError, TypeError) as error:
-        raise refuse("device", '"auto" or a device that PyTorch has here', device) from error
+        must = '"auto" or a device that PyTorch has here, with float64'
+        raise refuse("device", must, device) from error
     return chosen
 
 
