@@ -37,6 +37,7 @@ for _library in ("OMP", "OPENBLAS", "MKL"):
 
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
+from _state import commit  # noqa: E402
 
 from catvec import EmbeddingRegressor  # noqa: E402
 from catvec.network import (  # noqa: E402
@@ -457,6 +458,7 @@ def about() -> dict[str, Any]:
     versions = {name: importlib.metadata.version(name) for name in packages}
     return {
         "seed": SEED,
+        "commit": commit(),
         "machine": platform.machine(),
         "python": platform.python_version(),
         **versions,
