@@ -4,6 +4,7 @@ import datetime
 import math
 from collections import Counter
 from collections.abc import Sequence
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -131,3 +132,46 @@ def integrated_gradients(score, start, end, steps=200, width=1e-6):
             slopes.append((score(x + aside) - score(x - aside)) / (2 * width))
         found.append(distance * sum(slopes) / steps)
     return found
+
+
+# --- pretraining ------------------------------------------------------------------------
+
+
+def count_meetings(
+    sequences: Sequence[Sequence[Sequence[int]]], n_lines: int, window: int | None
+) -> np.ndarray:
+    """Weights of pairs of lines: sequences of events of lines, by the rule of `count_pairs`."""
+    counts = np.zeros((n_lines, n_lines))
+
+    def meet(first: int, second: int, weight: float) -> None:
+        if first != second:
+            counts[first, second] += weight
+            counts[second, first] += weight
+
+    def weigh(distance: int, n_events: int) -> float:
+        if window is None:
+            return 1 / (n_events - 1)
+        return max(window + 1 - distance, 0) / window
+
+    for events in sequences:
+        for event in events:
+            for first, second in combinations(event, 2):
+                meet(first, second, 1.0)
+        for i, j in combinations(range(len(events)), 2):
+            for first, second in product(events[i], events[j]):
+                meet(first, second, weigh(j - i, len(events)))
+    return counts
+
+
+def shifted_positive_pmi(counts: np.ndarray, shift: float, smoothing: float) -> np.ndarray:
+    """Cell by cell, from the formula."""
+    totals = counts.sum(axis=1)
+    contexts = np.array([n**smoothing if n else 0.0 for n in totals])
+    contexts /= contexts.sum()
+    result = np.zeros_like(counts)
+    for i in range(len(counts)):
+        for j in range(len(counts)):
+            if counts[i, j]:
+                information = math.log(counts[i, j] / (totals[i] * contexts[j]))
+                result[i, j] = max(information - math.log(shift), 0.0)
+    return result

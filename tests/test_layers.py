@@ -24,7 +24,7 @@ LAZILY = {"estimators": {"torch"}}
 
 # Packages with one door each; a path that ends in "/" stands for the whole folder.
 DOORS = {
-    "numba": ("network/_kernels_numba.py",),
+    "numba": ("network/_kernels_numba.py", "pretraining/_kernels_numba.py"),
     "llvmlite": ("network/_kernels_numba.py",),
     "narwhals": ("frames/_frame.py",),
     "pandas": ("frames/_frame.py", "demo.py"),
@@ -109,6 +109,8 @@ def test_every_folder_has_its_place_in_the_order():
         ("vectors/_export.py", "import pandas as pd", "only frames/_frame.py imports pandas"),
         ("frames/_source.py", "import narwhals as nw", "only frames/_frame.py imports narwhals"),
         ("network/_kernels.py", "from numba import njit", "only network/_kernels_numba.py"),
+        ("pretraining/_skipgram.py", "import numba", "only network/_kernels_numba.py"),
+        ("pretraining/_learning.py", "from catvec.estimators import x", "comes before estimators"),
         ("network/_training.py", "def f():\n    import torch", "only torch/ imports torch"),
         ("estimators/_base.py", "from catvec.torch import Engine", "inside a function"),
         ("torch/_engine.py", "from catvec.estimators import x", "torch comes before estimators"),
@@ -125,6 +127,8 @@ def test_the_check_finds_a_planted_breach(path, source, fault):
         ("frames/_frame.py", "from catvec.frames._schema import Schema\nfrom . import _numbers"),
         ("frames/_source.py", "import pyarrow.parquet as pq"),
         ("network/_kernels_numba.py", "from numba import njit, prange"),
+        ("pretraining/_kernels_numba.py", "import numba"),
+        ("pretraining/_learning.py", "from catvec.vectors import x"),
         ("network/_committee.py", "def f():\n    from catvec.network import _kernels_numba"),
         ("estimators/_base.py", "from catvec.vectors import x\nfrom catvec import __version__"),
         ("estimators/_base.py", "def f():\n    from catvec.torch import Engine"),

@@ -15,6 +15,7 @@ PUBLIC = [
     "CategoryVectors",
     "EmbeddingClassifier",
     "EmbeddingEncoder",
+    "EmbeddingPretrainer",
     "EmbeddingRegressor",
     "suggest_dims",
 ]

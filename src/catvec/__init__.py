@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from catvec.estimators import EmbeddingClassifier as EmbeddingClassifier
     from catvec.estimators import EmbeddingEncoder as EmbeddingEncoder
+    from catvec.estimators import EmbeddingPretrainer as EmbeddingPretrainer
     from catvec.estimators import EmbeddingRegressor as EmbeddingRegressor
     from catvec.estimators import suggest_dims as suggest_dims
     from catvec.vectors import CategoryVectors as CategoryVectors
@@ -31,6 +32,7 @@ __all__ = [
     "CategoryVectors",
     "EmbeddingClassifier",
     "EmbeddingEncoder",
+    "EmbeddingPretrainer",
     "EmbeddingRegressor",
     "suggest_dims",
 ]
@@ -39,6 +41,7 @@ _HOMES = {
     "CategoryVectors": "catvec.vectors",
     "EmbeddingClassifier": "catvec.estimators",
     "EmbeddingEncoder": "catvec.estimators",
+    "EmbeddingPretrainer": "catvec.estimators",
     "EmbeddingRegressor": "catvec.estimators",
     "suggest_dims": "catvec.estimators",
 }

@@ -382,3 +382,25 @@ def test_tables_without_columns():
 
 def test_a_record_batch_is_a_table():
     assert open_frame(pa.record_batch({"a": [1, 2]})).names == ("a",)
+
+
+def test_lists_are_read_end_to_end(as_frame, frame_kind):
+    if frame_kind == "pandas-nullable":
+        pytest.skip("pandas has no nullable type for lists")
+    frame = open_frame(as_frame({"tags": [["a", None], [], None, ["b"]], "n": [1, 2, 3, 4]}))
+    column, offsets = frame.lists("tags")
+    assert column.n_rows == 3
+    assert column.families["text"].to_pylist() == ["a", None, "b"]
+    assert offsets.tolist() == [0, 2, 2, 2, 3]
+    with pytest.raises(InputError, match=r"column 'n' must hold lists, but holds 1, 2"):
+        frame.lists("n")
+    with pytest.raises(InputError, match="no column 'x'"):
+        frame.lists("x")
+
+
+def test_rows_of_a_column_are_taken_by_number():
+    column = one_column("x", ["a", 1, None, "b"])
+    taken = column.take(np.array([3, 0, 0]))
+    assert list(taken.families) == ["text"]  # no number is left
+    assert taken.families["text"].to_pylist() == ["b", "a", "a"]
+    assert taken.n_rows == 3

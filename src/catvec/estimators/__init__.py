@@ -5,6 +5,9 @@ from catvec.estimators._explanation import Explanation as Explanation
 from catvec.estimators._learning import Progress as Progress
 from catvec.estimators._predictors import EmbeddingClassifier as EmbeddingClassifier
 from catvec.estimators._predictors import EmbeddingRegressor as EmbeddingRegressor
+from catvec.estimators._pretrainer import EmbeddingPretrainer as EmbeddingPretrainer
 from catvec.estimators._suggestion import ColumnDims as ColumnDims
 from catvec.estimators._suggestion import SuggestedDims as SuggestedDims
 from catvec.estimators._suggestion import suggest_dims as suggest_dims
+from catvec.pretraining import Benefit as Benefit
+from catvec.pretraining import PretrainingProgress as PretrainingProgress

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import safetensors.numpy
+from sklearn.base import BaseEstimator
 
 from catvec.errors import ArtifactError
 from catvec.estimators._choice import Choice
@@ -128,10 +129,16 @@ def _networks(configs: list[NetworkConfig], arrays: dict[str, np.ndarray]) -> li
 
 def _plain_parameters(estimator: EmbeddingEstimator) -> dict[str, Any]:
     """Parameters that JSON can hold; widths by a function as the widths it gave."""
-    parameters = estimator.get_params(deep=False)
-    if not _is_plain(parameters["embedding_dim"]):
+    plain = plain_parameters(estimator)
+    if "embedding_dim" not in plain:
         names = [vocabulary.name for vocabulary in estimator.schema_.vocabularies]
-        parameters["embedding_dim"] = dict(zip(names, estimator.choice_.dims, strict=True))
+        plain["embedding_dim"] = dict(zip(names, estimator.choice_.dims, strict=True))
+    return plain
+
+
+def plain_parameters(estimator: BaseEstimator) -> dict[str, Any]:
+    """Parameters that JSON can hold."""
+    parameters = estimator.get_params(deep=False)
     return {name: _listed(value) for name, value in parameters.items() if _is_plain(value)}
 
 

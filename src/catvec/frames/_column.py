@@ -63,6 +63,12 @@ class Column:
             np.copyto(numbers, part, where=~np.isnan(part))
         return numbers
 
+    def take(self, rows: np.ndarray) -> Column:
+        """Some of the rows, by their numbers."""
+        taken = {family: array.take(pa.array(rows)) for family, array in self.families.items()}
+        present = {k: v for k, v in taken.items() if v.null_count < len(v)}
+        return Column(self.name, present, len(rows))
+
     def _texts(self, n: int) -> list[str]:
         return [str(v) for v in pc.drop_null(_plain(self.families["text"]))[:n].to_pylist()]
 

@@ -1,0 +1,200 @@
+"""From sequences to vectors: which method, in which steps, and the artifact that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from catvec.errors import InputError
+from catvec.frames import FIRST, UNKNOWN, Vocabulary
+from catvec.pretraining._cooccurrence import factorize, positive_pmi
+from catvec.pretraining._counting import count_pairs
+from catvec.pretraining._sequences import Corpus
+from catvec.pretraining._skipgram import Epoch, SkipgramConfig, train_skipgram
+from catvec.vectors import CategoryVectors, ColumnVectors
+
+METHODS = ("cooccurrence", "skipgram", "table")
+FEWEST_HELD_OUT = 20  # sequences that can tell when to stop
+POWER_ITERATIONS = 3  # empirical: more change no score
+
+
+@dataclass(frozen=True)
+class Method:
+    """How vectors are learned; see `EmbeddingPretrainer`.
+
+    Attributes
+    ----------
+    name : {"cooccurrence", "skipgram", "table"}
+    smoothing, shift, eigenvalue_exponent : float
+        Of the co-occurrences.
+    skipgram : SkipgramConfig
+        Its `dim` and `window` are those of the co-occurrences, too.
+    validation_fraction : float
+        Of the sequences, which skip-gram stops by.
+    """
+
+    name: str
+    smoothing: float
+    shift: float
+    eigenvalue_exponent: float
+    skipgram: SkipgramConfig
+    validation_fraction: float
+
+
+@dataclass(frozen=True)
+class PretrainingProgress:
+    """What `callback` is told.
+
+    Attributes
+    ----------
+    stage : {"counting", "factorizing", "training"}
+        What is being done.
+    done, total : int
+        Of it: events counted, or epochs trained.
+    train_loss, held_out_loss : float or None
+        Of an epoch of skip-gram.
+    """
+
+    stage: str
+    done: int
+    total: int
+    train_loss: float | None = None
+    held_out_loss: float | None = None
+
+
+Callback = Callable[[PretrainingProgress], None]
+
+
+def learn_table(
+    corpus: Corpus, method: Method, seed: int, callback: Callback | None = None
+) -> tuple[np.ndarray, list[dict[str, Any]]]:
+    """A vector for each line of the joint table.
+
+    Parameters
+    ----------
+    corpus : Corpus
+    method : Method
+    seed : int
+        Below 2**31.
+    callback : callable, optional
+        Called with a `PretrainingProgress`.
+
+    Returns
+    -------
+    vectors : ndarray of shape (n_lines, dim), float32
+        Zero where nothing was learned: the line was never seen, or never met another.
+    history : list of dict
+        What was counted, or the epochs of skip-gram.
+
+    Raises
+    ------
+    InputError
+        If nothing meets anything.
+    """
+    counts = corpus.counts()
+    if method.name == "skipgram":
+        return _by_skipgram(corpus, counts, method, seed, callback)
+    return _by_counts(corpus, counts, method, seed, callback)
+
+
+def _by_counts(
+    corpus: Corpus, counts: np.ndarray, method: Method, seed: int, callback: Callback | None
+) -> tuple[np.ndarray, list[dict[str, Any]]]:
+    rng, n_columns = np.random.default_rng(seed), len(corpus.vocabularies)
+    n_events = int(counts.sum()) // n_columns
+    window = method.skipgram.window if corpus.ordered else None
+
+    def counted(done: int) -> None:
+        if callback is not None:
+            callback(PretrainingProgress("counting", done, n_events))
+
+    pairs = count_pairs(corpus, window=window, rng=rng, progress=counted)
+    if not pairs.nnz:
+        raise InputError(
+            "no two items meet: every sequence holds one event, or all of one item;"
+            " is the sequence column the right one?"
+        )
+    if callback is not None:
+        callback(PretrainingProgress("factorizing", 0, 1))
+    # Values of one column never meet in one row, which chance alone would let them.
+    scale = (n_columns - 1) / n_columns if method.name == "table" else 1.0
+    matrix = positive_pmi(pairs, shift=method.shift, smoothing=method.smoothing, scale=scale)
+    vectors = factorize(
+        matrix,
+        method.skipgram.dim,
+        exponent=method.eigenvalue_exponent,
+        n_iter=POWER_ITERATIONS,
+        rng=rng,
+    )
+    record = {"stage": "counting", "events": n_events, "pairs": pairs.nnz // 2, "kept": matrix.nnz}
+    return vectors, [record]
+
+
+def _by_skipgram(
+    corpus: Corpus, counts: np.ndarray, method: Method, seed: int, callback: Callback | None
+) -> tuple[np.ndarray, list[dict[str, Any]]]:
+    training, held_out = _split(corpus, method.validation_fraction, seed)
+    counts = counts if held_out is None else training.counts()
+
+    def told(epoch: Epoch) -> None:
+        if callback is not None:
+            losses = epoch.train_loss, epoch.held_out_loss
+            callback(PretrainingProgress("training", epoch.epoch, epoch.max_epochs, *losses))
+
+    vectors, history = train_skipgram(training, held_out, counts, method.skipgram, seed, told)
+    if history[-1].n_pairs == 0:
+        raise InputError("no two items meet: is the sequence column the right one?")
+    vectors[counts == 0] = 0
+    return vectors, [{"stage": "training", **epoch.to_json()} for epoch in history]
+
+
+def _split(corpus: Corpus, share: float, seed: int) -> tuple[Corpus, Corpus | None]:
+    """Sequences to learn from, and those to stop by, if they are enough."""
+    training, held_out = corpus.split(share, seed)
+    if sum(map(len, held_out.parts)) < FEWEST_HELD_OUT:
+        return corpus, None
+    return training, held_out
+
+
+def pretrained_vectors(
+    vocabularies: Sequence[Vocabulary], table: np.ndarray, metadata: dict[str, Any]
+) -> CategoryVectors:
+    """The artifact of a joint table: a column of vectors for each vocabulary, effects all 0.
+
+    Parameters
+    ----------
+    vocabularies : sequence of Vocabulary
+        In the order of their lines.
+    table : ndarray of shape (n_lines, dim), float32
+        Zero where nothing was learned.
+    metadata : dict
+        What is to be kept with the vectors.
+
+    Returns
+    -------
+    CategoryVectors
+        A line without evidence has the unknown row. This is what the rare items learned; where
+        there are none, the mean of all events.
+    """
+    columns, start = [], 0
+    for vocabulary in vocabularies:
+        vectors = table[start : start + vocabulary.n_codes].copy()
+        start += vocabulary.n_codes
+        learned = np.any(vectors != 0, axis=1)
+        if not learned[UNKNOWN] and learned[FIRST:].any():
+            weights = np.maximum(vocabulary.counts[FIRST:], 1) * learned[FIRST:]
+            vectors[UNKNOWN] = np.average(vectors[FIRST:], axis=0, weights=weights)
+        vectors[~learned] = vectors[UNKNOWN]
+        zeros = np.zeros(vocabulary.n_codes, np.float32)
+        columns.append(ColumnVectors(vocabulary, vectors, zeros, zeros))
+    return CategoryVectors(columns, metadata=metadata)
+
+
+def with_width(method: Method, corpus: Corpus, dim: int | str) -> Method:
+    """The method with its width; ``"auto"``: 64, or the number of items if that is less."""
+    if dim == "auto":
+        dim = max(1, min(64, sum(map(len, corpus.vocabularies))))
+    return replace(method, skipgram=replace(method.skipgram, dim=int(dim)))
