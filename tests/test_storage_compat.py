@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from catvec import EmbeddingRegressor
-from catvec.vectors import CategoryVectors
+from catvec.frames import HashedVocabulary, one_column
+from catvec.vectors import CategoryVectors, ColumnVectors, read_artifact
 from catvec.vectors._schema import FORMAT_VERSION
 from tests.vectors.examples import make_column
 
@@ -31,7 +32,7 @@ COLUMNS = {
 }
 
 
-def golden_vectors():
+def golden_vectors(version=FORMAT_VERSION):
     """What the golden folders hold; made of nothing that another release would change."""
     columns = []
     for name, values in COLUMNS.items():
@@ -43,15 +44,37 @@ def golden_vectors():
         columns.append(
             type(template)(template.vocabulary, table, effects, confidences, classes=["no", "yes"])
         )
+    columns += [hashed_column(n_hashes) for n_hashes in (1, 2)] if version >= 2 else []
     return CategoryVectors(columns, metadata={"loss": "softmax", "classes": ["no", "yes"]})
+
+
+def hashed_column(n_hashes):
+    """Of values told apart and five buckets, with one or with two hash functions."""
+    name = f"hashed_{n_hashes}"
+    values = one_column(name, ["a", "b", "a", None, "c", "d"])
+    sizes = {"n_buckets": 5, "n_hashes": n_hashes, "n_exact": 1}
+    vocabulary, _ = HashedVocabulary.learn_hashed(values, **sizes)
+    table = np.arange(16, dtype=np.float32).reshape(8, 2) / 8 - 1
+    weights = np.linspace(0, 1, 8, dtype=np.float32)
+    importances = np.stack([weights, 1 - weights], 1) if n_hashes == 2 else None
+    arrays = table, table / 2, np.abs(table[:, 0])
+    return ColumnVectors(vocabulary, *arrays, classes=["no", "yes"], importances=importances)
 
 
 @pytest.mark.parametrize("folder", sorted(GOLDEN.glob("*.catvec")), ids=lambda path: path.name)
 def test_golden_artifacts_still_load(folder):
     loaded = CategoryVectors.load(folder)
-    assert loaded == golden_vectors()
+    assert loaded == golden_vectors(read_artifact(folder).schema["format_version"])
     assert loaded["Store"][7].tolist() == loaded["Store"].vectors[3].tolist() == [0.25, 0.375]
     assert "c" not in loaded["../a/b"]
+
+
+def test_hashed_columns_of_golden_artifacts_answer_as_ever():
+    """Hash functions that changed would find other buckets."""
+    loaded = CategoryVectors.load(GOLDEN / "v2.catvec")
+    assert loaded["hashed_1"]["c"].tolist() == [0.75, 0.875]
+    assert loaded["hashed_2"]["c"].tolist() == [0.3214285969734192, 0.4464285671710968]
+    assert loaded["hashed_2"]["a"].tolist() == [-0.5, -0.375]
 
 
 def test_a_model_from_before_importances_still_predicts():

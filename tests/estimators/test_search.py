@@ -63,7 +63,7 @@ class Stub:
 
     def __init__(self, answer, tables=()):
         self.answer, self.tables = answer, self
-        self.weight = tables.__getitem__ if tables else lambda _: np.zeros((8, 3), np.float32)
+        self.vectors = tables.__getitem__ if tables else lambda _: np.zeros((8, 3), np.float32)
 
     def predict(self, inputs):
         return np.full((len(inputs), 1), self.answer)

@@ -1,8 +1,11 @@
 """Each compiled loop against its NumPy twin; what the table loops promise."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from catvec.frames import Kind
 from catvec.network import (
     INTERACTIONS,
     Inputs,
@@ -11,6 +14,7 @@ from catvec.network import (
     TrainingData,
     _kernels,
     _kernels_numba,
+    looked_up,
     train,
 )
 from catvec.network._tables import EmbeddingTables
@@ -279,6 +283,9 @@ def test_one_signature_each_after_a_fit():
     for kind in INTERACTIONS:
         config = NetworkConfig((5, 5), (2, 3), 0, (4,), (2,), (8, 4), 0.1, interactions=kind)
         train(config, settings, data, data, engine="numba")
+    looks = looked_up((Kind("sum", 2),), codes, codes[:, :0])
+    data = replace(data, inputs=replace(inputs, looks=looks))
+    train(replace(config, kinds=(Kind("sum", 2),)), settings, data, data, engine="numba")
     for name in _kernels_numba.__all__:
         assert len(getattr(_kernels_numba, name).signatures) == 1, name
 

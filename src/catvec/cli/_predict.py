@@ -140,15 +140,16 @@ class Encoder:
         """
         frame = open_frame(rows)
         vocabularies = [self.vectors[name].vocabulary for name in self.vectors]
-        codes = [vocabulary.encode(frame.column(vocabulary.name)) for vocabulary in vocabularies]
+        codes = [v.all_codes(frame.column(v.name)) for v in vocabularies]
+        first = [seen if seen.ndim == 1 else seen[:, 0] for seen in codes]
         same = bool(codes) and all(
             np.array_equal(np.bincount(seen, minlength=vocabulary.n_codes), vocabulary.counts)
-            for seen, vocabulary in zip(codes, vocabularies, strict=True)
+            for seen, vocabulary in zip(first, vocabularies, strict=True)
         )
         if self.estimator is not None:
             encoded = self.estimator.transform(rows)
             return dict(zip(self.estimator.get_feature_names_out(), encoded.T, strict=True)), same
-        of_column = dict(zip(self.vectors, codes, strict=True))
+        of_column = dict(zip(self.vectors, first, strict=True))
         for pair in (effects.pair for effects in self.vectors.pairs.values()):
             codes.append(pair.encode(of_column[pair.first], of_column[pair.second]))
         matrix = self.vectors.encode_codes(codes, frame.n_rows, output=self.output, pairs=True)

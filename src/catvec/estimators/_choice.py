@@ -14,7 +14,7 @@ import numpy as np
 from catvec._checks import some
 from catvec.errors import InputError
 from catvec.estimators._parameters import SharedParameters
-from catvec.frames import Schema
+from catvec.frames import FIRST, Schema
 from catvec.network import RULES
 
 SHRINKAGES = (1.0, 10.0, 100.0, 1000.0)  # the best one differs a thousandfold by task (FINDINGS 2)
@@ -73,7 +73,13 @@ def choose_dims(
     for vocabulary in schema.vocabularies:
         rule = of_column.get(vocabulary.name, "auto") if isinstance(given, Mapping) else given
         rule = (chosen or {}).get(vocabulary.name, rule)
-        widths.append(_width(rule, max(len(vocabulary), 1)))
+        widths.append(_width(rule, max(vocabulary.n_codes - FIRST, 1)))
+    for c, kind in enumerate(schema.kinds):
+        if kind.name == "concatenate":
+            widths[c] = max(widths[c], 2)  # half of it from each of two tables
+    for c, kind in enumerate(schema.kinds):
+        if kind.name == "shared":
+            widths[c] = widths[kind.number]
     return tuple(widths) + (PAIR_DIM,) * len(schema.pairs)
 
 

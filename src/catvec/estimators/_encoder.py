@@ -22,7 +22,7 @@ from catvec.estimators._learning import (
 )
 from catvec.estimators._parameters import document
 from catvec.estimators._training_set import TrainingSet, network_inputs
-from catvec.frames import Arrays, Fold, Vocabulary, make_folds
+from catvec.frames import FIRST, Arrays, Fold, Vocabulary, make_folds
 from catvec.network import make_loss
 from catvec.vectors import CategoryVectors
 
@@ -142,7 +142,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         trained = learner.committees(sets if self._trains(training) else [])
         learner.finish(trained)
         self._finish(training, *trained[:1])
-        encoded = self._encode(self.vectors_, np.zeros((1, len(training.schema.n_codes)), np.int32))
+        encoded = self._encode(self.vectors_, training.schema.unknown_row())
         encoded = np.repeat(encoded, len(training), axis=0)  # rows that no fold tests stay so
         self.cross_fitted_ = np.zeros(len(training), bool)
         scores = self._constant_scores(training, learner)
@@ -150,7 +150,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
             networks = trained[i + 1].networks if trained else []
             vectors = category_vectors(training, networks, rows=fold.train, reference=self.vectors_)
             self.cross_fitted_[fold.test] = True
-            encoded[fold.test] = self._encode(vectors, training.arrays.codes[fold.test])
+            encoded[fold.test] = self._encode(vectors, training.arrays.take(fold.test))
             if self.networks_:
                 scores[fold.test] = averaged_scores(networks, learner.data.inputs.take(fold.test))
         return self._side_by_side(encoded, training.arrays, scores)
@@ -176,7 +176,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
             ``handle_unknown="error"``.
         """
         arrays = self._read(X)
-        encoded = self._encode(self.vectors_, arrays.codes)
+        encoded = self._encode(self.vectors_, arrays)
         scores = np.empty((len(arrays), 0))
         if self.networks_:
             scores = averaged_scores(self.networks_, network_inputs(self.schema_, arrays))
@@ -262,8 +262,9 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         pairs = splitter.split(rows, np.asarray(y), training.ties.groups)
         return [Fold(np.asarray(train), np.asarray(test)) for train, test in pairs]
 
-    def _encode(self, vectors: CategoryVectors, codes: np.ndarray) -> np.ndarray:
-        return vectors.encode_codes(list(codes.T), len(codes), output=self.output, pairs=True)
+    def _encode(self, vectors: CategoryVectors, arrays: Arrays) -> np.ndarray:
+        codes = self.schema_.by_column(arrays)
+        return vectors.encode_codes(codes, len(arrays), output=self.output, pairs=True)
 
     def _names(self, called: dict[str, str]) -> list[str]:
         """Names of what is written, of columns that may be called otherwise."""
@@ -293,7 +294,8 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         """The columns whose codes are written, and their places."""
         if not self.category_codes or self.output != "both":
             return [], []
-        small = [(c, v) for c, v in enumerate(self.schema_.vocabularies) if len(v) <= MOST_CODES]
+        vocabularies = enumerate(self.schema_.vocabularies)
+        small = [(c, v) for c, v in vocabularies if v.n_codes - FIRST <= MOST_CODES]
         return [c for c, _ in small], [v for _, v in small]
 
     def _joint_names(self) -> list[str]:

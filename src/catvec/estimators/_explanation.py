@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from catvec.estimators._training_set import TrainingSet, network_inputs
 from catvec.frames import Schema, Target, to_dataframe
-from catvec.network import Inputs, Loss, Network, NetworkConfig, attribute
+from catvec.network import Inputs, Loss, Network, NetworkConfig, attribute, further_columns
 
 MOST_ROWS = 2048  # of a network's held-out rows, shuffles counted, that importances look at
 FEWEST_ROWS = 512  # by which nothing is lost: calling the network costs more
@@ -86,7 +86,7 @@ class Place:
     ----------
     name : str
         The column.
-    codes, numbers, positions : tuple of int
+    codes, numbers, positions, looks : tuple of int
         Its columns of the arrays of `Inputs` with these names.
     """
 
@@ -94,11 +94,16 @@ class Place:
     codes: tuple[int, ...] = ()
     numbers: tuple[int, ...] = ()
     positions: tuple[int, ...] = ()
+    looks: tuple[int, ...] = ()
 
 
 def find_places(schema: Schema) -> list[Place]:
     """Where the columns lie that the model sees, in the order of the training table."""
-    places = {v.name: Place(v.name, codes=(c,)) for c, v in enumerate(schema.vocabularies)}
+    further = further_columns(schema.kinds)
+    places = {}
+    for c, vocabulary in enumerate(schema.vocabularies):
+        looks = [len(schema.n_codes) + i for i, owner in enumerate(further) if owner == c]
+        places[vocabulary.name] = Place(vocabulary.name, codes=(c,), looks=(c, *looks))
     with_flag = [number for number in schema.numbers if number.has_missing]
     with_knots = [number for number in schema.numbers if len(number.knots)]
     for i, number in enumerate(schema.numbers):
@@ -246,12 +251,15 @@ def _shuffled(
 ) -> Inputs:
     """`repeated` with the values of one column from other rows, also in its pairs."""
     arrays = {}
-    for name in ("codes", "numbers", "positions"):
+    for name in ("codes", "numbers", "positions", "looks"):
         columns = list(getattr(place, name))
         arrays[name] = getattr(repeated, name)
-        if columns:
+        if columns and arrays[name] is not None:
             arrays[name] = arrays[name].copy()
             arrays[name][:, columns] = getattr(inputs, name)[np.ix_(rows, columns)]
     if place.codes and schema.pairs:
-        arrays["codes"][:, len(schema.vocabularies) :] = schema.pair_codes(arrays["codes"])
+        of_pairs = slice(len(schema.vocabularies), len(schema.n_codes))
+        arrays["codes"][:, of_pairs] = schema.pair_codes(arrays["codes"])
+        if arrays["looks"] is not None:
+            arrays["looks"][:, of_pairs] = arrays["codes"][:, of_pairs]
     return Inputs(**arrays)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from catvec._checks import refuse
 from catvec.effects import Effect, learn_effects
 from catvec.estimators._choice import (
     SHRINKAGES,
@@ -22,6 +23,7 @@ from catvec.estimators._parameters import SharedParameters, is_list
 from catvec.estimators._plan import Plan
 from catvec.estimators._search import search
 from catvec.estimators._training_set import TrainingSet
+from catvec.frames import FULL, Schema
 from catvec.network import (
     Backend,
     EpochRecord,
@@ -142,6 +144,10 @@ class Learner:
         row_epochs = len(training) * p.max_epochs * max(n_fits, 1)
         self.n_networks = choose_n_networks(p.n_networks, row_epochs, p.fewest_networks)
         engine = choose_engine(p.engine, self._row_epochs(training, n_fits))
+        if engine == "torch" and training.schema.kinds:
+            raise refuse(
+                "engine", '"auto", "numpy" or "numba" with the kinds of `tables` asked for', engine
+            )
         if is_list(p.pairs):
             training = with_pairs(training, named_pairs(p.pairs, training.schema))
         plan = Plan(p, training, self.loss, engine, _backend(p, engine), seed)
@@ -279,18 +285,21 @@ def category_vectors(
         return effect.effects if classes is not None else effect.effects[:, 0]
 
     columns = []
-    for c, vocabulary in enumerate(training.schema.vocabularies):
-        counts = np.bincount(evidence.codes[:, c], minlength=vocabulary.n_codes)
-        tables = [network.tables.weight(c) for network in networks]
+    all_counts = _counts_of_tables(training.schema, evidence.codes)
+    for c, (vocabulary, counts) in enumerate(
+        zip(training.schema.vocabularies, all_counts, strict=True)
+    ):
+        importances = networks[0].importances(c) if networks else None
+        # Means with weights of different networks have no mean with weights: one stands for all.
+        tables = [n.vectors(c) for n in (networks if importances is None else networks[:1])]
         vectors = _together(tables, counts, vocabulary.n_codes)
         if reference is not None and tables:
             vectors = align(vectors, reference[vocabulary.name].by_code()[0], counts)
         confidences = effects[c].confidences
         if reference is not None:
             confidences = _as_in(reference[vocabulary.name].by_code()[2], confidences)
-        columns.append(
-            ColumnVectors(vocabulary, vectors, of_code(effects[c]), confidences, classes=classes)
-        )
+        arrays = vectors, of_code(effects[c]), confidences
+        columns.append(ColumnVectors(vocabulary, *arrays, classes=classes, importances=importances))
     vocabularies = {vocabulary.name: vocabulary for vocabulary in training.schema.vocabularies}
     pairs = [
         PairEffects(
@@ -306,6 +315,18 @@ def category_vectors(
         for pair, effect in zip(training.schema.pairs, effects[len(columns) :], strict=True)
     ]
     return CategoryVectors(columns, pairs=pairs, metadata=metadata)
+
+
+def _counts_of_tables(schema: Schema, codes: np.ndarray) -> list[np.ndarray]:
+    """Rows by code of each column; of columns that share a table, which has one basis, together."""
+    vocabularies = schema.vocabularies
+    counts = [np.bincount(codes[:, c], minlength=v.n_codes) for c, v in enumerate(vocabularies)]
+    kinds = schema.kinds or [FULL] * len(counts)
+    owners = [k.number if k.name == "shared" else c for c, k in enumerate(kinds)]
+    return [
+        np.sum([n for n, other in zip(counts, owners, strict=True) if other == owner], axis=0)
+        for owner in owners
+    ]
 
 
 def _as_in(reference: np.ndarray, confidences: np.ndarray) -> np.ndarray:

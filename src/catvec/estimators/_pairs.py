@@ -19,7 +19,8 @@ from catvec._checks import refuse, some
 from catvec.effects import Evidence, learn_effects
 from catvec.errors import InputError
 from catvec.estimators._training_set import TrainingSet
-from catvec.frames import Pair, Schema
+from catvec.frames import HashedVocabulary, Pair, Schema
+from catvec.network import Inputs
 
 MOST_PAIRS = 36  # all of nine columns
 FINER = 1.02  # a pair has more combinations than its finer column has categories, by this factor
@@ -37,15 +38,22 @@ def with_pairs(training: TrainingSet, names: Sequence[tuple[str, str]]) -> Train
         pairs.append(Pair.learn(first, second, n_second, (codes[:, a], codes[:, b])))
     schema = schema.with_pairs(pairs)
 
-    def extended(codes: np.ndarray) -> np.ndarray:
-        return np.concatenate([codes, schema.pair_codes(codes)], axis=1)
-
     held_out = training.held_out
     if held_out is not None:
-        inputs = replace(held_out.inputs, codes=extended(held_out.inputs.codes))
-        held_out = replace(held_out, inputs=inputs)
-    arrays = replace(training.arrays, codes=extended(codes))
+        held_out = replace(held_out, inputs=_extended(held_out.inputs, schema))
+    codes = np.concatenate([codes, schema.pair_codes(codes)], axis=1)
+    arrays = replace(training.arrays, codes=codes)
     return replace(training, schema=schema, arrays=arrays, held_out=held_out)
+
+
+def _extended(inputs: Inputs, schema: Schema) -> Inputs:
+    """Rows with the codes of pairs after those of columns."""
+    of_pairs, n = schema.pair_codes(inputs.codes), len(schema.vocabularies)
+    codes = np.concatenate([inputs.codes, of_pairs], axis=1)
+    if inputs.looks is None:
+        return replace(inputs, codes=codes)
+    looks = np.concatenate([inputs.looks[:, :n], of_pairs, inputs.looks[:, n:]], axis=1)
+    return replace(inputs, codes=codes, looks=looks)
 
 
 def named_pairs(pairs: Sequence[Sequence[str | int]], schema: Schema) -> list[tuple[str, str]]:
@@ -70,6 +78,11 @@ def named_pairs(pairs: Sequence[Sequence[str | int]], schema: Schema) -> list[tu
                 f"`pairs` names {some(strange)}, which are no categorical columns; these are"
                 f" {some(names)}"
             )
+        hashed = [name for name in of_pair if name in _hashed(schema)]
+        if hashed:
+            raise InputError(
+                f"`pairs` names {some(hashed)}, which `tables` has hashed: a pair needs categories"
+            )
         if of_pair[0] == of_pair[1]:
             raise InputError(f"`pairs` has the column {of_pair[0]!r} paired with itself")
         first, second = sorted(of_pair, key=names.index)
@@ -77,13 +90,20 @@ def named_pairs(pairs: Sequence[Sequence[str | int]], schema: Schema) -> list[tu
     return list(dict.fromkeys(found))
 
 
+def _hashed(schema: Schema) -> list[str]:
+    """Columns without categories."""
+    return [v.name for v in schema.vocabularies if isinstance(v, HashedVocabulary)]
+
+
 def candidate_pairs(training: TrainingSet) -> list[tuple[str, str]]:
     """Pairs worth trying, in the order of the table."""
     names = [vocabulary.name for vocabulary in training.schema.vocabularies]
+    hashed = _hashed(training.schema)
     codes = training.arrays.codes
     distinct = [len(np.unique(codes[:, c])) for c in range(len(names))]
     worth = []
-    for a, b in combinations(range(len(names)), 2):
+    open_columns = [c for c, name in enumerate(names) if name not in hashed]
+    for a, b in combinations(open_columns, 2):
         keys = codes[:, a].astype(np.int64) * training.schema.n_codes[b] + codes[:, b]
         _, counts = np.unique(keys, return_counts=True)
         finer = len(counts) > FINER * max(distinct[a], distinct[b])

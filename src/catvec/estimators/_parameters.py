@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from catvec._checks import check_float, check_int, check_option, refuse
+from catvec.frames import read_specs
 from catvec.network import ENGINES, INTERACTIONS, RULES
 
 T = TypeVar("T", bound=type)
@@ -35,6 +36,15 @@ columns : list of str or int, optional
         their own, such as ``[("Store", "DayOfWeek")]``. ``"auto"``: those that part rows further
         than either column and meet again, at most 36, if a network that has them is better on
         held-out rows, else none; none where effects alone are wanted.
+    tables : mapping, optional
+        What the tables of columns are to be, by name; others have a row by category.
+        ``{"kind": "hashed", "n_buckets": 2**18, "n_hashes": 2, "n_exact": 0}``: any number of
+        values in so many rows, without a dictionary; a vector is the mean of the rows that several
+        hash functions choose, with learned weights; the `n_exact` most frequent values have rows
+        of their own. ``{"kind": "compositional", "n_buckets": None, "combine": "sum"}``: a vector
+        of its own for every category, from a row for the quotient of its code by `n_buckets` (by
+        default the root of their number) and one for the remainder; or ``"product"``,
+        ``"concatenate"``. ``{"share": "away"}``: categories and table are those of another column.
     interactions : {"auto", "concatenate", "product", "factorization_machine"}, default="auto"
         How vectors of categorical columns meet before the first layer. ``"concatenate"``: side by
         side. ``"product"``: also multiplied by pairs of columns, element by element: at most
@@ -139,6 +149,7 @@ class SharedParameters(BaseEstimator):
     min_frequency: int = 1
     shrinkage: float | str | Mapping[str, float] = "auto"
     pairs: Sequence[Sequence[str | int]] | str | None = "auto"
+    tables: Mapping[str, Mapping[str, Any]] | None = None
     interactions: str = "auto"
     n_knots: int | str = "auto"
     hidden_sizes: Sequence[int] = (128, 64)
@@ -181,6 +192,7 @@ def check_parameters(p: SharedParameters, losses: Sequence[str]) -> None:
     check_option("loss", p.loss, losses)
     _check_sizes(p)
     _check_by_column(p)
+    read_specs(p.tables)
     if p.pairs is not None and p.pairs != "auto" and not is_list(p.pairs):
         raise refuse("pairs", 'None, "auto" or a list of pairs of columns', p.pairs)
     if (p.loss == "quantile") != (p.quantile is not None):

@@ -134,4 +134,5 @@ class Plan:
             n_outputs=self.training.target.n_outputs,
             interactions=interactions,
             n_pairs=len(schema.pairs),
+            kinds=schema.kinds,
         )

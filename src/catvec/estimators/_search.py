@@ -285,7 +285,7 @@ def _widths(first: Trials, best: Contender) -> dict[str, int]:
     """Width of the vectors by column that the best contender's network supports."""
     training = first.plan.training
     network = first.trained[best][0].network
-    tables = [network.tables.weight(c) for c in range(len(training.schema.vocabularies))]
+    tables = [network.vectors(c) for c in range(len(training.schema.vocabularies))]
     return supported_dims(first.plan.p, training.schema, tables, training.arrays.codes)
 
 

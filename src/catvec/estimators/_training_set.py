@@ -23,9 +23,10 @@ from catvec.frames import (
     learn_target,
     one_column,
     open_frame,
+    read_specs,
     twins,
 )
-from catvec.network import Inputs, TrainingData
+from catvec.network import Inputs, TrainingData, looked_up
 
 KNOTS = 128  # what n_knots="auto" means
 
@@ -91,7 +92,8 @@ class TrainingSet:
 def network_inputs(schema: Schema, arrays: Arrays) -> Inputs:
     """Rows as a network takes them."""
     values = arrays.values
-    return Inputs(arrays.codes, schema.dense(values), schema.positions(values))
+    looks = looked_up(schema.kinds, arrays.codes, arrays.hashes)
+    return Inputs(arrays.codes, schema.dense(values), schema.positions(values), looks)
 
 
 def read_training_set(
@@ -133,6 +135,7 @@ def read_training_set(
         min_frequency=p.min_frequency,
         n_knots=KNOTS if p.n_knots == "auto" else int(p.n_knots),
         leave_out=leave_out,
+        specs=read_specs(p.tables),
     )
     target = learn_target(y, task)
     if target.classes is not None and len(target.classes) < 2:

@@ -10,6 +10,11 @@ from catvec.frames._growth import grow as grow
 from catvec.frames._growth import join as join
 from catvec.frames._growth import rename as rename
 from catvec.frames._growth import without as without
+from catvec.frames._hashing import HashedVocabulary as HashedVocabulary
+from catvec.frames._kinds import FULL as FULL
+from catvec.frames._kinds import Kind as Kind
+from catvec.frames._kinds import TableSpec as TableSpec
+from catvec.frames._kinds import read_specs as read_specs
 from catvec.frames._numbers import Number as Number
 from catvec.frames._pairs import OTHER as OTHER
 from catvec.frames._pairs import Pair as Pair

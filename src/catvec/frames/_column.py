@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import numbers
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,6 +103,33 @@ def make_column(name: str, values: pa.Array | pa.ChunkedArray | np.ndarray, n_ro
     present = {k: v for k, v in families.items() if v.null_count < len(v)}
     _refuse_infinite(name, present.get("number"))
     return Column(name, present, n_rows)
+
+
+def concatenated(columns: Sequence[Column]) -> Column:
+    """Columns one below the other, as one with the name of the first.
+
+    Parameters
+    ----------
+    columns : sequence of Column
+        At least one. Integers below floats that are not whole become floats.
+
+    Returns
+    -------
+    Column
+    """
+    families = {}
+    for family in FAMILIES:
+        kinds = [_plain(c.families[family]).type for c in columns if family in c.families]
+        if kinds:
+            kind = kinds[0] if len(set(kinds)) == 1 else pa.float64()
+            parts = [_part(column, family, kind) for column in columns]
+            families[family] = pa.concat_arrays(parts)
+    return Column(columns[0].name, families, sum(column.n_rows for column in columns))
+
+
+def _part(column: Column, family: str, kind: pa.DataType) -> pa.Array:
+    array = column.families.get(family)
+    return pa.nulls(column.n_rows, kind) if array is None else _plain(array).cast(kind, safe=False)
 
 
 # --- Arrow and NumPy ---------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from catvec._checks import some
 from catvec.errors import InputError
 from catvec.frames._column import FAMILIES, Column
 from catvec.frames._frame import one_column
+from catvec.frames._hashing import HashedVocabulary
 from catvec.frames._vocabulary import (
     FIRST,
     MISSING,
@@ -80,6 +81,11 @@ def grow(vocabulary: Vocabulary, column: Column, *, min_frequency: int = 1) -> G
         no common type.
     """
     vocabulary.check_family(column)
+    if isinstance(vocabulary, HashedVocabulary):  # every value has a code already
+        counts = vocabulary.counts + np.bincount(
+            vocabulary.encode(column), minlength=vocabulary.n_codes
+        )
+        return Growth(replace(vocabulary, counts=counts), np.arange(vocabulary.n_codes))
     seen = {}
     n_missing = column.n_rows
     for family, array in column.families.items():
@@ -112,6 +118,7 @@ def join(one: Vocabulary, other: Vocabulary) -> tuple[Growth, Growth]:
     InputError
         If their types cannot be joined, as `grow`.
     """
+    _refuse_hashed(one, other)
     if one.keys and other.keys and not set(one.families) & set(other.families):
         raise InputError(
             f"column {one.name!r} holds {' and '.join(one.families)} values here and"
@@ -138,6 +145,7 @@ def without(vocabulary: Vocabulary, codes: Sequence[int]) -> Growth:
     Growth
         `moved` is 0, the unknown, for what was dropped.
     """
+    _refuse_hashed(vocabulary)
     kept = np.ones(vocabulary.n_codes, bool)
     kept[list(codes)] = False
     new_code = np.where(kept, np.cumsum(kept) - 1, UNKNOWN).astype(np.int32)
@@ -178,7 +186,8 @@ def rename(
     """
     name = vocabulary.name if name is None else name
     if not categories:
-        return Vocabulary(name, vocabulary.keys, vocabulary.counts.copy(), vocabulary.rare_counts)
+        return replace(vocabulary, name=name, counts=vocabulary.counts.copy())
+    _refuse_hashed(vocabulary)
     table = vocabulary.to_table()
     cells: list[Any] = [None] * vocabulary.n_lines
     for key in vocabulary.line_keys():
@@ -201,6 +210,16 @@ def rename(
 
 
 # --- inside -----------------------------------------------------------------------------
+
+
+def _refuse_hashed(*vocabularies: Vocabulary) -> None:
+    """Refuse what needs to know the values behind the rows."""
+    for vocabulary in vocabularies:
+        if isinstance(vocabulary, HashedVocabulary):
+            raise InputError(
+                f"column {vocabulary.name!r} is hashed: its buckets have no categories to be"
+                " appended, merged, dropped or renamed"
+            )
 
 
 def _renamed_keys(

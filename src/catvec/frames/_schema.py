@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from catvec._checks import some
 from catvec.errors import InputError
+from catvec.frames._column import Column, concatenated
 from catvec.frames._frame import Frame
+from catvec.frames._hashing import HashedVocabulary
+from catvec.frames._kinds import Kind, TableSpec, check_specs, kinds_of
 from catvec.frames._numbers import Number
 from catvec.frames._pairs import Pair
 from catvec.frames._vocabulary import MISSING, Vocabulary
@@ -31,17 +34,24 @@ class Arrays:
         A code by categorical column, then by pair: 0 unknown, 1 missing, 2.. categories.
     values : ndarray of shape (n_rows, n_numbers), float64
         Numeric columns as they are, NaN where missing.
+    hashes : ndarray of shape (n_rows, n_further), int32
+        Codes of columns with several hash functions under the others than the first, side by side.
     """
 
     codes: np.ndarray
     values: np.ndarray
+    hashes: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.int32))
+
+    def __post_init__(self) -> None:
+        if not self.hashes.size:
+            object.__setattr__(self, "hashes", np.empty((len(self), 0), np.int32))
 
     def __len__(self) -> int:
         return len(self.codes)
 
     def take(self, rows: np.ndarray) -> Arrays:
         """Some of the rows."""
-        return Arrays(self.codes[rows], self.values[rows])
+        return Arrays(self.codes[rows], self.values[rows], self.hashes[rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +70,9 @@ class Schema:
         The numeric columns.
     pairs : tuple of Pair
         Pairs of categorical columns that are read as columns more.
+    kinds : tuple of Kind
+        How the network makes the vectors of each categorical column; empty where all tables are
+        full.
     """
 
     names: tuple[str, ...]
@@ -67,6 +80,7 @@ class Schema:
     vocabularies: tuple[Vocabulary, ...]
     numbers: tuple[Number, ...]
     pairs: tuple[Pair, ...] = ()
+    kinds: tuple[Kind, ...] = ()
 
     @classmethod
     def learn(
@@ -77,6 +91,7 @@ class Schema:
         min_frequency: int = 1,
         n_knots: int = 0,
         leave_out: Sequence[str] = (),
+        specs: Mapping[str, TableSpec] | None = None,
     ) -> tuple[Schema, Arrays]:
         """Learn the columns of a training table, and read it.
 
@@ -92,6 +107,8 @@ class Schema:
             Most knots of a number; 0 for none.
         leave_out : sequence of str
             Columns that are not used.
+        specs : mapping of str to TableSpec, optional
+            What the tables of columns are to be; full ones by default.
 
         Returns
         -------
@@ -105,16 +122,16 @@ class Schema:
             If a named column is not there or an unnamed one holds text.
         """
         categorical, numeric = _roles(frame, columns, leave_out)
-        learned = [
-            Vocabulary.learn(frame.column(name), min_frequency=min_frequency)
-            for name in categorical
-        ]
+        specs = specs or {}
+        check_specs(specs, categorical)
+        learned = _vocabularies(frame, categorical, specs, min_frequency)
         _log_wide(learned)
         values = _stacked([frame.column(name).floats() for name in numeric], frame.n_rows, float)
         numbers = tuple(Number.learn(name, values[:, i], n_knots) for i, name in enumerate(numeric))
-        codes = _stacked([codes for _, codes in learned], frame.n_rows, np.int32)
-        schema = cls(frame.names, frame.named, tuple(v for v, _ in learned), numbers)
-        return schema, Arrays(codes, values)
+        vocabularies = tuple(v for v, _ in learned)
+        kinds = kinds_of(specs, categorical, [len(v) for v in vocabularies])
+        schema = cls(frame.names, frame.named, vocabularies, numbers, kinds=kinds)
+        return schema, _arrays([codes for _, codes in learned], values)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -125,6 +142,27 @@ class Schema:
     def n_codes(self) -> tuple[int, ...]:
         """Codes of each categorical column, then of each pair."""
         return (*(v.n_codes for v in self.vocabularies), *(p.n_codes for p in self.pairs))
+
+    def by_column(self, arrays: Arrays) -> list[np.ndarray]:
+        """Codes of each categorical column, then of each pair, as `CategoryVectors` takes them.
+
+        Those of a column with several hash functions are one column by function.
+        """
+        columns, start = list(arrays.codes.T), 0
+        for c, vocabulary in enumerate(self.vocabularies):
+            n = vocabulary.n_functions - 1
+            if n:
+                further = arrays.hashes[:, start : start + n]
+                columns[c] = np.concatenate([columns[c][:, None], further], axis=1)
+                start += n
+        return columns
+
+    def unknown_row(self) -> Arrays:
+        """One row about which nothing is known."""
+        n_further = sum(v.n_functions - 1 for v in self.vocabularies)
+        codes = np.zeros((1, len(self.n_codes)), np.int32)
+        numbers = np.zeros((1, len(self.numbers)))
+        return Arrays(codes, numbers, np.zeros((1, n_further), np.int32))
 
     def with_pairs(self, pairs: Sequence[Pair]) -> Schema:
         """The schema that reads these pairs, too."""
@@ -157,12 +195,13 @@ class Schema:
             If a column is missing, of another type family, or an array of another width.
         """
         place = self._places(frame)
-        columns = [v.encode(frame.column(place[v.name])) for v in self.vocabularies]
+        columns = [v.all_codes(frame.column(place[v.name])) for v in self.vocabularies]
         values = [frame.column(place[number.name]).floats() for number in self.numbers]
-        codes = _stacked(columns, frame.n_rows, np.int32)
-        if self.pairs:
-            codes = np.concatenate([codes, self.pair_codes(codes)], axis=1)
-        return Arrays(codes, _stacked(values, frame.n_rows, float))
+        arrays = _arrays(columns, _stacked(values, frame.n_rows, float))
+        if not self.pairs:
+            return arrays
+        codes = np.concatenate([arrays.codes, self.pair_codes(arrays.codes)], axis=1)
+        return replace(arrays, codes=codes)
 
     def check_known(self, frame: Frame) -> None:
         """Refuse a table with categories that training never saw.
@@ -213,6 +252,7 @@ class Schema:
             "categorical": [vocabulary.name for vocabulary in self.vocabularies],
             "numbers": [number.to_json() for number in self.numbers],
             "pairs": [pair.name for pair in self.pairs],
+            "kinds": [list(kind) for kind in self.kinds],
         }
 
     @classmethod
@@ -221,7 +261,9 @@ class Schema:
     ) -> Schema:
         """Undo `to_json`."""
         numbers = tuple(Number.from_json(number) for number in data["numbers"])
-        return cls(tuple(data["names"]), data["named"], tuple(vocabularies), numbers, tuple(pairs))
+        kinds = tuple(Kind(*kind) for kind in data.get("kinds", []))  # older ones lack it
+        names, vocabularies = tuple(data["names"]), tuple(vocabularies)
+        return cls(names, data["named"], vocabularies, numbers, tuple(pairs), kinds)
 
     def _places(self, frame: Frame) -> dict[str, str]:
         """The name in `frame` of each column in use."""
@@ -267,8 +309,54 @@ def _holds_text(frame: Frame, name: str) -> bool:
     return "text" in frame.column(name).families
 
 
+# --- vocabularies -----------------------------------------------------------------------
+
+
+def _vocabularies(
+    frame: Frame, names: Sequence[str], specs: Mapping[str, TableSpec], min_frequency: int
+) -> list[tuple[Vocabulary, np.ndarray]]:
+    """Vocabulary and codes of each column; those that share a table learn from all their rows."""
+    learned = {}
+    for owner in names:
+        spec = specs.get(owner, TableSpec())
+        if spec.share is not None:
+            continue
+        group = [owner, *(n for n in names if specs.get(n, TableSpec()).share == owner)]
+        column = frame.column(owner)
+        if len(group) > 1:
+            column = concatenated([frame.column(name) for name in group])
+        vocabulary, codes = _learned(column, spec, min_frequency)
+        if len(group) == 1:
+            learned[owner] = vocabulary, codes
+            continue
+        for name, part in zip(group, np.split(codes, len(group)), strict=True):
+            first = part if part.ndim == 1 else part[:, 0]
+            counts = np.bincount(first, minlength=vocabulary.n_codes).astype(np.int64)
+            learned[name] = replace(vocabulary, name=name, counts=counts), part
+    return [learned[name] for name in names]
+
+
+def _learned(column: Column, spec: TableSpec, min_frequency: int) -> tuple[Vocabulary, np.ndarray]:
+    if spec.kind != "hashed":
+        return Vocabulary.learn(column, min_frequency=min_frequency)
+    assert spec.n_buckets is not None
+    return HashedVocabulary.learn_hashed(
+        column, n_buckets=spec.n_buckets, n_hashes=spec.n_hashes, n_exact=spec.n_exact
+    )
+
+
+def _arrays(columns: Sequence[np.ndarray], values: np.ndarray) -> Arrays:
+    """First codes of each column side by side, and the further ones beside them."""
+    first = [codes if codes.ndim == 1 else codes[:, 0] for codes in columns]
+    further = [codes[:, 1:] for codes in columns if codes.ndim == 2 and codes.shape[1] > 1]
+    hashes = np.concatenate(further, axis=1) if further else np.empty((len(values), 0), np.int32)
+    return Arrays(_stacked(first, len(values), np.int32), values, hashes)
+
+
 def _log_wide(learned: Sequence[tuple[Vocabulary, np.ndarray]]) -> None:
     for vocabulary, codes in learned:
+        if isinstance(vocabulary, HashedVocabulary):
+            continue
         n_seen = int((codes != MISSING).sum())
         if n_seen >= 20 and len(vocabulary) >= ALMOST_ALL * n_seen:
             logger.info(

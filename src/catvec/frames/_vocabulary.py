@@ -112,6 +112,11 @@ class Vocabulary:
         return self.n_codes + sum(map(len, self.rare_counts))
 
     @property
+    def n_functions(self) -> int:
+        """Codes of a value: one."""
+        return 1
+
+    @property
     def families(self) -> tuple[str, ...]:
         """Families of keys met in training, in canonical order."""
         return tuple(key.family for key in self.keys)
@@ -185,6 +190,10 @@ class Vocabulary:
             keys.append(Keys(key.family, key.values, lines))
             line += len(rare_counts)
         return tuple(keys)
+
+    def all_codes(self, column: Column) -> np.ndarray:
+        """As `encode`; a matrix where a value has several codes, as by several hash functions."""
+        return self.encode(column)
 
     def unknown_values(self, column: Column, limit: int = 6) -> list[Any]:
         """Values of a column that training never saw; rare ones were seen. At most `limit`."""
@@ -264,7 +273,7 @@ class Vocabulary:
 
     def check_family(self, column: Column) -> None:
         """Refuse a column of another type family than in training."""
-        if self.keys and column.families and not set(column.families) & set(self.families):
+        if self.families and column.families and not set(column.families) & set(self.families):
             ((family, array), *_) = column.families.items()
             values = _numpy(pc.drop_null(_values_and_indices(array)[0])[:3]).tolist()
             raise InputError(

@@ -2,6 +2,7 @@
 
 from catvec.network._attribution import attribute
 from catvec.network._committee import learn_held_out, train, train_committee
+from catvec.network._composition import further_columns, looked_up
 from catvec.network._dimensions import RULES, rule
 from catvec.network._engine import ENGINES, choose_engine
 from catvec.network._inputs import Inputs
@@ -36,7 +37,9 @@ __all__ = [
     "TrainingData",
     "attribute",
     "choose_engine",
+    "further_columns",
     "learn_held_out",
+    "looked_up",
     "make_loss",
     "rule",
     "train",

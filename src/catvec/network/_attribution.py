@@ -100,6 +100,7 @@ def unknown_row(inputs: Inputs) -> Inputs:
         np.zeros((1, inputs.codes.shape[1]), np.int32),
         np.zeros((1, inputs.numbers.shape[1]), np.float32),
         np.full((1, inputs.positions.shape[1]), -1, np.float32),
+        None if inputs.looks is None else np.zeros((1, inputs.looks.shape[1]), np.int32),
     )
 
 

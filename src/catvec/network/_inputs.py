@@ -28,11 +28,14 @@ class Inputs:
         Dense numbers, scaled and without gaps.
     positions : array of shape (n, M), float32
         Place of a number on its knots, from 0 to ``n_knots - 1``; NaN = missing, -1 = unknown.
+    looks : array of shape (n, L), int32, optional
+        Rows looked up, where these are others than the codes: see `_composition.looked_up`.
     """
 
     codes: Array
     numbers: Array = field(default_factory=_no_columns)
     positions: Array = field(default_factory=_no_columns)
+    looks: Array | None = None
 
     def __post_init__(self) -> None:
         for name in ("numbers", "positions"):
@@ -45,4 +48,10 @@ class Inputs:
 
     def take(self, rows: Array | slice) -> Inputs:
         """Only the given rows (a slice gives views)."""
-        return Inputs(self.codes[rows], self.numbers[rows], self.positions[rows])
+        looks = None if self.looks is None else self.looks[rows]
+        return Inputs(self.codes[rows], self.numbers[rows], self.positions[rows], looks)
+
+    @property
+    def looked_up(self) -> Array:
+        """Rows of the tables of categories that are looked up."""
+        return self.codes if self.looks is None else self.looks

@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 __all__ = [
     "adamw",
+    "compose",
+    "compose_backward",
     "count_lines",
     "drop_categories",
     "drop_elements",
@@ -40,6 +42,9 @@ Array: TypeAlias = NDArray[Any]
 START, LINE, DIM, AT, N_ROWS = range(5)
 """Columns of a layout: first element in the buffer, first line, width of a row, first column in
 the network's input, number of rows."""
+
+NONE, ONE, EACH = range(3)
+"""How many factors a part of a composed vector has: none, one, or one for each element."""
 
 TINY = 1e-10
 """Keeps Adagrad's division finite for a row whose gradients were all zero."""
@@ -99,6 +104,41 @@ def gather(weights: Array, layout: Array, at: Array, shares: Array, out: Array) 
         if t >= first_knotted:
             upper = table[np.minimum(at[:, t] + 1, n_rows - 1)]
             block += shares[:, t - first_knotted, None] * (upper - block)
+
+
+def compose(x: Array, parts: Array) -> None:
+    """Sum vectors that lie beside the network's input, each times its factors, into `x` (B, W).
+
+    `parts` (parts, 6) int64 says of each: first column of the sum, how many columns, first column
+    of the vector and of its factors, how many these are (`NONE`, `ONE`, `EACH`), and whether the
+    sum begins with it.
+    """
+    for to, dim, vector, factor, n_factors, first in parts.tolist():
+        piece = x[:, vector : vector + dim]
+        if n_factors != NONE:
+            piece = piece * x[:, factor : factor + (dim if n_factors == EACH else 1)]
+        if first:
+            x[:, to : to + dim] = piece
+        else:
+            x[:, to : to + dim] += piece
+
+
+def compose_backward(x: Array, parts: Array, gradient: Array) -> None:
+    """Backward of `compose`: `gradient` (B, W) by the sums gives that by vectors and factors.
+
+    These lie beside the input and are each in one part; what `gradient` has there is overwritten.
+    """
+    for to, dim, vector, factor, n_factors, _ in parts.tolist():
+        slopes = gradient[:, to : to + dim]
+        gradient[:, vector : vector + dim] = slopes
+        if n_factors == NONE:
+            continue
+        end = factor + (dim if n_factors == EACH else 1)
+        gradient[:, vector : vector + dim] *= x[:, factor:end]
+        by_factor = slopes * x[:, vector : vector + dim]
+        if n_factors == ONE:
+            by_factor = by_factor.sum(axis=1, keepdims=True)
+        gradient[:, factor:end] = by_factor
 
 
 def count_lines(layout: Array, at: Array, shares: Array, masses: Array, counts: Array) -> None:

@@ -20,10 +20,12 @@ from typing import Any
 import numba
 import numpy as np
 
-from catvec.network._kernels import AT, DIM, LINE, START, Array
+from catvec.network._kernels import AT, DIM, EACH, LINE, NONE, ONE, START, Array
 
 __all__ = [
     "adamw",
+    "compose",
+    "compose_backward",
     "count_lines",
     "drop_categories",
     "drop_elements",
@@ -129,6 +131,41 @@ def gather(weights: Array, layout: Array, at: Array, shares: Array, out: Array) 
             else:
                 for j in range(_Index(dim)):
                     flat[to + j] = weights[lower + j]
+
+
+@_compiled
+def compose(x: Array, parts: Array) -> None:
+    flat, width = x.reshape(x.size), x.shape[1]
+    for b in range(len(x)):
+        for p in range(len(parts)):
+            to, n = _Index(b * width + parts[p, 0]), _Index(parts[p, 1])
+            vector, factor = _Index(b * width + parts[p, 2]), _Index(b * width + parts[p, 3])
+            step = _Index(1 if parts[p, 4] == EACH else 0)
+            alone, first = parts[p, 4] == NONE, parts[p, 5] == 1
+            for j in range(n):
+                piece = flat[vector + j] * (_ONE if alone else flat[factor + j * step])
+                flat[to + j] = piece if first else flat[to + j] + piece
+
+
+@_compiled
+def compose_backward(x: Array, parts: Array, gradient: Array) -> None:
+    values, slopes, width = x.reshape(x.size), gradient.reshape(gradient.size), x.shape[1]
+    for b in range(len(x)):
+        for p in range(len(parts)):
+            to, n = _Index(b * width + parts[p, 0]), _Index(parts[p, 1])
+            vector, factor = _Index(b * width + parts[p, 2]), _Index(b * width + parts[p, 3])
+            step = _Index(1 if parts[p, 4] == EACH else 0)
+            total = _ZERO
+            for j in range(n):
+                slope = slopes[to + j]
+                slopes[vector + j] = slope
+                if parts[p, 4] != NONE:
+                    slopes[vector + j] = slope * values[factor + j * step]
+                    total += slope * values[vector + j]
+                if parts[p, 4] == EACH:
+                    slopes[factor + j] = slope * values[vector + j]
+            if parts[p, 4] == ONE:
+                slopes[factor] = total
 
 
 @_compiled

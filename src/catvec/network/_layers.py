@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from catvec.network._composition import Composition
 from catvec.network._inputs import Inputs
 from catvec.network._kernels import DIM, Array
 from catvec.network._tables import EmbeddingTables
@@ -74,45 +75,74 @@ class Lookup:
         n_products: int = 0,
         embedding_dropout: float = 0.0,
         category_dropout: float = 0.0,
+        composition: Composition | None = None,
     ) -> None:
         self.tables = tables
         self.inputs = inputs
+        self.composition = composition if composition and composition.columns else None
         self.n_knots = np.array(n_knots, np.int64)
         self.n_columns = inputs.codes.shape[1]
-        self.n_elements = int(tables.layout[: self.n_columns, DIM].sum())
+        dims = tables.layout[: self.n_columns, DIM] if composition is None else composition.dims
+        self.n_elements = int(sum(dims))
         self.threshold = round(embedding_dropout * 2**32)
         self.keep = 1.0 - embedding_dropout
         self.category_threshold = round(category_dropout * 2**32)
-        self.n_inputs = tables.width + inputs.numbers.shape[1]
+        self.n_vectors = tables.width if composition is None else composition.n_vectors
+        self.n_inputs = self.n_vectors + inputs.numbers.shape[1]
         self.width = self.n_inputs + n_products
 
     def allocate(self, n_rows: int) -> None:
         dtype = self.tables.flat.dtype
-        self._at = np.empty((n_rows, len(self.tables)), np.int32)
+        width = self.width + (self.composition.n_scratch if self.composition else 0)
+        self._at = np.empty((n_rows, len(self.tables.layout)), np.int32)
         self._shares = np.empty((n_rows, self.tables.n_knotted), dtype)
-        self._out = np.empty((n_rows, self.width), dtype)
+        self._out = np.empty((n_rows, width), dtype)
+        self._back = np.empty_like(self._out) if self.composition else self._out[:0]
         self.resize(n_rows)
 
     def resize(self, n_rows: int) -> None:
         self.at, self.shares = self._at[:n_rows], self._shares[:n_rows]
-        self.out = self._out[:n_rows]
+        self.out, self.back = self._out[:n_rows], self._back[:n_rows]
 
     def forward(self, kernels: Any, rows: Array, key: int = 0) -> Array:
-        """The input (B, W) of the given rows; `key` is the step's, for dropout."""
+        """The input (B, W) of the given rows; `key` is the step's, for dropout.
+
+        Beside it, if anything is composed, lies what it is composed of: see `seen`.
+        """
         inputs, tables = self.inputs, self.tables
         self._place(kernels, rows, self.at, self.shares)
         if self.category_threshold:
             of_cells = layer_key(key, OF_CELLS)
             kernels.drop_categories(self.at, self.n_columns, of_cells, self.category_threshold)
+            if self.composition:
+                further = self.at[:, self.n_columns :][:, : len(self.composition.columns)]
+                further[self.at[:, self.composition.columns] == 0] = 0
         kernels.gather(tables.flat, tables.layout, self.at, self.shares, self.out)
+        if self.composition:
+            self.composition.weigh(self.out)
+            kernels.compose(self.out, self.composition.parts)
         self._drop(kernels, self.out, key)
         if inputs.numbers.shape[1]:
-            self.out[:, tables.width : self.n_inputs] = inputs.numbers[rows]
+            self.out[:, self.n_vectors : self.n_inputs] = inputs.numbers[rows]
         return self.out
+
+    def seen(self, x: Array) -> Array:
+        """What the first layer sees of the input, products included."""
+        return x[:, : self.width] if self.composition else x
+
+    def widened(self, gradient: Array) -> Array:
+        """The gradient by what `seen` gave, with room beside it as the input has."""
+        if not self.composition:
+            return gradient
+        self.back[:, : self.width] = gradient
+        return self.back
 
     def backward(self, kernels: Any, gradient: Array, key: int = 0) -> Array:
         """From the gradient by the input to that by the vectors at `at`, in place."""
         self._drop(kernels, gradient, key)
+        if self.composition:
+            kernels.compose_backward(self.out, self.composition.parts, gradient)
+            self.composition.weigh_backward(gradient)
         return gradient
 
     def _drop(self, kernels: Any, x: Array, key: int) -> None:
@@ -122,14 +152,14 @@ class Lookup:
 
     def place(self, kernels: Any, rows: Array) -> tuple[Array, Array]:
         """Where the given rows look into the tables: rows (B, T) and shares (B, M)."""
-        at = np.empty((len(rows), len(self.tables)), np.int32)
+        at = np.empty((len(rows), len(self.tables.layout)), np.int32)
         shares = np.empty((len(rows), self.tables.n_knotted), self.tables.flat.dtype)
         self._place(kernels, rows, at, shares)
         return at, shares
 
     def _place(self, kernels: Any, rows: Array, at: Array, shares: Array) -> None:
         inputs = self.inputs
-        kernels.place(inputs.codes, inputs.positions, rows, self.n_knots, at, shares)
+        kernels.place(inputs.looked_up, inputs.positions, rows, self.n_knots, at, shares)
 
 
 class Linear:

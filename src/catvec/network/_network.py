@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import DTypeLike
 
+from catvec.frames import Kind
 from catvec.network import _kernels
+from catvec.network._composition import Composition
 from catvec.network._inputs import Inputs
 from catvec.network._interactions import (
     INTERACTIONS,
@@ -48,6 +50,8 @@ class NetworkConfig:
         there is nothing to multiply.
     n_pairs : int
         Tables of pairs of columns, the last of `n_codes`; their vectors are not multiplied again.
+    kinds : tuple of Kind
+        How the vectors of each categorical column are made; empty where all tables are full.
     """
 
     n_codes: tuple[int, ...]
@@ -60,11 +64,13 @@ class NetworkConfig:
     n_outputs: int = 1
     interactions: str = "concatenate"
     n_pairs: int = 0
+    kinds: tuple[Kind, ...] = ()
 
     def __post_init__(self) -> None:
         # JSON brings lists; a config of lists would not equal the one that was saved.
         for name in ("n_codes", "dims", "n_knots", "knot_dims", "hidden_sizes"):
             object.__setattr__(self, name, tuple(int(size) for size in getattr(self, name)))
+        object.__setattr__(self, "kinds", tuple(Kind(*kind) for kind in self.kinds))
         assert self.interactions in INTERACTIONS, self.interactions
 
     @property
@@ -96,8 +102,16 @@ class NetworkConfig:
 
     @property
     def n_rows(self) -> tuple[int, ...]:
-        """Rows of each table, categories first."""
+        """Rows of each table, categories first, where all of them are full."""
         return self.n_codes + tuple(n + 2 for n in self.n_knots)
+
+    @property
+    def composition(self) -> Composition:
+        """The tables, and how they are looked up."""
+        knot_rows = tuple(n + 2 for n in self.n_knots)
+        scratch = self.n_inputs + self.n_products
+        kinds, n_codes = self.kinds, self.n_codes
+        return Composition(kinds, n_codes, self.dims, knot_rows, self.knot_dims, scratch)
 
 
 class Network:
@@ -114,8 +128,10 @@ class Network:
     def __init__(self, config: NetworkConfig, dtype: DTypeLike = np.float32) -> None:
         self.config = config
         self._pairs = config.pairs
-        widths = config.dims + config.knot_dims
-        self.tables = EmbeddingTables(config.n_rows, widths, len(config.n_knots), dtype)
+        self.composition = made = config.composition
+        self.tables = EmbeddingTables(
+            made.n_rows, made.widths, len(config.n_knots), dtype, made.looks, made.owners
+        )
         self.weights = Parameters(_weight_shapes(config), dtype)
         self.running = Parameters(_running_shapes(config), dtype)
 
@@ -136,6 +152,7 @@ class Network:
         network = cls(config, dtype)
         rng = np.random.default_rng([seed, 0])
         network.tables.initialize(rng)
+        network.composition.initialize(network.tables)
         for i in range(len(config.hidden_sizes)):
             weight = network.weights[f"linear_{i}.weight"]
             weight[...] = rng.standard_normal(weight.shape) * np.sqrt(2 / len(weight))
@@ -162,10 +179,25 @@ class Network:
         """The layer that gives the scores."""
         return Linear(self.weights, gradients, "head")
 
-    def lookup(self, inputs: Inputs, *dropouts: float) -> Lookup:
+    def lookup(
+        self, inputs: Inputs, embedding_dropout: float = 0.0, category_dropout: float = 0.0
+    ) -> Lookup:
         """The layer that looks rows up, with room for products; see `Lookup` for its dropouts."""
         n_products = int(self._pairs[:, 2].sum())
-        return Lookup(self.tables, inputs, self.config.n_knots, n_products, *dropouts)
+        drops = embedding_dropout, category_dropout
+        n_knots, made = self.config.n_knots, self.composition
+        return Lookup(self.tables, inputs, n_knots, n_products, *drops, made)
+
+    def vectors(self, c: int) -> Array:
+        """Vectors of a column or pair by code (n_codes, dim), composed of what they are made of.
+
+        Those of a hashed column are the buckets'; `importances` has what they are summed by.
+        """
+        return self.composition.vectors(self.tables, c)
+
+    def importances(self, c: int) -> Array | None:
+        """Weights of a column's hash functions by code (n_codes, n_hashes), if it has several."""
+        return self.composition.importances(self.tables, c)
 
     def interaction(self, gradients: Parameters | None = None) -> Concatenate:
         """How vectors meet; to train it, with the gradients of the weights."""
@@ -208,7 +240,7 @@ class Network:
             lookup.resize(len(rows))
             interaction.resize(len(rows))
             x = interaction.forward(_kernels, lookup.forward(_kernels, rows))
-            x = x.astype(dtype, copy=False)
+            x = lookup.seen(x).astype(dtype, copy=False)
             for weight, bias in layers[:-1]:
                 x = np.maximum(x @ weight + bias, 0)
             scores[rows] = interaction.add_scores(x @ layers[-1][0] + layers[-1][1])
@@ -227,9 +259,9 @@ class Network:
 
     def state(self) -> dict[str, Array]:
         """All arrays by name, for a file; views, not copies."""
-        n_columns, n_knotted = len(self.config.n_codes), len(self.config.n_knots)
+        n_knotted = len(self.config.n_knots)
         return {
-            **{f"table_{c}": self.tables.weight(c) for c in range(n_columns)},
+            **{f"table_{t}": self.tables.weight(t) for t in range(len(self.tables) - n_knotted)},
             **{f"knots_{m}": self.tables.knot_weight(m) for m in range(n_knotted)},
             **self.weights,
             **self.running,

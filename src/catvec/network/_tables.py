@@ -32,28 +32,44 @@ class EmbeddingTables:
         How many tables, at the end, are interpolated ones.
     dtype : dtype
         float32; float64 in the tests of gradients.
+    looks : sequence of tuple of int, optional
+        Of what is looked up table and first column in the network's input, where that is not each
+        table once and side by side.
+    owners : sequence of int, optional
+        Whose each table is, counting columns, pairs and numbers; by default one is each one's.
 
     Attributes
     ----------
     flat : array of shape (elements,)
         All vectors; `weight` gives views.
-    layout : array of shape (tables, 5), int64
+    layout : array of shape (looks, 5), int64
         As the kernels take it, see `_kernels`.
     """
 
     def __init__(
-        self, n_rows: Sequence[int], dims: Sequence[int], n_knotted: int, dtype: DTypeLike
+        self,
+        n_rows: Sequence[int],
+        dims: Sequence[int],
+        n_knotted: int,
+        dtype: DTypeLike,
+        looks: Sequence[tuple[int, int]] | None = None,
+        owners: Sequence[int] | None = None,
     ) -> None:
         sizes = [_padded(n * d) for n, d in zip(n_rows, dims, strict=True)]
         self.n_knotted = n_knotted
         self.width = sum(dims)
         self.n_lines = sum(n_rows)
         self.flat = _aligned(sum(sizes), dtype)
-        columns = zip(_offsets(sizes), _offsets(n_rows), dims, _offsets(dims), n_rows, strict=True)
-        self.layout: Array = np.array(list(columns), np.int64).reshape(-1, 5)
+        self.owners = list(range(len(n_rows)) if owners is None else owners)
+        looks = list(enumerate(_offsets(dims))) if looks is None else looks
+        rows = zip(_offsets(sizes), _offsets(n_rows), dims, n_rows, strict=True)
+        self._places: Array = np.array(list(rows), np.int64).reshape(-1, 4)
+        start, line, dim, n = self._places[[table for table, _ in looks]].T
+        at = np.array([at for _, at in looks], np.int64)
+        self.layout: Array = np.stack([start, line, dim, at, n], axis=1)
 
     def __len__(self) -> int:
-        return len(self.layout)
+        return len(self._places)
 
     def initialize(self, rng: np.random.Generator) -> None:
         """Small random vectors; row 0 starts in the centre, at 0."""
@@ -65,7 +81,7 @@ class EmbeddingTables:
 
     def table(self, t: int) -> Array:
         """View (rows, width) of table `t`, counting the interpolated ones after the others."""
-        start, _, dim, _, n_rows = self.layout[t].tolist()
+        start, _, dim, n_rows = self._places[t].tolist()
         view: Array = self.flat[start : start + n_rows * dim].reshape(n_rows, dim)
         return view
 
@@ -78,12 +94,12 @@ class EmbeddingTables:
         return self.table(range(len(self) - self.n_knotted, len(self))[m])
 
     def per_line(self, values: Sequence[float], dtype: Any) -> Array:
-        """One value for each table, repeated for each of its lines."""
-        return np.repeat(np.asarray(values, dtype), self.layout[:, 4])
+        """One value by column, pair and number, for each line of its tables."""
+        return np.repeat(np.asarray(values, dtype)[self.owners], self._places[:, 3])
 
     def centers(self) -> Array:
         """Line of row 0 of each table (tables,), int64."""
-        lines: Array = self.layout[:, 1]
+        lines: Array = self._places[:, 1]
         return lines
 
     def settle(self, lines: Array, onto: Sequence[int] = ()) -> None:
@@ -93,13 +109,13 @@ class EmbeddingTables:
         ----------
         lines : array of int
         onto : sequence of int
-            By table the row with that vector; row 0, the unknown, for tables beyond its end.
+            By column and pair the row with that vector; row 0, the unknown, beyond its end.
         """
         tables = np.searchsorted(self.centers(), lines, side="right") - 1
         for t in np.unique(tables).tolist():
             table = self.table(t)
-            row = onto[t] if t < len(onto) else 0
-            table[lines[tables == t] - self.layout[t, 1]] = table[row]
+            row = onto[self.owners[t]] if self.owners[t] < len(onto) else 0
+            table[lines[tables == t] - self._places[t, 1]] = table[row]
 
 
 def _padded(size: int) -> int:

@@ -422,6 +422,7 @@ class Step:
         gradient = self.head.backward(gradient)
         for layer in reversed(self.hidden):
             gradient = layer.backward(self.kernels, gradient)
+        gradient = self.lookup.widened(gradient)
         gradient = self.interaction.backward(self.kernels, gradient)
         gradient = self.lookup.backward(self.kernels, gradient, key)
         self.gradients.flat *= self.dtype.type(1.0 / max(len(rows), 1))
@@ -433,7 +434,7 @@ class Step:
             for layer in self.layers:
                 layer.resize(len(rows))
         x = self.lookup.forward(self.kernels, rows, key)
-        x = self.interaction.forward(self.kernels, x)
+        x = self.lookup.seen(self.interaction.forward(self.kernels, x))
         for layer in self.hidden:
             x = layer.forward(self.kernels, x, key)
         return self.interaction.add_scores(self.head.forward(x))
@@ -473,8 +474,7 @@ def counts_met(network: Network, settings: TrainingConfig, counts: Array) -> Arr
     p = settings.category_dropout
     if not p:
         return counts
-    n_columns, n_tables = len(network.config.n_codes), len(network.tables)
-    kept = [1.0 - p] * n_columns + [1.0] * (n_tables - n_columns)
+    kept = [1.0 - p] * len(network.config.n_codes) + [1.0] * len(network.config.n_knots)
     return counts * network.tables.per_line(kept, counts.dtype)
 
 
@@ -505,7 +505,7 @@ def count_lines(kernels: Any, network: Network, data: TrainingData) -> Array:
     """Weighted number of training rows that look at each row of each table (lines,), float64."""
     tables = network.tables
     counts = np.zeros(tables.n_lines, np.float64)
-    lookup = Lookup(tables, data.inputs, network.config.n_knots)
+    lookup = network.lookup(data.inputs)
     for start in range(0, len(data), COUNTING_CHUNK):
         rows = np.arange(start, min(start + COUNTING_CHUNK, len(data)), dtype=np.int32)
         rows = rows if data.rows is None else data.rows[rows].astype(np.int32)
@@ -520,13 +520,14 @@ def _without_rare(data: TrainingData, fewest_rows: Sequence[int]) -> TrainingDat
     asked = [c for c, fewest in enumerate(fewest_rows) if fewest > 1]
     if not asked:
         return data
-    codes = data.inputs.codes.copy()
+    codes = data.inputs.looked_up.copy()
     for c in asked:
         n_codes = int(codes[:, c].max(initial=0)) + 1
         rare = np.bincount(data.part(codes[:, c]), minlength=n_codes) < fewest_rows[c]
         rare[0] = False  # the unknown stays what it is
         codes[:, c] = np.where(rare[codes[:, c]], SHARED, codes[:, c])
-    return replace(data, inputs=replace(data.inputs, codes=codes))
+    name = "codes" if data.inputs.looks is None else "looks"
+    return replace(data, inputs=replace(data.inputs, **{name: codes}))
 
 
 def _copied(arrays: list[Any], old: list[Any]) -> list[Any]:

@@ -122,7 +122,8 @@ class CategoryEmbedding(nn.Module):
         Raises
         ------
         ParameterError
-            If `column_vectors` is none, or holds no vectors: the width is 0.
+            If `column_vectors` is none, holds no vectors (the width is 0), or has several hash
+            functions.
         """
         if not isinstance(column_vectors, ColumnVectors):
             raise refuse(
@@ -131,6 +132,8 @@ class CategoryEmbedding(nn.Module):
         vectors = column_vectors.by_code()[0]
         if not vectors.shape[1]:
             raise refuse("column_vectors", "vectors of width 1 or more", column_vectors)
+        if column_vectors.importances is not None:
+            raise refuse("column_vectors", "of one hash function at most", column_vectors)
         layer = cls(*vectors.shape, **parameters)
         layer.column_vectors = column_vectors
         with torch.no_grad():

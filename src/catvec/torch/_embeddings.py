@@ -123,13 +123,16 @@ class CategoryEmbeddings(nn.Module):
         Raises
         ------
         ParameterError
-            If `vectors` are none, or a column has no vectors: its width is 0.
+            If `vectors` are none, or a column has no vectors (its width is 0) or several hash
+            functions.
         """
         if not isinstance(vectors, CategoryVectors):
             raise refuse("vectors", "a CategoryVectors, as `model.vectors_` is", vectors)
         arrays = [vectors[name].by_code()[0] for name in vectors]
         if not arrays or not all(a.shape[1] for a in arrays):
             raise refuse("vectors", "columns with vectors of width 1 or more", vectors)
+        if any(vectors[name].importances is not None for name in vectors):
+            raise refuse("vectors", "columns of one hash function at most", vectors)
         sizes, dims = zip(*(a.shape for a in arrays), strict=True)
         layer = cls(sizes, dims, names=vectors.columns, **parameters)
         layer.category_vectors = vectors

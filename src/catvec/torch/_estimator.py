@@ -233,7 +233,8 @@ def from_estimator(estimator: Any, *, device: str = "cpu") -> EstimatorModule:
     Raises
     ------
     ParameterError
-        If the estimator has no networks: it is not fitted, or an encoder of effects only.
+        If the estimator has no networks: it is not fitted, or an encoder of effects only. Or if its
+        `tables` are of kinds that the module does not have.
 
     Examples
     --------
@@ -249,6 +250,8 @@ def from_estimator(estimator: Any, *, device: str = "cpu") -> EstimatorModule:
         raise refuse(
             "estimator", "fitted, with networks (an encoder with `joint_score=True`)", estimator
         )
+    if estimator.schema_.kinds:
+        raise refuse("estimator", "without hashed, composed or shared `tables`", estimator)
     return EstimatorModule(estimator).to(choose_device(device)).eval()
 
 

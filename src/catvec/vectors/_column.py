@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from catvec._checks import check_int, refuse, some
 from catvec.errors import CategoryError, ParameterError
-from catvec.frames import FIRST, MISSING, UNKNOWN, Vocabulary, to_dataframe
+from catvec.frames import FIRST, MISSING, UNKNOWN, HashedVocabulary, Vocabulary, to_dataframe
 from catvec.vectors._neighbors import nearest, unit
 
 if TYPE_CHECKING:
@@ -60,6 +60,9 @@ class ColumnVectors:
         Confidence of the effects, from 0 to 1, by code.
     classes : sequence, optional
         Names of the classes where effects have one column for each; 0, 1, ... by default.
+    importances : ndarray of shape (n_codes, n_hashes), float32, optional
+        Weights of a hashed column's hash functions, by code; each row adds up to 1. Needed where
+        it has several, and then `vectors` are those of its buckets.
 
     Raises
     ------
@@ -80,6 +83,7 @@ class ColumnVectors:
         confidences: npt.ArrayLike,
         *,
         classes: Sequence[object] | None = None,
+        importances: npt.ArrayLike | None = None,
     ) -> None:
         self.vocabulary = vocabulary
         owner, n_codes = f"column {vocabulary.name!r}", vocabulary.n_codes
@@ -87,6 +91,15 @@ class ColumnVectors:
         self._effects = own(owner, "effects", effects, n_codes, (1, 2))
         self._confidences = own_confidences(owner, confidences, n_codes)
         self._classes = checked_classes(owner, self._effects, classes)
+        self._importances = None
+        if importances is not None:
+            self._importances = own(owner, "importances", importances, n_codes, (2,))
+        n_hashes = 1 if self._importances is None else self._importances.shape[1]
+        if n_hashes != max(vocabulary.n_functions - 1, 1) and self._vectors.shape[1]:
+            raise ParameterError(
+                f"`importances` of {owner} must have a column for each of"
+                f" {max(vocabulary.n_functions - 1, 1)} hash functions, got {n_hashes}"
+            )
         if vocabulary.counts[MISSING] == 0:
             self._vectors, self._effects, self._confidences = map(
                 _missing_as_unknown, self.by_code()
@@ -107,22 +120,22 @@ class ColumnVectors:
     @property
     def vectors(self) -> Floats:
         """Vectors of the known categories, ``(n, embedding_dim)`` float32."""
-        return self._vectors[FIRST:]
+        return self._vectors[self._known]
 
     @property
     def effects(self) -> Floats:
         """Effects of the known categories, ``(n,)`` or ``(n, n_classes)`` float32, link scale."""
-        return self._effects[FIRST:]
+        return self._effects[self._known]
 
     @property
     def confidences(self) -> Floats:
         """Confidences of the known categories, ``(n,)`` float32, from 0 to 1."""
-        return self._confidences[FIRST:]
+        return self._confidences[self._known]
 
     @property
     def counts(self) -> npt.NDArray[np.int64]:
         """Training rows of the known categories, ``(n,)`` int64."""
-        return locked(self.vocabulary.counts[FIRST:])
+        return locked(self.vocabulary.counts[self._known])
 
     @property
     def unknown(self) -> CategoryRow:
@@ -155,10 +168,42 @@ class ColumnVectors:
         """
         return self._vectors, self._effects, self._confidences
 
+    @property
+    def importances(self) -> Floats | None:
+        """Weights of a hashed column's hash functions by code, ``(n_codes, n_hashes)`` float32.
+
+        Each row adds up to 1. None where a value has one row: `looked_up` tells which.
+        """
+        return self._importances
+
+    def looked_up(self, codes: npt.NDArray[np.int32]) -> Floats:
+        """Vectors of rows with these codes.
+
+        Parameters
+        ----------
+        codes : ndarray of shape (n_rows,), int32, or (n_rows, n_hashes + 1)
+            Of `vocabulary`. With several hash functions a column for each, and last one for the
+            row of `importances` that their vectors are summed with.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, embedding_dim), float32
+        """
+        if codes.ndim == 1 or self._importances is None:
+            return self._vectors[codes if codes.ndim == 1 else codes[:, 0]]
+        weights = self._importances[codes[:, -1]]
+        found = weights[:, :1] * self._vectors[codes[:, 0]]
+        for j in range(1, weights.shape[1]):
+            found += weights[:, j : j + 1] * self._vectors[codes[:, j]]
+        return found
+
     # --- one category ---
 
     def __getitem__(self, category: object) -> Floats:
         """The vector of a category; a missing value (None, NaN, ...) gives the missing row."""
+        if isinstance(self.vocabulary, HashedVocabulary):
+            self._code(category)  # refuses what is none
+            return self.looked_up(self.vocabulary.codes_of_one(category))[0]
         return self._vectors[self._code(category)]
 
     def effect(self, category: object) -> Any:
@@ -309,6 +354,7 @@ class ColumnVectors:
         parts = [(+1.0, x) for x in positive] + [(-1.0, x) for x in negative]
         query = sum(sign * unit(self._direction(x)) for sign, x in parts)
         asked = [self._code(x) - FIRST for _, x in parts if not _is_vector(x)]
+        asked = [row for row in asked if row < len(self)]  # others have buckets
         rows, cosines = nearest(self.vectors, np.asarray(query), topn, asked)
         found = self.categories[rows].tolist()
         return list(zip(found, cosines.tolist(), strict=True))
@@ -318,6 +364,8 @@ class ColumnVectors:
         if not isinstance(other, ColumnVectors):
             return NotImplemented
         if (self.name, self.classes) != (other.name, other.classes):
+            return False
+        if not np.array_equal(self.importances, other.importances):  # type: ignore[arg-type]
             return False
         pairs = zip(self.by_code(), other.by_code(), strict=True)
         return all(np.array_equal(a, b) for a, b in pairs) and self.vocabulary.to_table().equals(
@@ -334,9 +382,14 @@ class ColumnVectors:
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (self.vocabulary, self.by_code(), self.classes)
+        return _restore, (self.vocabulary, self.by_code(), self.classes, self._importances)
 
     # --- inside ---
+
+    @property
+    def _known(self) -> slice:
+        """Codes of the known categories; buckets come after them."""
+        return slice(FIRST, FIRST + len(self.vocabulary))
 
     def _code(self, category: object) -> int:
         """The code of a known category or a missing value."""
@@ -421,11 +474,16 @@ def locked(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _restore(
-    vocabulary: Vocabulary, arrays: tuple[Floats, Floats, Floats], classes: Any
+    vocabulary: Vocabulary,
+    arrays: tuple[Floats, Floats, Floats],
+    classes: Any,
+    importances: Floats | None = None,
 ) -> ColumnVectors:
     """Unpickle; NumPy's pickles forget that an array was read-only."""
     vectors, effects, confidences = map(locked, arrays)
-    return ColumnVectors(vocabulary, vectors, effects, confidences, classes=classes)
+    kept = None if importances is None else locked(importances)
+    of_code = vectors, effects, confidences
+    return ColumnVectors(vocabulary, *of_code, classes=classes, importances=kept)
 
 
 def checked_classes(

@@ -241,7 +241,9 @@ class Editing:
                 known_code(column.vocabulary, value)
             vocabulary = rename(column.vocabulary, to.get(name), values)
             arrays = column.by_code()
-            renamed[name] = ColumnVectors(vocabulary, *arrays, classes=column.classes)
+            renamed[name] = ColumnVectors(
+                vocabulary, *arrays, classes=column.classes, importances=column.importances
+            )
         pairs = {}
         for pair in _pairs(self).values():
             first, second = (renamed[name].vocabulary for name in pair.columns)

@@ -325,3 +325,5 @@ def _refuse_file_name(path: Path) -> None:
 def _refuse_no_vectors(column: ColumnVectors) -> None:
     if not column.embedding_dim:
         raise ParameterError(f"column {column.name!r} has effects only: no vectors to export")
+    if column.vocabulary.n_codes > FIRST:
+        _ = column.categories  # a hashed column explains that it keeps none

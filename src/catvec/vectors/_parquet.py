@@ -13,12 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from catvec.errors import CatvecError
-from catvec.frames import UNKNOWN, Vocabulary
+from catvec.frames import UNKNOWN, HashedVocabulary, Vocabulary
 from catvec.vectors._column import ColumnVectors, all_finite
 from catvec.vectors._storage import Artifact
 
 CHUNK = 65_536  # rows written or read at a time, so that a large table needs no second copy
 KEYS = ("category", "family", "role", "count")
+HASH_FUNCTION = "murmurhash3_x86_32"
+"""Of hashed columns, with the seeds 0, 1, ...; an artifact says which function it was made with."""
 
 
 def column_section(column: ColumnVectors, file: str) -> dict[str, Any]:
@@ -35,6 +37,10 @@ def column_section(column: ColumnVectors, file: str) -> dict[str, Any]:
     dict
     """
     vocabulary = column.vocabulary
+    hashed = {}
+    if isinstance(vocabulary, HashedVocabulary):
+        sizes = {"n_buckets": vocabulary.n_buckets, "n_hashes": vocabulary.n_hashes}
+        hashed = {"hashed": {**sizes, "function": HASH_FUNCTION}}
     return {
         "name": column.name,
         "families": list(vocabulary.families),
@@ -42,6 +48,7 @@ def column_section(column: ColumnVectors, file: str) -> dict[str, Any]:
         "n_rare": sum(map(len, vocabulary.rare_counts)),
         "embedding_dim": column.embedding_dim,
         "file": file,
+        **hashed,
     }
 
 
@@ -112,17 +119,19 @@ def list_tables(column: ColumnVectors) -> Iterator[pa.Table]:
     -------
     iterator of pyarrow.Table
         ``category``, ``family``, ``role``, ``count``, ``effect`` (float, or a list where there is
-        one by class), ``confidence``, ``vector`` (list). At least one table.
+        one by class), ``confidence``, ``vector`` (list); of a column with several hash functions
+        ``importance`` (list). At least one table.
     """
     keys = column.vocabulary.to_table()
     for start in range(0, keys.num_rows, CHUNK):
         part = keys.slice(start, CHUNK)
         vectors, effects, confidences = _rows(column, start, start + part.num_rows)
-        yield for_pandas(
-            part.append_column(float_field("effect", effects), list_array(effects))
-            .append_column(float_field("confidence", confidences), list_array(confidences))
-            .append_column(float_field("vector", vectors), list_array(vectors))
-        )
+        named = {"effect": effects, "confidence": confidences, "vector": vectors}
+        if column.importances is not None:
+            named["importance"] = column.importances[start : start + part.num_rows]
+        for name, values in named.items():
+            part = part.append_column(float_field(name, values), list_array(values))
+        yield for_pandas(part)
 
 
 def wide_table(column: ColumnVectors) -> pa.Table:
@@ -258,14 +267,31 @@ def _read_column(
     with pq.ParquetFile(path) as file:
         _check_types(file, section, classes)
         keys = file.read(columns=list(KEYS))
-        vocabulary = Vocabulary.from_table(section["name"], keys)
+        vocabulary = _vocabulary(keys, section)
         _check_vocabulary(vocabulary, keys, section)
         n = vocabulary.n_codes
         width, n_classes = section["embedding_dim"], len(classes) if classes is not None else None
         vectors = read_floats(file, "vector", n, width)
         effects = read_floats(file, "effect", n, n_classes)
         confidences = read_floats(file, "confidence", n, None)
-    return ColumnVectors(vocabulary, vectors, effects, confidences, classes=classes)
+        importances = None
+        if "importance" in file.schema_arrow.names:
+            importances = read_floats(file, "importance", n, section["hashed"]["n_hashes"])
+    arrays = vectors, effects, confidences
+    return ColumnVectors(vocabulary, *arrays, classes=classes, importances=importances)
+
+
+def _vocabulary(keys: pa.Table, section: Mapping[str, Any]) -> Vocabulary:
+    """The vocabulary that a column's rows are by."""
+    hashed = section.get("hashed")
+    if hashed is None:
+        return Vocabulary.from_table(section["name"], keys)
+    if hashed["function"] != HASH_FUNCTION:
+        lie(f"it is hashed by {hashed['function']!r}, not by {HASH_FUNCTION!r}")
+    sizes = hashed["n_buckets"], hashed["n_hashes"]
+    return HashedVocabulary.from_hashed_table(
+        section["name"], keys, *sizes, tuple(section["families"])
+    )
 
 
 def _check_types(
@@ -279,6 +305,8 @@ def _check_types(
         "confidence": pa.float32(),
         "vector": float_kind(section["embedding_dim"]),
     }
+    if (n_hashes := section.get("hashed", {}).get("n_hashes", 1)) > 1 and section["embedding_dim"]:
+        wanted["importance"] = float_kind(n_hashes)
     check_kinds(schema, KEYS, wanted)
     written = (schema.metadata or {}).get(b"catvec.column", b"").decode()
     if written != section["name"]:
@@ -368,6 +396,10 @@ def checked_section(artifact: Artifact, section: object) -> dict[str, Any]:
         not isinstance(section.get(name), kind) for name, kind in kinds.items()
     ):
         raise artifact.damage("its schema.json describes a column wrongly")
+    hashed = section.get("hashed", {"n_buckets": 1, "n_hashes": 1, "function": ""})
+    sizes = [hashed.get(n) for n in ("n_buckets", "n_hashes")] if isinstance(hashed, dict) else []
+    if not sizes or not all(isinstance(n, int) and n >= 1 for n in sizes):
+        raise artifact.damage("its schema.json describes a hashed column wrongly")
     if section["embedding_dim"] < 0:
         raise artifact.damage("its schema.json gives a column a negative width")
     return section

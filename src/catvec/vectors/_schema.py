@@ -16,7 +16,9 @@ from catvec._checks import some
 from catvec.errors import ArtifactError, ArtifactVersionError, ParameterError
 
 FORMAT = "catvec"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""The newest that is read. Written is the oldest that suits: version 2 knows hashed columns."""
+NEW_IN_2 = {"hashed"}
 SCHEMA = "schema.json"
 RESERVED = ("format", "format_version", "catvec_version", "files", "checksum")
 
@@ -57,7 +59,7 @@ def document(sections: dict[str, Any], entries: dict[str, dict[str, Any]]) -> by
     """The bytes of ``schema.json``."""
     schema = {
         "format": FORMAT,
-        "format_version": FORMAT_VERSION,
+        "format_version": _version(sections),
         "catvec_version": __version__,
         **sections,
         "files": entries,
@@ -65,6 +67,15 @@ def document(sections: dict[str, Any], entries: dict[str, dict[str, Any]]) -> by
     schema["checksum"] = checksum(schema)
     text = json.dumps(schema, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
     return text.encode("utf-8", "surrogatepass")
+
+
+def _version(sections: Mapping[str, Any]) -> int:
+    """The oldest version whose readers understand these sections."""
+    columns = sections.get("columns")
+    new = isinstance(columns, list) and any(
+        isinstance(column, dict) and NEW_IN_2 & column.keys() for column in columns
+    )
+    return 2 if new else 1
 
 
 def checksum(schema: dict[str, Any]) -> str:

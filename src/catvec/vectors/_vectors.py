@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +39,9 @@ from catvec.vectors._storage import (
     load_artifact,
     write_artifact,
 )
+
+if TYPE_CHECKING:
+    from catvec.frames import Frame
 
 OUTPUTS = ("both", "effects", "vectors")
 Part = ColumnVectors | PairEffects
@@ -140,8 +143,12 @@ class CategoryVectors(Editing):
             If a column is absent, or holds values of another type family than in training.
         """
         check_option("output", output, OUTPUTS)
-        codes = self.codes(frame)
-        return self.encode_codes(list(codes.T), len(codes), output=output)
+        opened = self._opened(frame)
+        codes = [
+            column.vocabulary.all_codes(opened.column(column.name))
+            for column in self._columns.values()
+        ]
+        return self.encode_codes(codes, opened.n_rows, output=output)
 
     def codes(self, frame: object) -> npt.NDArray[np.int32]:
         """Replace categories by their codes: rows of `by_code`, and of tables in `catvec.torch`.
@@ -154,19 +161,15 @@ class CategoryVectors(Editing):
         Returns
         -------
         ndarray of shape (n_rows, n_columns), int32
-            0 for values not known, 1 for missing ones, from 2 on the categories in their order.
+            0 for values not known, 1 for missing ones, from 2 on the categories in their order,
+            then the buckets of a hashed column, of its first hash function if it has several.
 
         Raises
         ------
         InputError
             If a column is absent, or holds values of another type family than in training.
         """
-        opened = open_frame(frame)
-        absent = [name for name in self._columns if name not in opened.names]
-        if absent:
-            raise InputError(
-                f"the frame lacks {some(absent)}; its columns are {some(opened.names)}"
-            )
+        opened = self._opened(frame)
         codes = np.empty((opened.n_rows, len(self)), np.int32)
         for c, column in enumerate(self._columns.values()):
             codes[:, c] = column.vocabulary.encode(opened.column(column.name))
@@ -185,7 +188,8 @@ class CategoryVectors(Editing):
         Parameters
         ----------
         codes : sequence of ndarray of shape (n_rows,), int32
-            By column the codes of its vocabulary; with `pairs`, after them, by pair its codes.
+            By column the codes of its vocabulary (`Vocabulary.all_codes`: of a column with several
+            hash functions a matrix); with `pairs`, after them, by pair its codes.
         n_rows : int
             Rows, which no columns would not tell.
         output : {"both", "effects", "vectors"}, default="both"
@@ -357,6 +361,16 @@ class CategoryVectors(Editing):
 
     # --- inside ---
 
+    def _opened(self, frame: object) -> Frame:
+        """The frame, which has all columns."""
+        opened = open_frame(frame)
+        absent = [name for name in self._columns if name not in opened.names]
+        if absent:
+            raise InputError(
+                f"the frame lacks {some(absent)}; its columns are {some(opened.names)}"
+            )
+        return opened
+
     def _parts(self, pairs: bool) -> list[Part]:
         """What is laid side by side: the columns, and the pairs if asked."""
         return [*self._columns.values(), *(self._pairs.values() if pairs else ())]
@@ -408,17 +422,18 @@ def _encode_into(
     result: npt.NDArray[np.float32], part: Part, codes: npt.NDArray[np.int32], output: str
 ) -> None:
     """Write the features of a column or a pair into their place in the result."""
-    *vectors, effects, confidences = part.by_code()
+    effects, confidences = part.by_code()[-2:]
     of_effects = effects.reshape(len(effects), -1)
     n = of_effects.shape[1]
     for start in range(0, len(codes), CHUNK):
         chunk, rows = codes[start : start + CHUNK], result[start : start + CHUNK]
+        first = chunk if chunk.ndim == 1 else chunk[:, 0]
         if output != "vectors":
-            rows[:, :n] = of_effects[chunk]
-            rows[:, n] = confidences[chunk]
+            rows[:, :n] = of_effects[first]
+            rows[:, n] = confidences[first]
             rows = rows[:, n + 1 :]
-        if vectors and output != "effects":
-            rows[:] = vectors[0][chunk]
+        if isinstance(part, ColumnVectors) and output != "effects":
+            rows[:] = part.looked_up(chunk)
 
 
 # --- showing ----------------------------------------------------------------------------

@@ -1,0 +1,178 @@
+"""What a user asks of the table of a column, and what the network is told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil, sqrt
+from typing import Any, NamedTuple
+
+from catvec._checks import check_int, check_option, refuse, some
+from catvec.errors import InputError
+
+__all__ = ["COMBINATIONS", "FULL", "Kind", "TableSpec", "check_specs", "kinds_of", "read_specs"]
+
+COMBINATIONS = ("sum", "product", "concatenate")
+"""How the vectors of quotient and remainder make one."""
+
+N_BUCKETS = 2**18
+"""Buckets of a hashed column where nobody says how many."""
+
+
+class Kind(NamedTuple):
+    """How a network makes the vectors of a column.
+
+    Attributes
+    ----------
+    name : {"full", "hashed", "sum", "product", "concatenate", "shared"}
+        A row by code; rows of several hash functions, summed with weights; two rows by code,
+        combined; or the rows of another column.
+    number : int
+        Hash functions of ``"hashed"``; rows of the table of remainders; the other column's place.
+    """
+
+    name: str
+    number: int = 0
+
+
+FULL = Kind("full")
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """What `tables` says of one column.
+
+    Attributes
+    ----------
+    kind : {"full", "hashed", "compositional", "shared"}
+    n_buckets : int or None
+        Rows shared by hashed values, or of the table of remainders.
+    n_hashes : int
+        Hash functions.
+    n_exact : int
+        Most frequent values of a hashed column that have rows of their own.
+    combine : {"sum", "product", "concatenate"}
+        Of quotient and remainder.
+    share : str or None
+        Column whose vocabulary and table are used.
+    """
+
+    kind: str = "full"
+    n_buckets: int | None = None
+    n_hashes: int = 1
+    n_exact: int = 0
+    combine: str = "sum"
+    share: str | None = None
+
+
+_OPTIONS = {
+    "full": (),
+    "hashed": ("n_buckets", "n_hashes", "n_exact"),
+    "compositional": ("n_buckets", "combine"),
+}
+
+
+def read_specs(tables: object) -> dict[str, TableSpec]:
+    """What the parameter `tables` says by column.
+
+    Parameters
+    ----------
+    tables : mapping of str to mapping, or None
+        As the user gave it.
+
+    Returns
+    -------
+    dict of str to TableSpec
+
+    Raises
+    ------
+    ParameterError
+        If it is no such mapping, or an entry is not known or out of range; the message names the
+        column.
+    """
+    if tables is None:
+        return {}
+    if not isinstance(tables, Mapping):
+        raise refuse("tables", "a mapping of columns to what their tables are to be", tables)
+    return {str(name): _spec(f"tables[{name!r}]", entry) for name, entry in tables.items()}
+
+
+def _spec(where: str, entry: object) -> TableSpec:
+    if not isinstance(entry, Mapping) or not ("kind" in entry) ^ ("share" in entry):
+        raise refuse(where, 'a mapping with "kind", or with "share"', entry)
+    if "share" in entry:
+        if len(entry) > 1 or not isinstance(entry["share"], str):
+            raise refuse(where, '{"share": the name of a column} and nothing more', dict(entry))
+        return TableSpec("shared", share=entry["share"])
+    kind = check_option(f"{where}['kind']", entry["kind"], tuple(_OPTIONS))
+    strange = [key for key in entry if key != "kind" and key not in _OPTIONS[kind]]
+    if strange:
+        allowed = some(_OPTIONS[kind]) or "nothing"
+        raise refuse(f"{where}", f"of kind {kind!r} with {allowed} beside it", dict(entry))
+    given: dict[str, Any] = {key: value for key, value in entry.items() if key != "kind"}
+    for key, minimum in (("n_buckets", 1), ("n_hashes", 1), ("n_exact", 0)):
+        if given.get(key) is not None:
+            given[key] = check_int(f"{where}[{key!r}]", given[key], minimum=minimum)
+    if "combine" in given:
+        check_option(f"{where}['combine']", given["combine"], COMBINATIONS)
+    if kind == "hashed":
+        given = {"n_buckets": N_BUCKETS, "n_hashes": 2, **given}
+    return TableSpec(kind, **given)
+
+
+def kinds_of(
+    specs: Mapping[str, TableSpec], names: Sequence[str], n_known: Sequence[int]
+) -> tuple[Kind, ...]:
+    """What the network is told of each column.
+
+    Parameters
+    ----------
+    specs : mapping of str to TableSpec
+        By column; others have a full table.
+    names : sequence of str
+        The categorical columns.
+    n_known : sequence of int
+        Known categories of each.
+
+    Returns
+    -------
+    tuple of Kind
+        Empty where all tables are full.
+    """
+    kinds = []
+    for name, n in zip(names, n_known, strict=True):
+        spec = specs.get(name, TableSpec())
+        if spec.kind == "compositional":
+            n_buckets = spec.n_buckets or max(1, ceil(sqrt(n)))
+            kinds.append(Kind(spec.combine, n_buckets))
+        elif spec.kind == "hashed" and spec.n_hashes > 1:
+            kinds.append(Kind("hashed", spec.n_hashes))
+        elif spec.share is not None:
+            kinds.append(Kind("shared", names.index(spec.share)))
+        else:
+            kinds.append(FULL)
+    return tuple(kinds) if any(kind != FULL for kind in kinds) else ()
+
+
+def check_specs(specs: Mapping[str, TableSpec], names: Sequence[str]) -> None:
+    """Refuse columns that are not there, and ones that share a table which is itself shared.
+
+    Raises
+    ------
+    InputError
+        Naming the columns.
+    """
+    asked = [*specs, *(spec.share for spec in specs.values() if spec.share is not None)]
+    strange = [name for name in dict.fromkeys(asked) if name not in names]
+    if strange:
+        raise InputError(
+            f"`tables` names {some(strange)}, which are no categorical columns; these are"
+            f" {some(names)}"
+        )
+    for name, spec in specs.items():
+        other = specs.get(spec.share or "", TableSpec())
+        if spec.share == name or other.share is not None:
+            raise InputError(
+                f"`tables`: column {name!r} cannot share the table of {spec.share!r}, which has"
+                " none of its own; name the column that has one"
+            )
