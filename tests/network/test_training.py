@@ -21,7 +21,7 @@ from catvec.network import (
     train,
     train_committee,
 )
-from catvec.network._training import batch_sizes
+from catvec.network._data import batch_sizes
 
 CONFIG = NetworkConfig((6, 52), (2, 4), 1, (9,), (3,), (16, 8), 0.1)
 

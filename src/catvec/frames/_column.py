@@ -55,7 +55,7 @@ class Column:
                 f"column {self.name!r} holds text ({some(self._texts(3))}) but is read as a number;"
                 " name it as categorical, convert it, or leave it out"
             )
-        parts = [_floats(family, _plain(array)) for family, array in self.families.items()]
+        parts = [_floats(family, plain(array)) for family, array in self.families.items()]
         if len(parts) == 1:
             return parts[0]
         numbers = np.full(self.n_rows, np.nan)
@@ -70,7 +70,7 @@ class Column:
         return Column(self.name, present, len(rows))
 
     def _texts(self, n: int) -> list[str]:
-        return [str(v) for v in pc.drop_null(_plain(self.families["text"]))[:n].to_pylist()]
+        return [str(v) for v in pc.drop_null(plain(self.families["text"]))[:n].to_pylist()]
 
 
 def make_column(name: str, values: pa.Array | pa.ChunkedArray | np.ndarray, n_rows: int) -> Column:
@@ -119,7 +119,7 @@ def concatenated(columns: Sequence[Column]) -> Column:
     """
     families = {}
     for family in FAMILIES:
-        kinds = [_plain(c.families[family]).type for c in columns if family in c.families]
+        kinds = [plain(c.families[family]).type for c in columns if family in c.families]
         if kinds:
             kind = kinds[0] if len(set(kinds)) == 1 else pa.float64()
             parts = [_part(column, family, kind) for column in columns]
@@ -129,7 +129,12 @@ def concatenated(columns: Sequence[Column]) -> Column:
 
 def _part(column: Column, family: str, kind: pa.DataType) -> pa.Array:
     array = column.families.get(family)
-    return pa.nulls(column.n_rows, kind) if array is None else _plain(array).cast(kind, safe=False)
+    return pa.nulls(column.n_rows, kind) if array is None else plain(array).cast(kind, safe=False)
+
+
+def family_of_type(kind: pa.DataType) -> str:
+    """The family of keys that columns of an Arrow type hold; "empty" for nulls, or "other"."""
+    return _reading(kind.value_type if pa.types.is_dictionary(kind) else kind)[0]
 
 
 # --- Arrow and NumPy ---------------------------------------------------------------------
@@ -235,7 +240,7 @@ def _refuse_infinite(name: str, array: pa.Array | None) -> None:
     values = array.dictionary if pa.types.is_dictionary(array.type) else array
     if not pa.types.is_floating(values.type) or not pc.any(pc.is_inf(values)).as_py():
         return
-    if pc.any(pc.is_inf(_plain(array))).as_py():  # a dictionary may list what no row holds
+    if pc.any(pc.is_inf(plain(array))).as_py():  # a dictionary may list what no row holds
         raise InputError(
             f"column {name!r} contains infinity; replace infinite numbers by a missing value or a"
             " finite bound"
@@ -256,16 +261,16 @@ def _no_unicode(name: str) -> InputError:
     )
 
 
+def plain(array: pa.Array) -> pa.Array:
+    """An array without its dictionary, if it has one."""
+    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+
+
 def _floats(family: str, values: pa.Array) -> np.ndarray:
     """Numbers, booleans as 0 and 1, dates as days since 1970; NaN where null."""
     if family == "date":
         values = pc.divide(pc.cast(values.view(pa.int64()), pa.float64(), safe=False), 864e8)
     return np.asarray(pc.cast(values, pa.float64(), safe=False).to_numpy(zero_copy_only=False))
-
-
-def _plain(array: pa.Array) -> pa.Array:
-    """Without its dictionary, if it has one."""
-    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
 
 
 # --- object columns ---------------------------------------------------------------------

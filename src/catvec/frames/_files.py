@@ -116,7 +116,7 @@ class TableFile:
         """
         columns = list(self.names if columns is None else columns)
         self.check(columns)
-        with _readable(self.label):
+        with readable(self.label):
             table: pa.Table = self._read(columns, families or {})
         return table.select(columns)
 
@@ -144,7 +144,7 @@ def open_table(source: str | os.PathLike[str] | BinaryIO, label: str | None = No
     """
     if not isinstance(source, str | os.PathLike):
         content = source.read()
-        with _readable(label or "the stream"):
+        with readable(label or "the stream"):
             return _open_csv(label or "the stream", lambda: pa.BufferReader(content), None)
     path = Path(source)
     label = label or repr(str(path))
@@ -153,7 +153,7 @@ def open_table(source: str | os.PathLike[str] | BinaryIO, label: str | None = No
         raise InputError(f"no such file: {label}")
     if path.is_dir():
         raise InputError(f"{label} is a folder; name a file")
-    with _readable(label):
+    with readable(label):
         if kind == "parquet":
             return _open_parquet(label, path)
         if kind == "arrow":
@@ -348,7 +348,7 @@ def _open_csv(label: str, stream: Callable[[], Any], delimiter: str | None) -> T
 
 
 @contextlib.contextmanager
-def _readable(label: str) -> Iterator[None]:
+def readable(label: str) -> Iterator[None]:
     """What Arrow and the system say about a file that cannot be read, in one line."""
     try:
         yield

@@ -127,13 +127,13 @@ def twins(codes: np.ndarray, values: np.ndarray) -> np.ndarray | None:
     key = np.full(n_rows, 0x9E3779B97F4A7C15, np.uint64)
     for column in [*codes.T, *(values + 0.0).T]:
         bits = column.astype(np.int64) if column.dtype.kind == "i" else column.view(np.int64)
-        key = _mixed(key ^ bits.view(np.uint64))
+        key = mixed(key ^ bits.view(np.uint64))
     _, groups = np.unique(key, return_inverse=True)
     n_distinct = int(groups.max(initial=-1)) + 1
     return groups if DISTINCT_SHARE * n_rows <= n_distinct < n_rows else None
 
 
-def _mixed(key: np.ndarray) -> np.ndarray:
+def mixed(key: np.ndarray) -> np.ndarray:
     """A round of splitmix64 (Steele et al. 2014), which spreads every bit over all."""
     key = (key ^ (key >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     key = (key ^ (key >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

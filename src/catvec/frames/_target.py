@@ -151,19 +151,43 @@ def infer_task(y: np.ndarray) -> str:
 
 
 def _learn_numbers(values: np.ndarray, task: str) -> Target:
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, deviation = float(values.mean()), float(values.std())
     if not np.isfinite(values).all():
         raise InputError("the target contains infinity or NaN; remove those rows")
+    if task == "count" and (values < 0).any():
+        raise InputError(f"a count cannot be negative, got {some(values[values < 0].tolist())}")
+    return numbers_target(task, mean, deviation, float(values.min(initial=np.inf)))
+
+
+def numbers_target(task: str, mean: float, deviation: float, smallest: float) -> Target:
+    """The target of a regression or of counts, from what its finite values are like.
+
+    Parameters
+    ----------
+    task : {"regression", "count"}
+        What is predicted.
+    mean, deviation, smallest : float
+        Of the values.
+
+    Returns
+    -------
+    Target
+
+    Raises
+    ------
+    InputError
+        If a count is negative, or the values are too large.
+    """
     if task == "count":
-        if (values < 0).any():
-            raise InputError(f"a count cannot be negative, got {some(values[values < 0].tolist())}")
+        if smallest < 0:
+            raise InputError(f"a count cannot be negative, got {smallest:g}")
         return Target(task, None, 0.0, 1.0)
-    with np.errstate(over="ignore"):
-        scale = float(values.std())
-    if not np.isfinite(scale):
+    if not np.isfinite(deviation):
         raise InputError("the target is too large for arithmetic in float64; divide it first")
     # A constant target: mind that its computed deviation may be rounding, not exactly 0.
-    constant = scale <= 1e-12 * abs(float(values.mean()))
-    return Target(task, None, float(values.mean()), 0.0 if constant else scale)
+    constant = deviation <= 1e-12 * abs(mean)
+    return Target(task, None, mean, 0.0 if constant else deviation)
 
 
 def _refuse_gaps(y: np.ndarray) -> None:

@@ -63,7 +63,9 @@ class Vocabulary:
         self.counts.flags.writeable = False
 
     @classmethod
-    def learn(cls, column: Column, *, min_frequency: int = 1) -> tuple[Vocabulary, np.ndarray]:
+    def learn(
+        cls, column: Column, *, min_frequency: int = 1, rows: np.ndarray | None = None
+    ) -> tuple[Vocabulary, np.ndarray]:
         """Learn the categories of a column, and encode it.
 
         Parameters
@@ -72,26 +74,33 @@ class Vocabulary:
             The training rows.
         min_frequency : int, default=1
             Categories in fewer rows than this get no code of their own; they share code 0.
+        rows : ndarray of shape (n_rows,), int64, optional
+            How many rows each cell stands for, one by default: so a table of values and their
+            counts is learned from.
 
         Returns
         -------
         vocabulary : Vocabulary
         codes : ndarray of shape (n_rows,), int32
         """
-        found = [distinct(f, column.families[f]) for f in FAMILIES if f in column.families]
+        families = [f for f in FAMILIES if f in column.families]
+        found = [distinct(f, column.families[f], rows) for f in families]
         keys, rare_counts, parts, next_code = [], [], [], FIRST
         counts = [np.zeros(2, np.int64)]
-        for family, values, rows, ranks in found:
-            kept = rows >= min_frequency
+        for family, values, seen, ranks in found:
+            kept = seen >= min_frequency
             of_value = np.where(kept, next_code + np.cumsum(kept) - 1, UNKNOWN).astype(np.int32)
             next_code += int(kept.sum())
             keys.append(Keys(family, values, of_value))
-            counts.append(rows[kept])
-            rare_counts.append(rows[~kept])
+            counts.append(seen[kept])
+            rare_counts.append(seen[~kept])
             parts.append(np.append(of_value, np.int32(MISSING))[ranks])
         codes = _together(parts, column.n_rows)
         totals = np.concatenate(counts)
-        totals[:2] = np.bincount(codes[codes < FIRST], minlength=2)
+        reserved = codes < FIRST
+        totals[:2] = np.bincount(
+            codes[reserved], None if rows is None else rows[reserved], minlength=2
+        )
         return cls(column.name, tuple(keys), totals, tuple(rare_counts)), codes
 
     def __len__(self) -> int:
@@ -353,7 +362,9 @@ def _values_and_indices(array: pa.Array) -> tuple[pa.Array, np.ndarray | None]:
     return array.dictionary, np.asarray(indices.fill_null(-1))
 
 
-def distinct(family: str, array: pa.Array) -> tuple[str, pa.Array, np.ndarray, np.ndarray]:
+def distinct(
+    family: str, array: pa.Array, weights: np.ndarray | None = None
+) -> tuple[str, pa.Array, np.ndarray, np.ndarray]:
     """Distinct values in use, ascending; rows of each; each row's place among them (-1: null)."""
     given = pa.types.is_dictionary(array.type)
     values, indices = _values_and_indices(array if given else array.dictionary_encode())
@@ -363,7 +374,7 @@ def distinct(family: str, array: pa.Array) -> tuple[str, pa.Array, np.ndarray, n
         values, indices = merged.dictionary, np.append(np.asarray(merged.indices), -1)[indices]
     if family == "number" and pa.types.is_floating(values.type):
         values = _integral(values)
-    rows = np.bincount(indices + 1, minlength=len(values) + 1)[1:]
+    rows = np.bincount(indices + 1, weights, minlength=len(values) + 1)[1:]
     order = ascending(values)
     order = order[rows[order] > 0]  # a category type may list values that no row has
     rank = np.full(len(values) + 1, -1, np.int32)

@@ -1,8 +1,11 @@
 """Arrays in, a trained network out: NumPy, with compiled loops where they pay."""
 
 from catvec.network._attribution import attribute
+from catvec.network._blocks import Blocks, StreamedData, record_type
+from catvec.network._checkpoint import Checkpoint
 from catvec.network._committee import learn_held_out, train, train_committee
 from catvec.network._composition import further_columns, looked_up
+from catvec.network._data import TrainingData
 from catvec.network._dimensions import RULES, rule
 from catvec.network._engine import ENGINES, choose_engine
 from catvec.network._inputs import Inputs
@@ -16,7 +19,6 @@ from catvec.network._training import (
     Job,
     Trained,
     TrainingConfig,
-    TrainingData,
 )
 
 __all__ = [
@@ -25,6 +27,8 @@ __all__ = [
     "LOSSES",
     "RULES",
     "Backend",
+    "Blocks",
+    "Checkpoint",
     "EmbeddingTables",
     "EpochRecord",
     "Inputs",
@@ -32,6 +36,7 @@ __all__ = [
     "Loss",
     "Network",
     "NetworkConfig",
+    "StreamedData",
     "Trained",
     "TrainingConfig",
     "TrainingData",
@@ -41,6 +46,7 @@ __all__ = [
     "learn_held_out",
     "looked_up",
     "make_loss",
+    "record_type",
     "rule",
     "train",
     "train_committee",

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from catvec.network._data import TrainingData
 from catvec.network._network import NetworkConfig
 from catvec.network._training import (
     EpochRecord,
@@ -17,7 +18,6 @@ from catvec.network._training import (
     OnEpoch,
     Trained,
     TrainingConfig,
-    TrainingData,
     run,
 )
 

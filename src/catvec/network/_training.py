@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from itertools import accumulate
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
 from catvec.errors import TrainingError
+from catvec.network._blocks import StreamedData
+from catvec.network._checkpoint import Checkpoint, Kept
+from catvec.network._data import TrainingData, batch_ends, batch_sizes, weight_scale
 from catvec.network._engine import load_kernels
-from catvec.network._inputs import Inputs
 from catvec.network._interactions import Concatenate
 from catvec.network._kernels import Array
 from catvec.network._layers import Hidden, Linear, Lookup
@@ -35,7 +36,6 @@ __all__ = [
     "Trained",
     "Trainer",
     "TrainingConfig",
-    "TrainingData",
 ]
 
 logger = logging.getLogger(__name__)
@@ -54,6 +54,8 @@ LAST_RATE = 0.2
 """Where the rate of the last pass begins, as a part of the first one. Empirical, on rows apart: log
 loss on amazon_access 0.1224 without a last pass, and 0.1258, 0.1219, 0.1215 at parts of 1, 0.3 and
 0.1; AUC on hotel_bookings, where the held-out rows are the latest, 0.900 without and 0.907 with."""
+
+Data: TypeAlias = TrainingData | StreamedData
 
 COUNTING_CHUNK = 65_536
 """Rows looked up at once while the rows of the tables are counted."""
@@ -105,35 +107,6 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True)
-class TrainingData:
-    """Rows with targets.
-
-    Parameters
-    ----------
-    inputs : Inputs
-        n rows.
-    target : array of shape (n,), float32
-        Class numbers for the softmax loss.
-    weight : array of shape (n,), float32, optional
-        At least 0. Scaling all weights scales the data against the prior, nothing else.
-    rows : array of int, optional
-        Only these rows take part, without a copy of them being made.
-    """
-
-    inputs: Inputs
-    target: Array
-    weight: Array | None = None
-    rows: Array | None = None
-
-    def __len__(self) -> int:
-        return len(self.inputs) if self.rows is None else len(self.rows)
-
-    def part(self, values: Array) -> Array:
-        """Those of `values` (n,) that take part."""
-        return values if self.rows is None else values[self.rows]
-
-
-@dataclass(frozen=True)
 class EpochRecord:
     """What happened in one epoch; `seconds` of wall clock, `learning_rate` at its end."""
 
@@ -159,8 +132,11 @@ class Trained:
 class Trainer(Protocol):
     """What the epoch loop asks of whoever trains a network; `Step` is the one of this folder."""
 
-    def take(self, data: TrainingData, counts: Array) -> None:
+    def take(self, data: Data, counts: Array) -> None:
         """The rows to train on from here, and how many of them look at each row of the tables."""
+
+    def look_at(self, piece: TrainingData) -> None:
+        """Those of the rows that steps get numbers of from here; all if they are in memory."""
 
     def ordered(self, rows: Array) -> Any:
         """Rows of an epoch as slices of them are handed to a step."""
@@ -193,15 +169,19 @@ class Backend(Protocol):
 
 @dataclass(frozen=True)
 class Job:
-    """One network to train; `engine` is "numpy" or "numba", `backend` who trains in its place."""
+    """One network to train; `engine` is "numpy" or "numba", `backend` who trains in its place.
+
+    With a `checkpoint`, a training of streamed data that was killed goes on where it was.
+    """
 
     config: NetworkConfig
     training: TrainingConfig
-    data: TrainingData
+    data: Data
     held_out: TrainingData | None
     seed: int
     engine: str = "numpy"
     backend: Backend | None = None
+    checkpoint: Checkpoint | None = None
 
 
 OnEpoch = Callable[[EpochRecord], None]
@@ -213,28 +193,33 @@ def run(job: Job, number: int = 0, on_epoch: OnEpoch | None = None) -> Trained:
     Where one pass over the rows is already more than the held-out rows bear, the rate is too high
     for the table: the training begins anew at a lower one.
     """
-    rate = job.training.learning_rate
+    kept = None if job.checkpoint is None else job.checkpoint.load()
+    n_restarts = 0 if kept is None else int(kept.record["n_restarts"])
     with np.errstate(all="ignore"):  # a loss that is not finite ends in a TrainingError
-        for _ in range(RESTARTS if job.training.max_epochs > 2 else 0):
-            begun = _Run(job, number, rate)
+        for n in range(n_restarts, RESTARTS if job.training.max_epochs > 2 else 0):
+            begun = _Run(job, number, n, kept)
             if begun.bears_two_epochs(on_epoch):
                 return begun.train(on_epoch)
-            rate *= RESTART_DROP
-        return _Run(job, number, rate).train(on_epoch)
+            n_restarts, kept = n + 1, None
+        return _Run(job, number, n_restarts, kept).train(on_epoch)
 
 
 class _Run:
     """The state of one training."""
 
-    def __init__(self, job: Job, number: int, rate: float) -> None:
+    def __init__(
+        self, job: Job, number: int, n_restarts: int = 0, kept: Kept | None = None
+    ) -> None:
         config, settings = job.config, job.training
-        self.job, self.number = job, number
+        rate = settings.learning_rate * RESTART_DROP**n_restarts
+        self.job, self.number, self.n_restarts = job, number, n_restarts
         self.settings, self.first_rate = settings, rate
         self.kernels = load_kernels(job.engine)
         loss = make_loss(settings.loss, config.n_outputs, settings.quantile)
         self.network = Network.create(config, job.seed)
-        weight = None if job.data.weight is None else job.data.part(job.data.weight)
-        initial = loss.initial(job.data.part(job.data.target), weight)
+        first = _in_memory(job.data)
+        weight = None if first.weight is None else first.part(first.weight)
+        initial = loss.initial(first.part(first.target), weight)
         self.network.weights["head.bias"][...] = initial
         self.step: Trainer
         if job.backend is None:
@@ -246,11 +231,14 @@ class _Run:
         self.schedule = Schedule(rate, settings.max_epochs, settings.n_iter_no_change)
         self.history: list[EpochRecord] = []
         self.best: list[Array] = []
+        self.n_pieces, self.total = 0, 0.0  # of the running epoch
+        if kept is not None:
+            self._resume(kept)
 
     def bears_two_epochs(self, on_epoch: OnEpoch | None) -> bool:
         """Train two epochs; whether the second helped, or nothing can tell."""
-        self._advance(on_epoch)
-        self._advance(on_epoch)
+        while len(self.history) < 2:
+            self._advance(on_epoch)
         return self.job.held_out is None or self.schedule.best_epoch > 1
 
     def train(self, on_epoch: OnEpoch | None) -> Trained:
@@ -261,20 +249,17 @@ class _Run:
 
     def learn_held_out(self, n_passes: int) -> None:
         """Pass over all rows, held-out ones too, while the rate falls to nearly nothing."""
-        held_out, rows = self.job.held_out, self.job.data.rows
-        assert held_out is not None
-        assert held_out.rows is not None
-        assert rows is not None
-        self._take(replace(self.job.data, rows=np.concatenate([rows, held_out.rows])))
+        self._take(_with_held_out(self.job))
         self.schedule = Schedule(LAST_RATE * self.first_rate, n_passes, patience=0)
         for i in range(n_passes):
             self._pass(1 + i)
         self.step.settle(self.unseen, self.shared)
         self.step.finish()
 
-    def _take(self, data: TrainingData) -> None:
+    def _take(self, data: Data) -> None:
         """Rows to train on from here."""
-        self.data = data = _without_rare(data, self.settings.fewest_rows)
+        data = _without_rare(data, self.settings.fewest_rows)
+        self.data: Data = data
         counts = count_lines(self.kernels, self.network, data)
         self.unseen = np.flatnonzero(counts <= 0)
         self.shared = [SHARED * (fewest > 1) for fewest in self.settings.fewest_rows]
@@ -334,18 +319,61 @@ class _Run:
 
     def _pass(self, epoch: int) -> float:
         """One pass over the training rows in random order; the mean loss on the way."""
-        order = self.step.ordered(self._order())
-        ends = batch_ends(len(order), self.settings.batch_size)
-        total, start = 0.0, 0
-        for i, end in enumerate(ends):
-            rate = self.schedule.rate(epoch - 1 + i / len(ends))
-            total += self.step(order[start:end], rate, self._key(epoch, i))
-            start = end
-        return float(total) / max(len(order), 1)
+        sizes, pieces = self._pieces(epoch)
+        ends = [batch_ends(size, self.settings.batch_size) for size in sizes]
+        n_batches = sum(map(len, ends))
+        i = sum(map(len, ends[: self.n_pieces]))
+        for piece, rows in pieces:
+            self.step.look_at(piece)
+            order, start = self.step.ordered(rows), 0
+            for end in ends[self.n_pieces]:
+                rate = self.schedule.rate(epoch - 1 + i / n_batches)
+                self.total += self.step(order[start:end], rate, self._key(epoch, i))
+                start, i = end, i + 1
+            self.n_pieces += 1
+            self._keep(len(rows))
+        mean = float(self.total) / max(sum(sizes), 1)
+        self.n_pieces, self.total = 0, 0.0
+        return mean
 
-    def _order(self) -> Array:
-        order = self.rng.permutation(len(self.data)).astype(np.int32)
-        return order if self.data.rows is None else self.data.rows[order].astype(np.int32)
+    def _pieces(self, epoch: int) -> tuple[list[int], Iterator[tuple[TrainingData, Array]]]:
+        """Rows of each piece of an epoch; the pieces that are left, each with a random order."""
+        if isinstance(self.data, TrainingData):
+            return [len(self.data)], iter([(self.data, self._order(self.data))])
+        # An order of its own for each epoch, from the seed alone: one may begin in the middle.
+        return self.data.shuffled([self.job.seed, 1, epoch], self.n_pieces)
+
+    def _order(self, data: TrainingData) -> Array:
+        order = self.rng.permutation(len(data)).astype(np.int32)
+        return order if data.rows is None else data.rows[order].astype(np.int32)
+
+    def _keep(self, n_rows: int) -> None:
+        """Write the state of the training, if it is time."""
+        checkpoint = self.job.checkpoint
+        if checkpoint is None or not checkpoint.is_due(n_rows):
+            return
+        assert isinstance(self.step, Step)
+        record = {
+            "n_restarts": self.n_restarts,
+            "n_pieces": self.n_pieces,
+            "total": self.total,
+            "n_steps": self.step.adamw.n_steps,
+            "schedule": vars(self.schedule),
+            "history": [vars(epoch) for epoch in self.history],
+        }
+        checkpoint.save(self.step.state(), self.best, record)
+
+    def _resume(self, kept: Kept) -> None:
+        """Go on from a state that was kept."""
+        assert isinstance(self.step, Step)
+        for array, stored in zip(self.step.state(), kept.arrays, strict=True):
+            array[...] = stored
+        self.best = kept.best
+        record = kept.record
+        self.n_pieces, self.total = record["n_pieces"], record["total"]
+        self.step.adamw.n_steps = record["n_steps"]
+        vars(self.schedule).update(record["schedule"])
+        self.history = [EpochRecord(**epoch) for epoch in record["history"]]
 
     def _key(self, epoch: int, i: int) -> int:
         """A number for each step of each training, for dropout."""
@@ -378,11 +406,11 @@ class Step:
         self.adamw = AdamW(network.weights, self.gradients, network.n_decayed)
         self.dtype = network.weights.flat.dtype
 
-    def take(self, data: TrainingData, counts: Array) -> None:
+    def take(self, data: Data, counts: Array) -> None:
         """The rows to train on from here, and how many of them look at each row of the tables."""
-        self.data = data
+        self.data = _in_memory(data)
         drops = (self.settings.embedding_dropout, self.settings.category_dropout)
-        self.lookup = self.network.lookup(data.inputs, *drops)
+        self.lookup = self.network.lookup(self.data.inputs, *drops)
         self.layers: list[Lookup | Concatenate | Hidden | Linear]
         self.layers = [self.lookup, self.interaction, *self.hidden, self.head]
         self.row_adagrad.set_pulls(
@@ -390,11 +418,17 @@ class Step:
         )
         self._weight_scale = weight_scale(data)
         most = max(batch_sizes(len(data), self.settings.batch_size), default=0)
+        if isinstance(data, StreamedData):  # cut into batches piece by piece
+            most = self.settings.batch_size
         for layer in self.layers:
             layer.allocate(most)
         self.row_adagrad.allocate(most)
         self._ones = np.ones(most, self.dtype)
         self._n_rows = most
+
+    def look_at(self, piece: TrainingData) -> None:
+        """Those of the rows that steps get numbers of from here; all if they are in memory."""
+        self.data, self.lookup.inputs = piece, piece.inputs
 
     def ordered(self, rows: Array) -> Array:
         """Rows of an epoch; steps take slices of them."""
@@ -478,33 +512,34 @@ def counts_met(network: Network, settings: TrainingConfig, counts: Array) -> Arr
     return counts * network.tables.per_line(kept, counts.dtype)
 
 
-def weight_scale(data: TrainingData) -> float:
-    """What weights are multiplied by, so that their mean is 1."""
-    mean = 1.0 if data.weight is None else float(data.part(data.weight).mean(dtype=np.float64))
-    return 1.0 / mean if mean > 0 else 0.0
+def _in_memory(data: Data) -> TrainingData:
+    """The rows, or some of those that are streamed."""
+    return data if isinstance(data, TrainingData) else data.first
 
 
-def batch_sizes(n_rows: int, batch_size: int) -> list[int]:
-    """As few batches as `batch_size` allows, of sizes that differ by at most one row.
-
-    Equal sizes leave no small last batch, whose batch norm would be noise.
-    """
-    n_batches = -(-n_rows // batch_size)
-    if not n_batches:
-        return []
-    size, more = divmod(n_rows, n_batches)
-    return [size + 1] * more + [size] * (n_batches - more)
-
-
-def batch_ends(n_rows: int, batch_size: int) -> list[int]:
-    """Where each batch of an epoch ends."""
-    return list(accumulate(batch_sizes(n_rows, batch_size)))
+def _with_held_out(job: Job) -> Data:
+    """All rows of a training, those too that it held out."""
+    if isinstance(job.data, StreamedData):
+        return job.data.with_held_out()
+    held_out, rows = job.held_out, job.data.rows
+    assert held_out is not None
+    assert held_out.rows is not None
+    assert rows is not None
+    return replace(job.data, rows=np.concatenate([rows, held_out.rows]))
 
 
-def count_lines(kernels: Any, network: Network, data: TrainingData) -> Array:
+def count_lines(kernels: Any, network: Network, data: Data) -> Array:
     """Weighted number of training rows that look at each row of each table (lines,), float64."""
+    counts = np.zeros(network.tables.n_lines, np.float64)
+    pieces = [data] if isinstance(data, TrainingData) else data.pieces(data.windows())
+    for piece in pieces:
+        _count_piece(kernels, network, piece, counts)
+    return counts
+
+
+def _count_piece(kernels: Any, network: Network, data: TrainingData, counts: Array) -> None:
+    """Add those of rows in memory."""
     tables = network.tables
-    counts = np.zeros(tables.n_lines, np.float64)
     lookup = network.lookup(data.inputs)
     for start in range(0, len(data), COUNTING_CHUNK):
         rows = np.arange(start, min(start + COUNTING_CHUNK, len(data)), dtype=np.int32)
@@ -512,11 +547,12 @@ def count_lines(kernels: Any, network: Network, data: TrainingData) -> Array:
         weight = np.ones(len(rows), np.float32) if data.weight is None else data.weight[rows]
         at, shares = lookup.place(kernels, rows)
         kernels.count_lines(tables.layout, at, shares, weight, counts)
-    return counts
 
 
-def _without_rare(data: TrainingData, fewest_rows: Sequence[int]) -> TrainingData:
+def _without_rare(data: Data, fewest_rows: Sequence[int]) -> Data:
     """The data with the codes of what fewer of its rows look at turned to the shared row's."""
+    if isinstance(data, StreamedData):
+        return data.without_rare(fewest_rows, SHARED)
     asked = [c for c, fewest in enumerate(fewest_rows) if fewest > 1]
     if not asked:
         return data

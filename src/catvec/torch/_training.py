@@ -17,9 +17,10 @@ from torch import Tensor
 from catvec._checks import refuse
 from catvec.network import Inputs, Network, TrainingConfig, TrainingData
 from catvec.network._committee import SharedLimit
+from catvec.network._data import weight_scale
 from catvec.network._layers import OF_CELLS, OF_ELEMENTS, layer_key
 from catvec.network._optimizers import TABLE_RATE, pulls
-from catvec.network._training import Trainer, counts_met, weight_scale
+from catvec.network._training import Data, Trainer, counts_met
 from catvec.torch._hashing import keyed_mask
 from catvec.torch._layers import kept
 from catvec.torch._losses import row_losses
@@ -97,9 +98,20 @@ class TorchStep:
 
     # --- what the epoch loop asks for ---
 
-    def take(self, data: TrainingData, counts: np.ndarray) -> None:
+    def take(self, data: Data, counts: np.ndarray) -> None:
         """The rows to train on from here, and how many of them look at each row of the tables."""
         self._on_device.clear()
+        self._weight_scale = weight_scale(data)
+        self._set_pulls(counts)
+        self._looked_at: TrainingData | None = None
+
+    def look_at(self, piece: TrainingData) -> None:
+        """Those of the rows that steps get numbers of from here; all if they are in memory."""
+        if piece is self._looked_at:
+            return
+        if self._looked_at is not None:
+            self._on_device.pop(id(self._looked_at.inputs.codes), None)
+        self._looked_at = data = piece
         codes, self.numbers, positions = self._moved(data.inputs)
         # Codes were checked when they were made: they become lines once, for all epochs.
         for rows in self.of_codes:
@@ -114,8 +126,7 @@ class TorchStep:
         self.target = self._tensor(data.target)
         self.weight = None
         if data.weight is not None:
-            self.weight = self._tensor(data.weight) * weight_scale(data)
-        self._set_pulls(counts)
+            self.weight = self._tensor(data.weight) * self._weight_scale
 
     def ordered(self, rows: np.ndarray) -> Tensor:
         """Rows of an epoch, on the device; steps take slices of them."""

@@ -1,0 +1,213 @@
+"""The vocabulary of a column that is read chunk by chunk: distinct values and their rows.
+
+Few distinct values are counted in memory. A column that has more is counted by DuckDB, which keeps
+within a limit of memory and writes what exceeds it to disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from catvec._checks import refuse
+from catvec.errors import InputError, MissingDependencyError
+from catvec.frames._column import Column, plain
+from catvec.frames._frame import one_column, open_frame
+from catvec.frames._source import Source, one_array
+from catvec.frames._vocabulary import Vocabulary
+
+MOST_VALUES = 2_000_000  # distinct values of a column that are counted without DuckDB
+SLACK = 500_000  # values that may wait to be merged
+MEMORY_LIMIT = "512MB"  # of DuckDB, which then writes to disk
+
+
+class ValueCounter:
+    """Counts the values of one column, chunk after chunk, while there are not too many."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.is_full = False
+        self._parts: list[tuple[pa.Array, pa.Array]] = []
+        self._n_waiting, self._n_merged = 0, 0
+
+    def add(self, column: Column) -> None:
+        """Count some rows."""
+        if self.is_full:
+            return
+        found = pc.value_counts(one_array(column))
+        self._parts.append((plain(found.field("values")), found.field("counts")))
+        self._n_waiting += len(found)
+        if self._n_waiting > self._n_merged + SLACK:
+            self._merge()
+            self.is_full = self._n_merged > MOST_VALUES
+            if self.is_full:
+                self._parts = []
+
+    def counts(self) -> tuple[pa.Array, pa.Array]:
+        """The distinct values in any order, null for missing ones, and the rows of each."""
+        self._merge()
+        ((values, counts),) = self._parts
+        return values, counts
+
+    def vocabulary(self, min_frequency: int) -> Vocabulary:
+        """What was counted, as the vocabulary of the column."""
+        return counted_vocabulary(self.name, *self.counts(), min_frequency)
+
+    def _merge(self) -> None:
+        values = _concatenated([values for values, _ in self._parts])
+        counts = pa.concat_arrays([counts for _, counts in self._parts])
+        grouped = pa.table({"value": values, "rows": counts}).group_by("value")
+        merged = grouped.aggregate([("rows", "sum")])
+        found = merged["value"].combine_chunks(), merged["rows_sum"].combine_chunks()
+        self._parts = [found]
+        self._n_merged, self._n_waiting = len(found[0]), 0
+
+
+def counted_vocabulary(
+    name: str, values: object, counts: object, min_frequency: int = 1
+) -> Vocabulary:
+    """The vocabulary that a table of values and their rows tells; a value may come repeatedly.
+
+    Parameters
+    ----------
+    name : str
+        The column.
+    values : array-like of shape (n,)
+        Its values; null for missing ones.
+    counts : array-like of shape (n,), int64
+        Rows of each.
+    min_frequency : int, default=1
+        As `Vocabulary.learn` takes it.
+
+    Returns
+    -------
+    Vocabulary
+    """
+    rows = np.asarray(counts, dtype=np.int64)
+    column = one_column(name, values)
+    return Vocabulary.learn(column, min_frequency=min_frequency, rows=rows)[0]
+
+
+def given_vocabulary(name: str, table: Any, min_frequency: int) -> Vocabulary:
+    """The vocabulary of a user's table of values and counts.
+
+    Parameters
+    ----------
+    name : str
+        The column; the table has it, or ``category``, and ``count``.
+    table : DataFrame, pyarrow.Table or mapping
+        A row by value.
+    min_frequency : int
+        As `Vocabulary.learn` takes it.
+
+    Returns
+    -------
+    Vocabulary
+
+    Raises
+    ------
+    InputError
+        If the table has other columns, or a count is missing or below 1.
+    ParameterError
+        If it is no table.
+    """
+    try:
+        frame = open_frame(table)
+    except InputError as error:
+        raise refuse("vocabulary_counts", "a mapping of tables by column", table) from error
+    of_values = next((n for n in (name, "category") if n in frame.names), None)
+    if of_values is None or "count" not in frame.names:
+        raise InputError(
+            f"the table of counts of column {name!r} must have the columns 'category' and 'count',"
+            f" got {list(frame.names)}"
+        )
+    counts = frame.column("count").floats()
+    if not (counts >= 1).all() or (counts != np.trunc(counts)).any():
+        raise InputError(f"the counts of column {name!r} must be whole numbers from 1 on")
+    values = one_array(frame.column(of_values))
+    return counted_vocabulary(name, values, counts, min_frequency)
+
+
+def count_by_duckdb(source: Source, name: str, min_frequency: int, folder: Path) -> Vocabulary:
+    """The vocabulary of a column with many values.
+
+    Parameters
+    ----------
+    source : Source
+        The table.
+    name : str
+        The column.
+    min_frequency : int
+        As `Vocabulary.learn` takes it.
+    folder : Path
+        Where DuckDB may write.
+
+    Returns
+    -------
+    Vocabulary
+
+    Raises
+    ------
+    MissingDependencyError
+        If DuckDB is not installed.
+    InputError
+        If the disk is full.
+    """
+    if not find_spec("duckdb"):
+        raise MissingDependencyError(
+            f"column {name!r} has more than {MOST_VALUES:,} values, which DuckDB counts:"
+            " pip install 'catvec[large]' (or give `vocabulary_counts`)"
+        )
+    import duckdb
+
+    kind, arrays = _typed_arrays(source, name)
+    schema = pa.schema([("value", kind)])
+    batches = (pa.record_batch([array], schema=schema) for array in arrays)
+    reader = pa.RecordBatchReader.from_batches(schema, batches)
+    config: dict[str, Any] = {
+        "memory_limit": MEMORY_LIMIT,
+        "temp_directory": str(folder / "duckdb"),
+        "threads": 2,
+    }
+    query = "SELECT value, count(*) AS counted FROM rows_of_column GROUP BY value"
+    with contextlib.closing(duckdb.connect(config=config)) as connection:
+        connection.register("rows_of_column", reader)
+        try:
+            found: Any = connection.execute(query).to_arrow_table()
+        except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+            raise InputError(
+                f"column {name!r} could not be counted in {str(folder)!r}: {error}"
+            ) from error
+    values, counts = found["value"].combine_chunks(), found["counted"].combine_chunks()
+    return counted_vocabulary(name, values, counts, min_frequency)
+
+
+def _typed_arrays(source: Source, name: str) -> tuple[pa.DataType, Iterator[pa.Array]]:
+    """The column chunk by chunk, of one type: the widest that the chunks have."""
+    arrays = (plain(one_array(chunk.column(name))) for chunk in source.chunks([name]))
+    if source.kinds[name] != "number":
+        kinds = {"text": pa.large_string(), "boolean": pa.bool_(), "date": pa.timestamp("us")}
+        kind = kinds[source.kinds[name]]
+    else:
+        kind = _number_type({array.type for array in arrays if array.null_count < len(array)})
+        arrays = (plain(one_array(chunk.column(name))) for chunk in source.chunks([name]))
+    return kind, (array.cast(kind) for array in arrays)
+
+
+def _number_type(types: Iterable[pa.DataType]) -> pa.DataType:
+    kinds = set(types)
+    return kinds.pop() if len(kinds) == 1 else pa.float64()
+
+
+def _concatenated(arrays: list[pa.Array]) -> pa.Array:
+    """Arrays of one family, end to end."""
+    kinds = {array.type for array in arrays if not pa.types.is_null(array.type)}
+    kind = kinds.pop() if len(kinds) == 1 else pa.float64() if kinds else pa.null()
+    return pa.concat_arrays([array.cast(kind) for array in arrays])

@@ -1,0 +1,319 @@
+"""Tables that need not fit into memory: read chunk by chunk, in one order, as often as needed."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import narwhals.stable.v2 as nw
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from catvec._checks import some
+from catvec.errors import InputError
+from catvec.frames._column import Column, family_of_type, plain
+from catvec.frames._files import file_format, open_table, readable
+from catvec.frames._frame import Frame, open_frame
+
+CHUNK_ROWS = 262_144  # rows read at once, at most
+PATTERN = "*?["  # what makes a path a pattern of several
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some rows of a source, one after the other.
+
+    Attributes
+    ----------
+    frame : Frame
+        The rows.
+    label : str
+        Where they are from, for messages.
+    start : int
+        Number of the first one in the source.
+    """
+
+    frame: Frame
+    label: str
+    start: int
+
+    def column(self, name: str) -> Column:
+        """A column of the chunk, of one family of keys.
+
+        Raises
+        ------
+        InputError
+            If there is no such column, or it is misfit; the message names the file.
+        """
+        try:
+            column = self.frame.column(name)
+        except InputError as error:
+            raise type(error)(f"{self.label}: {error}") from error
+        if len(column.families) > 1:
+            raise InputError(
+                f"{self.label}: column {name!r} holds {' and '.join(column.families)} values;"
+                " convert it to one type"
+            )
+        return column
+
+    def table(self, names: Sequence[str], rows: np.ndarray | None = None) -> pa.Table:
+        """Columns as Arrow, without dictionaries; all of the rows or some."""
+        arrays = {}
+        for name in names:
+            array = one_array(self.column(name))
+            array = array if rows is None else array.take(pa.array(rows))
+            arrays[name] = plain(array)
+        return pa.table(arrays)
+
+
+class Source(Protocol):
+    """A table that is walked over as often as needed.
+
+    Attributes
+    ----------
+    label : str
+        What to call it in a message.
+    names : tuple of str
+        The columns, in their order.
+    kinds : dict of str to str
+        Family of keys by column, ``"empty"`` where no row tells.
+    coded : set of str
+        Columns of a category type.
+    """
+
+    label: str
+    names: tuple[str, ...]
+    kinds: dict[str, str]
+    coded: set[str]
+
+    def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
+        """The rows in their order, of these columns."""
+
+    def fingerprint(self) -> list[Any]:
+        """What tells this table from another, for JSON."""
+
+
+def is_source(X: object) -> bool:
+    """Whether it is a path, a pattern, or frames one after the other: no frame of its own."""
+    if isinstance(X, str | os.PathLike | Iterator):
+        return True
+    if isinstance(X, list | tuple):
+        return bool(X) and _is_frame(X[0])
+    described = ("__array__", "__len__", "__dataframe__", "__arrow_c_stream__", "shape", "tocsr")
+    return isinstance(X, Iterable) and not any(hasattr(X, name) for name in described)
+
+
+def open_source(X: Any, folder: Path) -> Source:
+    """Open a table that need not fit into memory.
+
+    Parameters
+    ----------
+    X : path, pattern, or iterable of frames
+        A Parquet file, a folder of them (looked through with the folders in it, by name), a
+        pattern such as ``"sales/*.parquet"``; or frames of any kind, one after the other. What can
+        be iterated once only is written to `folder`, other iterables are walked over again. Files
+        of other formats are read into memory.
+    folder : Path
+        Where to write.
+
+    Returns
+    -------
+    Source
+
+    Raises
+    ------
+    InputError
+        If there is nothing, or files differ in their columns; the message names file and column.
+    """
+    if isinstance(X, str | os.PathLike):
+        return _open_paths(X)
+    if isinstance(X, Iterator):
+        return ParquetSource(_spooled(X, folder), "the frames")
+    return FrameSource(lambda: iter(X))
+
+
+class ParquetSource:
+    """Parquet files, one after the other; see `Source`."""
+
+    def __init__(self, paths: Sequence[Path], label: str) -> None:
+        self.paths, self.label = list(paths), label
+        self.n_rows = 0
+        self.kinds: dict[str, str] = {}
+        self.coded: set[str] = set()
+        self._first: dict[str, str] = {}
+        for path in self.paths:
+            self._look_at(path)
+        self.names = tuple(self.kinds)
+
+    def _look_at(self, path: Path) -> None:
+        with readable(repr(str(path))):
+            file = pq.ParquetFile(path)
+        self.n_rows += file.metadata.num_rows
+        types = {field.name: field.type for field in file.schema_arrow}
+        if not self.kinds:
+            self.kinds = dict.fromkeys(types, "empty")
+        missing = [name for name in self.kinds if name not in types]
+        if missing:
+            raise InputError(
+                f"{str(path)!r} has no column {missing[0]!r}, which {str(self.paths[0])!r} has"
+            )
+        for name, known in self.kinds.items():
+            kind = family_of_type(types[name])
+            self.kinds[name] = _agreed(name, known, kind, repr(str(path)), self._first.get(name))
+            if known == "empty" and kind != "empty":
+                self._first[name] = repr(str(path))
+            if pa.types.is_dictionary(types[name]):
+                self.coded.add(name)
+
+    def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
+        """As `Source.chunks`."""
+        start = 0
+        for path in self.paths:
+            for table in _tables(path, list(columns)):
+                yield Chunk(open_frame(table), repr(str(path)), start)
+                start += len(table)
+
+    def fingerprint(self) -> list[Any]:
+        """As `Source.fingerprint`: paths, sizes and times of the files."""
+        stats = [(str(path.resolve()), path.stat()) for path in self.paths]
+        return [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
+
+
+class FrameSource:
+    """Frames that come anew each time they are asked for; see `Source`."""
+
+    def __init__(self, make: Callable[[], Iterator[Any]]) -> None:
+        self.make, self.label = make, "the frames"
+        first = next(self.make(), None)
+        if first is None:
+            raise InputError("there are no frames to learn from")
+        chunk = Chunk(open_frame(first), "frame 1", 0)
+        columns = [chunk.column(name) for name in chunk.frame.names]
+        self.names = chunk.frame.names
+        self.kinds = {column.name: column.kind for column in columns}
+        self.coded = {c.name for c in columns if c.kind != "empty" and _is_coded(c)}
+
+    def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
+        """As `Source.chunks`."""
+        start = 0
+        for i, frame in enumerate(self.make()):
+            opened = open_frame(frame)
+            chunk = Chunk(opened, f"frame {i + 1}", start)
+            for name in columns:
+                _agreed(name, self.kinds[name], chunk.column(name).kind, chunk.label, "frame 1")
+            start += opened.n_rows
+            yield chunk
+
+    def fingerprint(self) -> list[Any]:
+        """As `Source.fingerprint`: columns and how many rows there are."""
+        n_rows = sum(open_frame(frame).n_rows for frame in self.make())
+        return [list(self.names), n_rows]
+
+
+def one_array(column: Column) -> pa.Array:
+    """The cells of a column of one family; nulls for an empty one."""
+    return next(iter(column.families.values()), pa.nulls(column.n_rows))
+
+
+# --- inside -----------------------------------------------------------------------------
+
+
+def _is_frame(value: object) -> bool:
+    if isinstance(value, pa.RecordBatch | Mapping):
+        return True
+    return isinstance(nw.from_native(value, pass_through=True), nw.DataFrame)
+
+
+def _is_coded(column: Column) -> bool:
+    return pa.types.is_dictionary(one_array(column).type)
+
+
+def _agreed(name: str, known: str, kind: str, label: str, first: str | None) -> str:
+    """The family of a column so far, or an error if two files differ."""
+    if "empty" in (known, kind):
+        return kind if known == "empty" else known
+    if kind != known:
+        raise InputError(
+            f"column {name!r} holds {kind} values in {label}, but {known} values in {first};"
+            " convert it to one type"
+        )
+    return known
+
+
+def _open_paths(X: str | os.PathLike[str]) -> Source:
+    label = repr(str(X))
+    paths = _paths(Path(X))
+    if not paths:
+        raise InputError(f"no Parquet file found at {label}")
+    others = [path for path in paths if file_format(path) != "parquet"]
+    if not others:
+        return ParquetSource(paths, label)
+    if len(paths) > 1:
+        raise InputError(f"{label} names several files; all must be Parquet, got {some(others)}")
+    table = open_table(paths[0]).read()
+    return FrameSource(lambda: iter([table]))
+
+
+def _paths(path: Path) -> list[Path]:
+    if path.is_dir():
+        found = (p for ending in ("parquet", "pq") for p in path.rglob(f"*.{ending}"))
+        return sorted(p for p in found if not p.name.startswith((".", "_")))
+    if not path.exists() and any(mark in str(path) for mark in PATTERN):
+        return sorted(Path(name) for name in glob.glob(str(path), recursive=True))
+    if not path.exists():
+        raise InputError(f"no such file: {str(path)!r}")
+    return [path]
+
+
+def _tables(path: Path, columns: list[str]) -> Iterator[pa.Table]:
+    """The rows of a file; what cannot be read is told by its row group."""
+    with readable(repr(str(path))):
+        file = pq.ParquetFile(path)
+    waiting: list[pa.RecordBatch] = []
+    for group in range(file.num_row_groups):
+        with readable(f"row group {group} of {str(path)!r}"):
+            for batch in file.iter_batches(CHUNK_ROWS, [group], columns):
+                waiting.append(batch)
+                if sum(map(len, waiting)) >= CHUNK_ROWS:
+                    yield _joined(waiting)
+                    waiting = []
+    if waiting:
+        yield _joined(waiting)
+
+
+def _joined(batches: list[pa.RecordBatch]) -> pa.Table:
+    return pa.Table.from_batches(batches).unify_dictionaries()
+
+
+def _spooled(frames: Iterator[Any], folder: Path) -> list[Path]:
+    """Frames as Parquet files: a new one wherever the types of the columns change."""
+    paths: list[Path] = []
+    writer: pq.ParquetWriter | None = None
+    names: tuple[str, ...] | None = None
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        for i, frame in enumerate(frames):
+            chunk = Chunk(open_frame(frame), f"frame {i + 1}", 0)
+            names = names or chunk.frame.names
+            table = pa.table({name: one_array(chunk.column(name)) for name in names})
+            if writer is None or not writer.schema.equals(table.schema):
+                if writer is not None:
+                    writer.close()
+                paths.append(folder / f"frames-{len(paths):05d}.parquet")
+                writer = pq.ParquetWriter(paths[-1], table.schema, compression="zstd")
+            writer.write_table(table)
+    except OSError as error:
+        raise InputError(
+            f"could not write the frames to {str(folder)!r}: {error.strerror or error}"
+        ) from error
+    finally:
+        if writer is not None:
+            writer.close()
+    if not paths:
+        raise InputError("there are no frames to learn from")
+    return paths
