@@ -133,18 +133,18 @@ def open_source(X: Any, folder: Path) -> Source:
     if isinstance(X, str | os.PathLike):
         return _open_paths(X)
     if isinstance(X, Iterator):
-        return ParquetSource(_spooled(X, folder), "the frames")
+        paths, coded = _spooled(X, folder)
+        return ParquetSource(paths, "the frames", coded)
     return FrameSource(lambda: iter(X))
 
 
 class ParquetSource:
     """Parquet files, one after the other; see `Source`."""
 
-    def __init__(self, paths: Sequence[Path], label: str) -> None:
-        self.paths, self.label = list(paths), label
+    def __init__(self, paths: Sequence[Path], label: str, coded: Iterable[str] = ()) -> None:
+        self.paths, self.label, self.coded = list(paths), label, set(coded)
         self.n_rows = 0
         self.kinds: dict[str, str] = {}
-        self.coded: set[str] = set()
         self._first: dict[str, str] = {}
         for path in self.paths:
             self._look_at(path)
@@ -196,7 +196,7 @@ class FrameSource:
         columns = [chunk.column(name) for name in chunk.frame.names]
         self.names = chunk.frame.names
         self.kinds = {column.name: column.kind for column in columns}
-        self.coded = {c.name for c in columns if c.kind != "empty" and _is_coded(c)}
+        self.coded = {column.name for column in columns if _is_coded(column)}
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
         """As `Source.chunks`."""
@@ -290,9 +290,10 @@ def _joined(batches: list[pa.RecordBatch]) -> pa.Table:
     return pa.Table.from_batches(batches).unify_dictionaries()
 
 
-def _spooled(frames: Iterator[Any], folder: Path) -> list[Path]:
-    """Frames as Parquet files: a new one wherever the types of the columns change."""
+def _spooled(frames: Iterator[Any], folder: Path) -> tuple[list[Path], set[str]]:
+    """Frames as Parquet files, a new one wherever types change; columns of a category type."""
     paths: list[Path] = []
+    coded: set[str] = set()
     writer: pq.ParquetWriter | None = None
     names: tuple[str, ...] | None = None
     folder.mkdir(parents=True, exist_ok=True)
@@ -300,7 +301,8 @@ def _spooled(frames: Iterator[Any], folder: Path) -> list[Path]:
         for i, frame in enumerate(frames):
             chunk = Chunk(open_frame(frame), f"frame {i + 1}", 0)
             names = names or chunk.frame.names
-            table = pa.table({name: one_array(chunk.column(name)) for name in names})
+            coded |= {name for name in names if _is_coded(chunk.column(name))}
+            table = chunk.table(names)
             if writer is None or not writer.schema.equals(table.schema):
                 if writer is not None:
                     writer.close()
@@ -316,4 +318,4 @@ def _spooled(frames: Iterator[Any], folder: Path) -> list[Path]:
             writer.close()
     if not paths:
         raise InputError("there are no frames to learn from")
-    return paths
+    return paths, coded

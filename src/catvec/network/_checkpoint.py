@@ -87,7 +87,7 @@ class Checkpoint:
         if not self.path.exists():
             return None
         try:
-            with np.load(self.path) as stored:
+            with self.path.open("rb") as file, np.load(file) as stored:
                 of_kind = {
                     kind: [name for name in stored.files if name.startswith(kind)]
                     for kind in ("array_", "best_")

@@ -1,0 +1,158 @@
+"""Sources: Parquet files, folders, patterns and frames one after the other."""
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from catvec.errors import InputError
+from catvec.frames import _source as module
+from catvec.frames._source import is_source, open_source
+
+TABLE = pa.table({"user": ["a", "b", None, "a", "c"], "n": [1, 2, 3, 4, 5]})
+
+
+def rows_of(source, columns=("user", "n")):
+    tables = [chunk.table(list(columns)) for chunk in source.chunks(list(columns))]
+    return pa.concat_tables(tables, promote_options="permissive")
+
+
+def folder_of(tmp_path, *tables):
+    for i, table in enumerate(tables):
+        (tmp_path / f"month={i}").mkdir(exist_ok=True)
+        pq.write_table(table, tmp_path / f"month={i}" / "part.parquet", row_group_size=2)
+    return tmp_path
+
+
+@pytest.mark.parametrize("chunk_rows", [1, 2, 100])
+def test_a_folder_a_pattern_and_a_file_have_the_same_rows(tmp_path, monkeypatch, chunk_rows):
+    monkeypatch.setattr(module, "CHUNK_ROWS", chunk_rows)
+    folder = folder_of(tmp_path, TABLE, TABLE)
+    wanted = pa.concat_tables([TABLE, TABLE]).to_pylist()
+    for path in (folder, str(folder), f"{folder}/*/*.parquet"):
+        source = open_source(path, tmp_path)
+        assert source.n_rows == 10
+        assert [rows_of(source).to_pylist() for _ in range(2)] == [wanted, wanted]
+    starts = [chunk.start for chunk in source.chunks(["n"])]
+    assert starts == sorted(set(starts))
+    assert rows_of(open_source(folder / "month=0/part.parquet", tmp_path)).num_rows == 5
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame, pa.table])
+def test_frames_that_come_once_are_kept_and_others_asked_again(tmp_path, make):
+    frames = [make({"user": ["a", "b"], "n": [1, 2]}), make({"user": ["c"], "n": [2.5]})]
+    wanted = [{"user": "a", "n": 1}, {"user": "b", "n": 2}, {"user": "c", "n": 2.5}]
+    for source in (open_source(iter(frames), tmp_path / "spool"), open_source(frames, tmp_path)):
+        assert source.kinds == {"user": "text", "n": "number"}
+        for _ in range(2):
+            rows = [
+                row
+                for c in source.chunks(["user", "n"])
+                for row in c.table(["user", "n"]).to_pylist()
+            ]
+            assert rows == wanted
+    assert len(list((tmp_path / "spool").iterdir())) == 2  # a type, a file
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_category_types_are_known(tmp_path):
+    frame = pd.DataFrame({"a": pd.Categorical([1, 2]), "b": [1, 2]})
+    for source in (open_source(iter([frame]), tmp_path), open_source([frame], tmp_path)):
+        assert source.coded == {"a"}
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        ("x.parquet", True),
+        ([TABLE, TABLE], True),
+        (iter([]), True),
+        (TABLE, False),
+        ([[1, 2], [3, 4]], False),
+        ([], False),
+        (np.zeros((2, 2)), False),
+        ({"a": [1]}, False),
+        (pd.DataFrame({"a": [1]}), False),
+        (pl.DataFrame({"a": [1]}), False),
+    ],
+)
+def test_what_is_a_source(value, wanted):
+    assert is_source(value) is wanted
+
+
+def test_a_file_without_a_column_is_named(tmp_path):
+    folder = folder_of(tmp_path, TABLE, TABLE, TABLE.drop_columns(["n"]))
+    with pytest.raises(InputError, match=r"month=2.*has no column 'n', which .*month=0.* has"):
+        open_source(folder, tmp_path)
+
+
+def test_a_file_with_another_type_is_named(tmp_path):
+    empty = pa.table({"user": pa.nulls(2), "n": pa.nulls(2)})
+    other = pa.table({"user": ["a"], "n": ["many"]})
+    folder = folder_of(tmp_path, empty, TABLE, other)
+    with pytest.raises(
+        InputError, match=r"column 'n' holds text values in .*month=2.*number values in .*month=1"
+    ):
+        open_source(folder, tmp_path)
+
+
+def test_a_frame_with_another_type_is_named(tmp_path):
+    source = open_source([TABLE, pa.table({"user": [7], "n": [1]})], tmp_path)
+    with pytest.raises(
+        InputError, match="column 'user' holds number values in frame 2, but text values in frame 1"
+    ):
+        rows_of(source)
+    source = open_source([TABLE, TABLE.drop_columns(["n"])], tmp_path)
+    with pytest.raises(InputError, match="frame 2: no column 'n'"):
+        rows_of(source)
+
+
+def test_mixed_cells_are_refused(tmp_path):
+    frames = [pd.DataFrame({"user": ["a", 1]})]
+    with pytest.raises(InputError, match="frame 1: column 'user' holds number and text values"):
+        open_source(frames, tmp_path)
+
+
+def test_a_row_group_that_cannot_be_read_is_named(tmp_path):
+    path = tmp_path / "broken.parquet"
+    table = pa.table({"user": [f"user {i}" for i in range(4000)]})
+    pq.write_table(table, path, row_group_size=1000, compression="zstd", use_dictionary=False)
+    group = pq.ParquetFile(path).metadata.row_group(2).column(0)
+    content = bytearray(path.read_bytes())
+    start = group.data_page_offset
+    content[start : start + group.total_compressed_size] = b"\xff" * group.total_compressed_size
+    path.write_bytes(content)
+    source = open_source(path, tmp_path)
+    with pytest.raises(InputError, match=r"row group 2 of .*broken.parquet.* cannot be read"):
+        rows_of(source, ["user"])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda folder: folder / "absent.parquet", "no such file: .*absent"),
+        (lambda folder: folder / "*.parquet", "no Parquet file found at"),
+        (lambda folder: folder, "no Parquet file found at"),
+        (lambda _: iter([]), "there are no frames to learn from"),
+        (lambda _: (frame for frame in []), "there are no frames to learn from"),
+    ],
+)
+def test_nothing_to_read_is_an_error(tmp_path, make, message):
+    with pytest.raises(InputError, match=message):
+        open_source(make(tmp_path), tmp_path)
+
+
+def test_a_file_of_another_format_is_read_whole(tmp_path):
+    (tmp_path / "rows.csv").write_text("user,n\na,1\nb,2\n")
+    assert rows_of(open_source(tmp_path / "rows.csv", tmp_path)).num_rows == 2
+
+
+def test_frames_that_cannot_be_kept_are_one_clear_error(tmp_path, monkeypatch):
+    def full(self, table):  # noqa: ARG001
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
+    with pytest.raises(InputError, match=r"could not write the frames.*No space left"):
+        open_source(iter([TABLE]), tmp_path)
