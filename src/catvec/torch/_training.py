@@ -104,6 +104,8 @@ class TorchStep:
         self._weight_scale = weight_scale(data)
         self._set_pulls(counts)
         self._looked_at: TrainingData | None = None
+        if isinstance(data, TrainingData):
+            self.look_at(data)
 
     def look_at(self, piece: TrainingData) -> None:
         """Those of the rows that steps get numbers of from here; all if they are in memory."""
