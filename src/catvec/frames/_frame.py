@@ -154,6 +154,13 @@ def open_frame(X: object) -> Frame:
     return _open_array(X)
 
 
+def is_frame(value: object) -> bool:
+    """Whether it is a table with names: a dataframe, an Arrow table or a mapping of columns."""
+    if isinstance(value, pa.RecordBatch | Mapping):
+        return True
+    return isinstance(nw.from_native(value, pass_through=True), nw.DataFrame)
+
+
 def to_dataframe(table: pa.Table, kind: str | None = None) -> Any:
     """An Arrow table as another kind of dataframe.
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import narwhals.stable.v2 as nw
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,7 +17,7 @@ from catvec._checks import some
 from catvec.errors import InputError
 from catvec.frames._column import Column, family_of_type, plain
 from catvec.frames._files import file_format, open_table, readable
-from catvec.frames._frame import Frame, open_frame
+from catvec.frames._frame import Frame, is_frame, open_frame
 
 CHUNK_ROWS = 262_144  # rows read at once, at most
 PATTERN = "*?["  # what makes a path a pattern of several
@@ -103,7 +102,7 @@ def is_source(X: object) -> bool:
     if isinstance(X, str | os.PathLike | Iterator):
         return True
     if isinstance(X, list | tuple):
-        return bool(X) and _is_frame(X[0])
+        return bool(X) and is_frame(X[0])
     described = ("__array__", "__len__", "__dataframe__", "__arrow_c_stream__", "shape", "tocsr")
     return isinstance(X, Iterable) and not any(hasattr(X, name) for name in described)
 
@@ -221,12 +220,6 @@ def one_array(column: Column) -> pa.Array:
 
 
 # --- inside -----------------------------------------------------------------------------
-
-
-def _is_frame(value: object) -> bool:
-    if isinstance(value, pa.RecordBatch | Mapping):
-        return True
-    return isinstance(nw.from_native(value, pass_through=True), nw.DataFrame)
 
 
 def _is_coded(column: Column) -> bool:
