@@ -148,8 +148,12 @@ def _one_at_a_time(on_epoch: OnEpoch | None, stopped: threading.Event) -> OnEpoc
         with lock:
             if stopped.is_set():  # else Ctrl-C would wait for whole trainings
                 raise CancelledError
-            if on_epoch is not None:
-                on_epoch(record)
+            try:
+                if on_epoch is not None:
+                    on_epoch(record)
+            except BaseException:
+                stopped.set()  # here, since this thread goes on to the next network at once
+                raise
 
     return told
 
