@@ -89,6 +89,7 @@ def test_outputs(encoder, small_data):
 def test_codes_of_small_columns(encoder, small_data, monkeypatch):
     """0 unknown, 1 missing, 2.. the categories in their order; none where a booster has no bins."""
     X, y = small_data.frame, small_data.regression
+    encoder.set_params(category_dropout=0.0)
     Z, names = encoder.fit_transform(X, y), encoder.get_feature_names_out().tolist()
     place = {city: 2 + i for i, city in enumerate(encoder.vectors_["city"].categories.tolist())}
     told = [1 if city is None else place[city] for city in small_data.columns["city"]]
@@ -101,6 +102,28 @@ def test_codes_of_small_columns(encoder, small_data, monkeypatch):
     monkeypatch.undo()
     with pytest.raises(InputError, match="'city_code'"):
         encoder.fit(X.assign(city_code=1.0), y)
+
+
+def test_a_share_of_categories_is_written_as_unknown_in_training_rows(encoder, small_data):
+    """The next model meets unknown categories, also in pairs and in the joint score, before use."""
+    X, y = small_data.frame, small_data.regression
+    encoder.set_params(category_dropout=0.2, pairs=[("city", "store")])
+    Z, names = encoder.fit_transform(X, y), encoder.get_feature_names_out().tolist()
+    unknown = {c: Z[:, names.index(f"{c}_code")] == 0 for c in ("city", "store")}
+    for column, rows in unknown.items():
+        assert rows.mean() == pytest.approx(0.2, abs=0.06)
+        own = [i for i, name in enumerate(names) if name.startswith(f"{column}_")]
+        of_row_0 = Z[rows][:, own]
+        assert (of_row_0[:, :2] == 0).all()  # effect, confidence
+        assert len(np.unique(of_row_0.round(6), axis=0)) <= encoder.cv  # its vector by fold
+    either = unknown["city"] | unknown["store"]
+    assert (Z[either, names.index("city*store_confidence")] == 0).all()
+    assert (Z[~either, names.index("city*store_confidence")] > 0).any()
+    new = encoder.transform(X)
+    assert (new[:, names.index("city_code")] > 0).all()  # new rows are written as they are
+    effects = encoder.set_params(output="effects").fit_transform(X, y)
+    confidence = encoder.get_feature_names_out().tolist().index("city_confidence")
+    assert (effects[:, confidence] > 0).all()
 
 
 def test_joint_score_is_out_of_fold_and_worth_having(small_data):

@@ -174,7 +174,7 @@ def test_gradient_under_dropout():
 def test_category_dropout_hides_all_looks_of_a_cell(name):
     kinds = CASES[name]
     network, inputs = Network.create(config_of(kinds), 0), rows(kinds)
-    lookup = network.lookup(inputs, 0.0, 0.5)
+    lookup = network.lookup(inputs, category_dropout=0.5)
     lookup.allocate(N)
     lookup.forward(_kernels, np.arange(N, dtype=np.int32), key=4)
     columns = network.composition.columns

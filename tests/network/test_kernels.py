@@ -203,7 +203,8 @@ def test_dropout_drops_the_share_it_is_asked_for_and_keeps_the_mean():
 def test_drop_categories(size, p):
     def dropped(kernels):
         batch = Batch(size).place(_kernels)
-        kernels.drop_categories(batch.at, 2, 2**32 - 9, round(p * 2**32))
+        no_pairs = np.empty((0, 2), np.int64)
+        kernels.drop_categories(batch.at, 2, no_pairs, 2**32 - 9, round(p * 2**32))
         return batch.at
 
     plain, compiled = both(dropped)
@@ -211,6 +212,25 @@ def test_drop_categories(size, p):
     before = Batch(size).place(_kernels).at
     assert ((plain == before) | (plain == 0)).all()
     np.testing.assert_array_equal(plain[:, 2:], before[:, 2:])  # numbers stay
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_pair_is_dropped_with_either_of_its_columns(size):
+    before = np.random.default_rng(size).integers(1, 9, (size, 6)).astype(np.int32)
+    pairs = np.array([[0, 1], [1, 2]])
+
+    def dropped(kernels):
+        at = before.copy()
+        kernels.drop_categories(at, 3, pairs, 2**32 - 9, round(0.3 * 2**32))
+        return at
+
+    plain, compiled = both(dropped)
+    np.testing.assert_array_equal(plain, compiled)
+    gone = plain[:, :3] == 0
+    expected = np.stack([gone[:, 0] | gone[:, 1], gone[:, 1] | gone[:, 2]], 1)
+    np.testing.assert_array_equal(plain[:, 3:5] == 0, expected)
+    np.testing.assert_array_equal(plain[:, 3:5][~expected], before[:, 3:5][~expected])
+    np.testing.assert_array_equal(plain[:, 5], before[:, 5])  # what comes after stays
 
 
 @pytest.mark.parametrize("p", [0.01, 0.3])

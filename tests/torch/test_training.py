@@ -99,6 +99,10 @@ CHANGES = {
     "dropout": ({"dropout": 0.3}, {}),
     "embedding dropout": ({}, {"embedding_dropout": 0.3}),
     "category dropout": ({}, {"category_dropout": 0.3}),
+    "category dropout of pairs": (
+        {"n_pairs": 1},
+        {"category_dropout": 0.3, "pair_columns": ((0, 1),)},
+    ),
 }
 
 

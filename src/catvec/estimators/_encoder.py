@@ -146,14 +146,17 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         encoded = np.repeat(encoded, len(training), axis=0)  # rows that no fold tests stay so
         self.cross_fitted_ = np.zeros(len(training), bool)
         scores = self._constant_scores(training, learner)
+        arrays = self._some_unknown(training, learner.seed)
         for i, fold in enumerate(folds):
             networks = trained[i + 1].networks if trained else []
             vectors = category_vectors(training, networks, rows=fold.train, reference=self.vectors_)
             self.cross_fitted_[fold.test] = True
-            encoded[fold.test] = self._encode(vectors, training.arrays.take(fold.test))
+            rows = arrays.take(fold.test)
+            encoded[fold.test] = self._encode(vectors, rows)
             if self.networks_:
-                scores[fold.test] = averaged_scores(networks, learner.data.inputs.take(fold.test))
-        return self._side_by_side(encoded, training.arrays, scores)
+                inputs = network_inputs(training.schema, rows)
+                scores[fold.test] = averaged_scores(networks, inputs)
+        return self._side_by_side(encoded, arrays, scores)
 
     def transform(self, X: object) -> np.ndarray:
         """Encode new rows.
@@ -261,6 +264,18 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         rows = np.zeros((len(training), 1))
         pairs = splitter.split(rows, np.asarray(y), training.ties.groups)
         return [Fold(np.asarray(train), np.asarray(test)) for train, test in pairs]
+
+    def _some_unknown(self, training: TrainingSet, seed: int) -> Arrays:
+        """The rows with some categories taken for unknown, as networks see them in training.
+
+        From these the next model learns what to do without a column. It would else first meet a
+        category without effect and confidence among new rows.
+        """
+        arrays, schema = training.arrays, training.schema
+        if not self.category_dropout or not self._trains(training):
+            return arrays
+        drawn = np.random.default_rng([seed, 5]).random((len(arrays), len(schema.vocabularies)))
+        return schema.hidden(arrays, drawn < self.category_dropout)
 
     def _encode(self, vectors: CategoryVectors, arrays: Arrays) -> np.ndarray:
         codes = self.schema_.by_column(arrays)

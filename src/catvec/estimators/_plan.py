@@ -114,6 +114,7 @@ class Plan:
             n_iter_no_change=p.n_iter_no_change,
             embedding_dropout=float(p.embedding_dropout),
             category_dropout=float(p.category_dropout),
+            pair_columns=schema.pair_columns,
             fewest_rows=(1,) * len(schema.vocabularies) + (FEWEST_OF_PAIR,) * len(schema.pairs),
         )
         shape = self._shape(setting.interactions)

@@ -17,7 +17,7 @@ from catvec.frames._hashing import HashedVocabulary
 from catvec.frames._kinds import Kind, TableSpec, check_specs, kinds_of
 from catvec.frames._numbers import Number
 from catvec.frames._pairs import Pair
-from catvec.frames._vocabulary import MISSING, Vocabulary
+from catvec.frames._vocabulary import MISSING, UNKNOWN, Vocabulary
 
 logger = logging.getLogger("catvec")
 
@@ -50,7 +50,17 @@ class Arrays:
         return len(self.codes)
 
     def take(self, rows: np.ndarray) -> Arrays:
-        """Some of the rows."""
+        """Some of the rows.
+
+        Parameters
+        ----------
+        rows : ndarray
+            Their numbers, or a mask.
+
+        Returns
+        -------
+        Arrays
+        """
         return Arrays(self.codes[rows], self.values[rows], self.hashes[rows])
 
 
@@ -164,16 +174,41 @@ class Schema:
         numbers = np.zeros((1, len(self.numbers)))
         return Arrays(codes, numbers, np.zeros((1, n_further), np.int32))
 
+    def hidden(self, arrays: Arrays, cells: np.ndarray) -> Arrays:
+        """The rows with the categories of some cells unknown, and so the pairs they are in.
+
+        Parameters
+        ----------
+        arrays : Arrays
+        cells : ndarray of shape (n_rows, n_categorical), bool
+            True where a category is to be unknown.
+
+        Returns
+        -------
+        Arrays
+        """
+        n_columns = len(self.vocabularies)
+        codes, hashes = arrays.codes.copy(), arrays.hashes.copy()
+        codes[:, :n_columns][cells] = UNKNOWN
+        codes[:, n_columns:] = self.pair_codes(codes)
+        n_further = [v.n_functions - 1 for v in self.vocabularies]
+        hashes[np.repeat(cells, n_further, axis=1)] = UNKNOWN
+        return replace(arrays, codes=codes, hashes=hashes)
+
     def with_pairs(self, pairs: Sequence[Pair]) -> Schema:
         """The schema that reads these pairs, too."""
         return replace(self, pairs=tuple(pairs))
 
+    @property
+    def pair_columns(self) -> tuple[tuple[int, int], ...]:
+        """Places of each pair's columns among the categorical ones."""
+        place = {vocabulary.name: c for c, vocabulary in enumerate(self.vocabularies)}
+        return tuple((place[pair.first], place[pair.second]) for pair in self.pairs)
+
     def pair_codes(self, codes: np.ndarray) -> np.ndarray:
         """Codes of the pairs, int32 (n_rows, n_pairs), from those of the categorical columns."""
-        place = {vocabulary.name: c for c, vocabulary in enumerate(self.vocabularies)}
-        of_pairs = [
-            p.encode(codes[:, place[p.first]], codes[:, place[p.second]]) for p in self.pairs
-        ]
+        places = zip(self.pairs, self.pair_columns, strict=True)
+        of_pairs = [pair.encode(codes[:, a], codes[:, b]) for pair, (a, b) in places]
         return _stacked(of_pairs, len(codes), np.int32)
 
     def read(self, frame: Frame) -> Arrays:

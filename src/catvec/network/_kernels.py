@@ -74,13 +74,16 @@ def place(
         shares[...] = np.where(inside, found - lower, 0)
 
 
-def drop_categories(at: Array, n_columns: int, key: int, threshold: int) -> None:
+def drop_categories(at: Array, n_columns: int, pairs: Array, key: int, threshold: int) -> None:
     """Take some categories of a batch for unknown: 0 in the first `n_columns` columns of `at`.
 
     Cell i of these (counted along rows) where ``mixed(key + i) < threshold``, as in `normalize`.
+    The columns after them are those of `pairs` (pairs, 2): dropped where either of the two is.
     """
-    cells = at[:, :n_columns]
-    cells[_hashed(key, cells.size).reshape(cells.shape) < threshold] = 0
+    shape = len(at), n_columns
+    dropped = _hashed(key, shape[0] * n_columns).reshape(shape) < threshold
+    at[:, :n_columns][dropped] = 0
+    at[:, n_columns : n_columns + len(pairs)][dropped[:, pairs].any(axis=2)] = 0
 
 
 def drop_elements(x: Array, width: int, key: int, threshold: int, keep: float) -> None:

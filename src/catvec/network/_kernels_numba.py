@@ -92,12 +92,17 @@ def place(
 
 
 @_compiled
-def drop_categories(at: Array, n_columns: int, key: int, threshold: int) -> None:
+def drop_categories(at: Array, n_columns: int, pairs: Array, key: int, threshold: int) -> None:
     limit = np.uint32(threshold)
     for b in range(len(at)):
+        first = key + b * n_columns
         for c in range(n_columns):
-            if _mixed(np.uint32(key + b * n_columns + c)) < limit:
+            if _mixed(np.uint32(first + c)) < limit:
                 at[b, c] = 0
+        for p in range(len(pairs)):
+            for k in range(2):
+                if _mixed(np.uint32(first + pairs[p, k])) < limit:
+                    at[b, n_columns + p] = 0
 
 
 @_compiled

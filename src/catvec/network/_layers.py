@@ -7,7 +7,7 @@ are overwritten by its next call.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from math import prod
 from typing import Any
@@ -64,7 +64,8 @@ class Lookup:
     cells for unknown: whole vectors make room for row 0, which learns from these rows what to say
     without the column. Hence no vector is scaled up, unlike those that are left where others
     become zero (Gal & Ghahramani 2016, arXiv 1512.05287, section 4.2), or where `embedding_dropout`
-    drops single elements (Srivastava et al. 2014, JMLR 15).
+    drops single elements (Srivastava et al. 2014, JMLR 15). A pair of columns, `pair_columns` of
+    the last ones, is unknown with either of them, as it is for a category never seen.
     """
 
     def __init__(
@@ -76,11 +77,13 @@ class Lookup:
         embedding_dropout: float = 0.0,
         category_dropout: float = 0.0,
         composition: Composition | None = None,
+        pair_columns: Sequence[tuple[int, int]] = (),
     ) -> None:
         self.tables = tables
         self.inputs = inputs
         self.composition = composition if composition and composition.columns else None
         self.n_knots = np.array(n_knots, np.int64)
+        self.pairs = np.array(pair_columns, np.int64).reshape(-1, 2)
         self.n_columns = inputs.codes.shape[1]
         dims = tables.layout[: self.n_columns, DIM] if composition is None else composition.dims
         self.n_elements = int(sum(dims))
@@ -113,7 +116,10 @@ class Lookup:
         self._place(kernels, rows, self.at, self.shares)
         if self.category_threshold:
             of_cells = layer_key(key, OF_CELLS)
-            kernels.drop_categories(self.at, self.n_columns, of_cells, self.category_threshold)
+            n_single = self.n_columns - len(self.pairs)
+            kernels.drop_categories(
+                self.at, n_single, self.pairs, of_cells, self.category_threshold
+            )
             if self.composition:
                 further = self.at[:, self.n_columns :][:, : len(self.composition.columns)]
                 further[self.at[:, self.composition.columns] == 0] = 0

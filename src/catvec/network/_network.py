@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -179,14 +180,11 @@ class Network:
         """The layer that gives the scores."""
         return Linear(self.weights, gradients, "head")
 
-    def lookup(
-        self, inputs: Inputs, embedding_dropout: float = 0.0, category_dropout: float = 0.0
-    ) -> Lookup:
+    def lookup(self, inputs: Inputs, **dropouts: Any) -> Lookup:
         """The layer that looks rows up, with room for products; see `Lookup` for its dropouts."""
         n_products = int(self._pairs[:, 2].sum())
-        drops = embedding_dropout, category_dropout
         n_knots, made = self.config.n_knots, self.composition
-        return Lookup(self.tables, inputs, n_knots, n_products, *drops, made)
+        return Lookup(self.tables, inputs, n_knots, n_products, composition=made, **dropouts)
 
     def vectors(self, c: int) -> Array:
         """Vectors of a column or pair by code (n_codes, dim), composed of what they are made of.

@@ -91,6 +91,8 @@ class TrainingConfig:
         Share of the elements of categories' vectors dropped in a step.
     category_dropout : float in [0, 1)
         Share of the categories taken for unknown in a step.
+    pair_columns : tuple of pairs of int
+        Columns that the last ones are pairs of: a pair is unknown where either of them is.
     """
 
     loss: str
@@ -104,6 +106,7 @@ class TrainingConfig:
     fewest_rows: tuple[int, ...] = ()
     embedding_dropout: float = 0.0
     category_dropout: float = 0.0
+    pair_columns: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -409,8 +412,12 @@ class Step:
     def take(self, data: Data, counts: Array) -> None:
         """The rows to train on from here, and how many of them look at each row of the tables."""
         self.data = _in_memory(data)
-        drops = (self.settings.embedding_dropout, self.settings.category_dropout)
-        self.lookup = self.network.lookup(self.data.inputs, *drops)
+        self.lookup = self.network.lookup(
+            self.data.inputs,
+            embedding_dropout=self.settings.embedding_dropout,
+            category_dropout=self.settings.category_dropout,
+            pair_columns=self.settings.pair_columns,
+        )
         self.layers: list[Lookup | Concatenate | Hidden | Linear]
         self.layers = [self.lookup, self.interaction, *self.hidden, self.head]
         self.row_adagrad.set_pulls(
@@ -508,7 +515,9 @@ def counts_met(network: Network, settings: TrainingConfig, counts: Array) -> Arr
     p = settings.category_dropout
     if not p:
         return counts
-    kept = [1.0 - p] * len(network.config.n_codes) + [1.0] * len(network.config.n_knots)
+    n_columns, n_pairs = len(network.config.n_codes), len(settings.pair_columns)
+    kept = [1.0 - p] * (n_columns - n_pairs) + [(1.0 - p) ** 2] * n_pairs
+    kept += [1.0] * len(network.config.n_knots)
     return counts * network.tables.per_line(kept, counts.dtype)
 
 

@@ -256,8 +256,11 @@ class TorchStep:
         """The input (B, W) of the given rows."""
         dropped = None
         if share := self.settings.category_dropout:
-            cells = (len(rows), len(self.network.config.dims))
+            pairs = self.settings.pair_columns
+            cells = (len(rows), len(self.network.config.dims) - len(pairs))
             dropped = keyed_mask(cells, layer_key(key, OF_CELLS), share, self.device)
+            of_pairs = [dropped[:, a] | dropped[:, b] for a, b in pairs]
+            dropped = torch.cat([dropped, *(pair[:, None] for pair in of_pairs)], 1)
         codes = [tables.look_up(rows, dropped).flatten(1) for tables in self.of_codes]
         knots = [tables.look_up(rows).flatten(1) for tables in self.of_knots]
         parts = [
