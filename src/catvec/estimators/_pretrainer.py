@@ -58,7 +58,7 @@ class EmbeddingPretrainer(BaseEstimator):
         The column that orders the events of a sequence; True where rows, or lists, are in their
         order. By default a sequence is a basket, in which an item counts once.
     embedding_dim : int or "auto", default="auto"
-        Width of the vectors, the same for all item columns. ``"auto"``: 64, or the number of items
+        Width of the vectors, the same for all item columns. ``"auto"``: 100, or the number of items
         where they are fewer.
     min_frequency : int, default=1
         Items of fewer events share, and train, the row for unknown ones.

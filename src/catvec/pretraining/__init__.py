@@ -4,6 +4,7 @@ from catvec.pretraining._benefit import Benefit as Benefit
 from catvec.pretraining._benefit import measure_benefit as measure_benefit
 from catvec.pretraining._cooccurrence import factorize as factorize
 from catvec.pretraining._cooccurrence import positive_pmi as positive_pmi
+from catvec.pretraining._cooccurrence import with_itself as with_itself
 from catvec.pretraining._counting import count_pairs as count_pairs
 from catvec.pretraining._learning import METHODS as METHODS
 from catvec.pretraining._learning import Method as Method

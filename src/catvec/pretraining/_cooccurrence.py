@@ -52,6 +52,16 @@ def positive_pmi(
     return sp.csr_array((data, counts.indices[kept], ends), counts.shape)
 
 
+def with_itself(matrix: sp.csr_array) -> sp.csr_array:
+    """The matrix with the largest element of each row on its diagonal.
+
+    An item is as much like itself as like its best companion. Without it two items that only ever
+    meet each other would have no context in common, and be orthogonal.
+    """
+    largest = matrix.max(axis=1).toarray().ravel()
+    return sp.csr_array(matrix + sp.diags_array(largest, dtype=matrix.dtype))
+
+
 def factorize(
     matrix: sp.csr_array,
     dim: int,

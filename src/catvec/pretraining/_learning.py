@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from catvec.errors import InputError
-from catvec.frames import FIRST, UNKNOWN, Vocabulary
-from catvec.pretraining._cooccurrence import factorize, positive_pmi
+from catvec.frames import Vocabulary
+from catvec.pretraining._cooccurrence import factorize, positive_pmi, with_itself
 from catvec.pretraining._counting import count_pairs
 from catvec.pretraining._sequences import Corpus
 from catvec.pretraining._skipgram import Epoch, SkipgramConfig, train_skipgram
-from catvec.vectors import CategoryVectors, ColumnVectors
+from catvec.vectors import CategoryVectors, untargeted_column
 
 METHODS = ("cooccurrence", "skipgram", "table")
 FEWEST_HELD_OUT = 20  # sequences that can tell when to stop
@@ -122,6 +122,7 @@ def _by_counts(
     # Values of one column never meet in one row, which chance alone would let them.
     scale = (n_columns - 1) / n_columns if method.name == "table" else 1.0
     matrix = positive_pmi(pairs, shift=method.shift, smoothing=method.smoothing, scale=scale)
+    matrix = with_itself(matrix)
     vectors = factorize(
         matrix,
         method.skipgram.dim,
@@ -177,24 +178,18 @@ def pretrained_vectors(
     -------
     CategoryVectors
         A line without evidence has the unknown row. This is what the rare items learned; where
-        there are none, the mean of all events.
+        there are none, the mean over events.
     """
     columns, start = [], 0
     for vocabulary in vocabularies:
-        vectors = table[start : start + vocabulary.n_codes].copy()
+        rows = table[start : start + vocabulary.n_codes]
+        columns.append(untargeted_column(vocabulary, rows))
         start += vocabulary.n_codes
-        learned = np.any(vectors != 0, axis=1)
-        if not learned[UNKNOWN] and learned[FIRST:].any():
-            weights = np.maximum(vocabulary.counts[FIRST:], 1) * learned[FIRST:]
-            vectors[UNKNOWN] = np.average(vectors[FIRST:], axis=0, weights=weights)
-        vectors[~learned] = vectors[UNKNOWN]
-        zeros = np.zeros(vocabulary.n_codes, np.float32)
-        columns.append(ColumnVectors(vocabulary, vectors, zeros, zeros))
     return CategoryVectors(columns, metadata=metadata)
 
 
 def with_width(method: Method, corpus: Corpus, dim: int | str) -> Method:
-    """The method with its width; ``"auto"``: 64, or the number of items if that is less."""
+    """The method with its width; ``"auto"``: 100, or the number of items if that is less."""
     if dim == "auto":
-        dim = max(1, min(64, sum(map(len, corpus.vocabularies))))
+        dim = max(1, min(100, sum(map(len, corpus.vocabularies))))
     return replace(method, skipgram=replace(method.skipgram, dim=int(dim)))

@@ -13,4 +13,5 @@ from catvec.vectors._storage import Artifact as Artifact
 from catvec.vectors._storage import load_artifact as load_artifact
 from catvec.vectors._storage import read_artifact as read_artifact
 from catvec.vectors._storage import write_artifact as write_artifact
+from catvec.vectors._untargeted import untargeted_column as untargeted_column
 from catvec.vectors._vectors import CategoryVectors as CategoryVectors

@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from catvec._checks import check_option, some
 from catvec.errors import ArtifactError, InputError, ParameterError
 from catvec.frames import FIRST
+from catvec.vectors._bridge import texts_of
 from catvec.vectors._column import ColumnVectors
 from catvec.vectors._parquet import effect_names, list_tables, write_column
 from catvec.vectors._parquet_pairs import write_pair
@@ -111,7 +112,7 @@ def _write_tidy(columns: list[ColumnVectors], path: Path) -> None:
     writer = None
     try:
         for column in columns:
-            texts, start = _texts(_keys(column)), 0
+            texts, start = texts_of(_keys(column)), 0
             for part in list_tables(column):
                 table = _tidy(column.name, texts.slice(start, len(part)), part)
                 start += len(part)
@@ -259,22 +260,12 @@ def _write_lines(file: BinaryIO, rows: pa.Array) -> None:
 
 def _category_texts(column: ColumnVectors) -> pa.Array:
     """The known categories as text, by code."""
-    return _texts(_keys(column).slice(FIRST, len(column)))
+    return texts_of(_keys(column).slice(FIRST, len(column)))
 
 
 def _keys(column: ColumnVectors) -> pa.Array:
     """Categories by code and then the rare values; null for unknown and missing."""
     return column.vocabulary.to_table()["category"].combine_chunks()
-
-
-def _texts(categories: pa.Array) -> pa.Array:
-    """Categories of any type as text, null where they are."""
-    if pa.types.is_timestamp(categories.type):
-        days = categories.cast(pa.date32(), safe=False)
-        if days.cast(categories.type).equals(categories):
-            return days.cast(pa.large_string())
-        return pc.strftime(categories, "%Y-%m-%dT%H:%M:%S").cast(pa.large_string())
-    return categories.cast(pa.large_string())
 
 
 # --- files ------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from catvec._checks import check_option, some
 from catvec.errors import CategoryError, InputError, ParameterError
 from catvec.frames import open_frame
+from catvec.vectors._bridge import Bridging
 from catvec.vectors._column import ColumnVectors
 from catvec.vectors._editing import Editing
 from catvec.vectors._pairs import PairEffects, same_vocabulary
@@ -48,7 +49,7 @@ Part = ColumnVectors | PairEffects
 CHUNK = 65_536  # rows looked up at a time, so that a large frame needs no second copy
 
 
-class CategoryVectors(Editing):
+class CategoryVectors(Bridging, Editing):
     """Effects, vectors and counts of the categories of several columns, by column name.
 
     Beside the columns it may hold the effects of pairs of them. Immutable, and usable without the
