@@ -83,7 +83,7 @@ def test_a_category_may_look_like_an_option(run, tmp_path):
     CategoryVectors([column([-5, 2])]).save(tmp_path / "v.catvec")
     done = run("neighbors", "v.catvec", "x", -5, "-n", 1)
     assert done.code == 0, done.err
-    assert done.words.startswith("# in x # row,")
+    assert done.words.startswith("# in x # row\n")
 
 
 def test_mistakes_are_one_line(mistake, model):

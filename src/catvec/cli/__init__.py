@@ -18,6 +18,7 @@ from catvec.cli._dims import dims
 from catvec.cli._fit import fit
 from catvec.cli._look import export, neighbors
 from catvec.cli._predict import encode, predict
+from catvec.cli._pretrain import pretrain
 from catvec.errors import CatvecError
 
 MISTAKE = 2  # the exit code where the user can mend it
@@ -32,7 +33,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-for command in (fit, predict, encode, neighbors, export, dims, demo):
+for command in (fit, predict, encode, neighbors, export, dims, pretrain, demo):
     # A category may look like an option: -5.
     app.command(context_settings={"ignore_unknown_options": command is neighbors})(command)
 

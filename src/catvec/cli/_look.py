@@ -146,23 +146,18 @@ def _facts(column: ColumnVectors, category: object) -> dict[str, Any]:
 
 
 def _print_neighbors(output: Output, head: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    has_target = any(row["confidence"] for row in [head, *rows])  # else there are no effects
+    effect = f", effect {_effect(head['effect'])}, confidence {head['confidence']:.2f}"
     output.heading(
         f"{shown(head['category'])} in {shown(head['column'])}",
-        f"{plural(head['count'], 'row')}, effect {_effect(head['effect'])},"
-        f" confidence {head['confidence']:.2f}",
+        plural(head["count"], "row") + (effect if has_target else ""),
     )
-    table = grid(
-        "most similar", ("cosine", "right"), ("rows", "right"), ("effect", "right"),
-        ("confidence", "right"),
-    )  # fmt: skip
+    titles = [("cosine", "right"), ("rows", "right"), ("effect", "right"), ("confidence", "right")]
+    table = grid("most similar", *(titles if has_target else titles[:2]))
     for row in rows:
-        table.add_row(
-            shown(row["category"], 34),
-            f"{row['cosine']:.2f}",
-            f"{row['count']:,}",
-            _effect(row["effect"]),
-            f"{row['confidence']:.2f}",
-        )
+        numbers = [f"{row['cosine']:.2f}", f"{row['count']:,}"]
+        effects = [_effect(row["effect"]), f"{row['confidence']:.2f}"] if has_target else []
+        table.add_row(shown(row["category"], 34), *numbers, *effects)
     output.table(table)
     if not rows:
         output.text("There is no other category in this column.", indent=2)

@@ -178,3 +178,35 @@ Budget = Annotated[
         min=1,
     ),
 ]
+
+# pretrain
+VectorsOut = Annotated[
+    str, _option("Where to save the vectors, a folder.", "--out", "-o", metavar="PATH")
+]
+Sequence = Annotated[
+    str | None,
+    _columns("Tells which rows belong together: a basket, a session, a user."),
+]
+Item = Annotated[
+    list[str] | None,
+    _columns("The column of the items. Repeatable: columns that share sequences (product, brand)."),
+]
+Order = Annotated[
+    str | None, _columns("Orders the rows of a sequence; without it a sequence is a basket.")
+]
+Method = Annotated[
+    str,
+    _option("cooccurrence (default), skipgram, or table: the columns of a row.", metavar="METHOD"),
+]
+Window = Annotated[
+    int,
+    _option("How far apart events of an ordered sequence meet (default 10).", metavar="N", min=1),
+]
+Benefit = Annotated[
+    bool,
+    typer.Option(
+        "--benefit/--no-benefit",
+        help="Tell whether the sequences hold any structure, on some held out.",
+        show_default=False,
+    ),
+]

@@ -142,7 +142,8 @@ class Encoder:
         vocabularies = [self.vectors[name].vocabulary for name in self.vectors]
         codes = [v.all_codes(frame.column(v.name)) for v in vocabularies]
         first = [seen if seen.ndim == 1 else seen[:, 0] for seen in codes]
-        same = bool(codes) and all(
+        has_target = any(self.vectors[name].confidences.any() for name in self.vectors)
+        same = has_target and all(
             np.array_equal(np.bincount(seen, minlength=vocabulary.n_codes), vocabulary.counts)
             for seen, vocabulary in zip(first, vocabularies, strict=True)
         )
@@ -164,12 +165,12 @@ class Encoder:
 def load_encoder(path: str) -> Encoder:
     """What encodes, of a saved model, a saved encoder, or saved vectors."""
     model = read_artifact(path).schema.get("model") or {}
-    parameters = model.get("parameters", {})
+    parameters, kind = model.get("parameters", {}), model.get("class")
     numbers = [number["name"] for number in model.get("schema", {}).get("numbers", [])]
     return Encoder(
         CategoryVectors.load(path),
         numbers,
-        parameters.get("output", "both"),
+        parameters.get("output", "vectors" if kind == "EmbeddingPretrainer" else "both"),
         _load_estimator(path, model),
     )
 

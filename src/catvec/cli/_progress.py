@@ -9,9 +9,15 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 if TYPE_CHECKING:
+    from catvec.estimators import PretrainingProgress
     from catvec.estimators import Progress as Epoch
 
-STAGES = {"choosing": "choosing the shrinkage", "training": "training"}
+STAGES = {
+    "choosing": "choosing the shrinkage",
+    "training": "training",
+    "counting": "counting pairs",
+    "factorizing": "finding directions",
+}
 
 
 class EpochProgress:
@@ -56,6 +62,18 @@ class EpochProgress:
         """Say what is being done, without a bar until epochs are told."""
         self._stage = (description, "")
         self._progress.update(self._task, description=description, total=None, told="")
+
+    def pretraining(self, progress: PretrainingProgress) -> None:
+        """Take in what a pretrainer's `callback` is called with."""
+        loss = progress.held_out_loss or progress.train_loss
+        told = f"{progress.done:,}" if loss is None else f"epoch {progress.done}, loss {loss:.4f}"
+        self._progress.update(
+            self._task,
+            description=STAGES.get(progress.stage, progress.stage),
+            completed=progress.done,
+            total=progress.total,
+            told=told,
+        )
 
     def epoch(self, epoch: Epoch, description: str | None = None) -> None:
         """Take in one epoch; what an estimator's `callback` is called with, on any thread."""

@@ -1,0 +1,179 @@
+"""``catvec pretrain``: vectors of items from baskets, sessions or the table itself."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from catvec.cli import _options as options
+from catvec.cli._console import Output, grid, listed, plural, seconds, shown
+from catvec.cli._fit import check_model_out
+from catvec.cli._predict import open_input
+from catvec.cli._progress import EpochProgress
+from catvec.errors import InputError
+from catvec.vectors import ColumnVectors
+
+if TYPE_CHECKING:
+    from catvec.estimators import EmbeddingPretrainer
+    from catvec.pretraining import Benefit
+
+EXAMPLES = 3  # items whose nearest are shown, by column
+
+
+def pretrain(
+    table: options.Table,
+    out: options.VectorsOut,
+    sequence: options.Sequence = None,
+    item: options.Item = None,
+    order: options.Order = None,
+    method: options.Method = "cooccurrence",
+    embedding_dim: options.EmbeddingDim = "auto",
+    min_frequency: options.MinFrequency = 1,
+    window: options.Window = 10,
+    epochs: options.Epochs = 20,
+    seed: options.Seed = 0,
+    benefit: options.Benefit = True,
+    quiet: options.Quiet = False,
+    json: options.Json = False,
+) -> None:
+    """Learn vectors without a target: from baskets, from sessions, or from the table itself.
+
+    Items that meet in a sequence get similar vectors. --method table compares the columns of each
+    row instead. What is saved works with neighbors, export and encode. Whether the sequences hold
+    any structure is told on sequences held out (--no-benefit leaves that out).
+
+    [bold]Example:[/bold] catvec pretrain baskets.parquet --sequence basket --item product -o
+    items.catvec
+    """
+    from catvec.estimators import EmbeddingPretrainer
+
+    output, start = Output(quiet, json), time.perf_counter()
+    check_model_out(out)
+    with EpochProgress(output.notes, quiet=quiet) as progress:
+        pretrainer = EmbeddingPretrainer(
+            method=method,
+            sequence=sequence,
+            item=item or None,
+            order=order,
+            embedding_dim=int(embedding_dim) if embedding_dim.isdecimal() else embedding_dim,
+            min_frequency=min_frequency,
+            window=window,
+            max_epochs=epochs,
+            random_state=seed,
+            callback=progress.pretraining,
+        )
+        rows = _rows(table, pretrainer)
+        pretrainer.fit(rows)
+        pretrainer.save(out)
+        found = _benefit(pretrainer, rows, progress) if benefit else None
+    took = time.perf_counter() - start
+    _print_page(output, table, pretrainer, found, out, took)
+    output.result(_facts(pretrainer, found, out, took))
+
+
+def _rows(table: str, pretrainer: EmbeddingPretrainer) -> Any:
+    """The columns that are needed; all of them where the categorical ones are to be found."""
+    items = list(pretrainer.item or [])
+    if not items and pretrainer.method != "table":
+        raise InputError("name the column of the items by --item")
+    others = [name for name in (pretrainer.sequence, pretrainer.order) if isinstance(name, str)]
+    file = open_input(table)
+    return file.read(list(dict.fromkeys([*items, *others])) if items else None)
+
+
+def _benefit(pretrainer: EmbeddingPretrainer, rows: Any, progress: EpochProgress) -> Benefit | None:
+    """Whether there is structure; None where there are too few sequences to tell."""
+    progress.step("comparing with shuffled sequences")
+    try:
+        return pretrainer.set_params(callback=None).benefit(rows)
+    except InputError:  # the fit went well, so nothing but their number is at fault
+        return None
+
+
+# --- the page ---------------------------------------------------------------------------
+
+
+def _print_page(
+    output: Output,
+    table: str,
+    pretrainer: EmbeddingPretrainer,
+    benefit: Benefit | None,
+    out: str,
+    took: float,
+) -> None:
+    vectors = pretrainer.vectors_
+    events = plural(pretrainer.n_events_, "event")
+    of_what = "row" if pretrainer.method == "table" else "sequence"
+    said = f"{events} in {plural(pretrainer.n_sequences_, of_what)}"
+    output.heading(table, said if of_what == "sequence" else plural(pretrainer.n_events_, "row"))
+    output.heading("What was learned", f"{_method(pretrainer)}, {seconds(took)}")
+    lines = grid("column", ("items", "right"), ("width", "right"), ("rows", "right"))
+    for name in vectors:
+        column = vectors[name]
+        counts = f"{column.vocabulary.counts.sum():,}"
+        lines.add_row(shown(name), f"{len(column):,}", str(column.embedding_dim), counts)
+    output.table(lines)
+    for name in vectors:
+        _print_examples(output, vectors[name])
+    if benefit is not None:
+        output.heading("Is there structure?")
+        output.text(str(benefit), indent=2, style="" if benefit.found else "yellow")
+    output.heading("Next", f"saved to {out}")
+    output.commands(_next(vectors[vectors.columns[0]], out))
+
+
+def _method(pretrainer: EmbeddingPretrainer) -> str:
+    last = pretrainer.history_[-1]
+    if pretrainer.method != "skipgram":
+        return f"{plural(last['pairs'], 'pair')} of items that meet"
+    loss = last["held_out_loss"]
+    told = "" if loss is None else f", held-out loss {loss:.4f}"
+    return plural(last["epoch"], "epoch") + told
+
+
+def _frequent(column: ColumnVectors) -> list[Any]:
+    order = np.argsort(-column.counts, kind="stable")[:EXAMPLES]
+    return column.categories[order].tolist()
+
+
+def _print_examples(output: Output, column: ColumnVectors) -> None:
+    """What is near the most frequent items."""
+    lines = grid(f"{shown(column.name, 20)}, most frequent", "most similar")
+    for name in _frequent(column):
+        near = [key for key, _ in column.most_similar(name, topn=3)]
+        lines.add_row(shown(name), listed(near) or "-")
+    output.page.print()
+    output.table(lines)
+
+
+def _next(column: ColumnVectors, out: str) -> Sequence[str]:
+    path = shlex.quote(out)
+    frequent = [shlex.join([column.name, shown(name, 200)]) for name in _frequent(column)[:1]]
+    commands = [f"catvec neighbors {path} {example}" for example in frequent]
+    text = shlex.quote(f"{Path(out).name.split('.')[0]}.txt")
+    return [*commands, f"catvec export {path} --format word2vec --out {text}"]
+
+
+def _facts(
+    pretrainer: EmbeddingPretrainer, benefit: Benefit | None, out: str, took: float
+) -> dict[str, Any]:
+    vectors = pretrainer.vectors_
+    return {
+        "model": out,
+        "method": pretrainer.method,
+        "sequences": pretrainer.n_sequences_,
+        "events": pretrainer.n_events_,
+        "columns": [
+            {"column": n, "categories": len(vectors[n]), "embedding_dim": vectors[n].embedding_dim}
+            for n in vectors
+        ],
+        "history": pretrainer.history_,
+        "benefit": None if benefit is None else asdict(benefit),
+        "seconds": round(took, 3),
+    }
