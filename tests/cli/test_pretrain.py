@@ -66,7 +66,8 @@ def test_the_result_as_json(run, baskets):
 
 def test_skipgram_and_tables(run, baskets):
     done = run("pretrain", "baskets.csv", "--sequence", "basket", "--item", "item", "-o",
-               "s.catvec", "--method", "skipgram", "--epochs", 2, "--no-benefit", "--json")  # fmt: skip
+               "s.catvec", "--method", "skipgram", "--epochs", 2, "--no-benefit",
+               "--json")  # fmt: skip
     told = json.loads(done.out)
     assert (len(told["history"]), told["benefit"]) == (2, None)
     done = run("pretrain", "baskets.csv", "--method", "table", "--item", "item", "--item", "shelf",

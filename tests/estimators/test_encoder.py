@@ -97,6 +97,7 @@ def test_codes_of_small_columns(encoder, small_data, monkeypatch):
     new = encoder.transform(X.head(2).assign(city=["no such city", None]))
     assert new[:, names.index("city_code")].tolist() == [0, 1]
     monkeypatch.setattr(_encoder, "MOST_CODES", 29)  # of 30 products
+    encoder.fit(X, y)
     codes = [name for name in encoder.get_feature_names_out() if name.endswith("_code")]
     assert codes == ["city_code", "store_code"]
     monkeypatch.undo()

@@ -7,7 +7,7 @@ import pytest
 
 from catvec.effects import Evidence, Statistics, effects_of
 from catvec.errors import CategoryError, CatvecWarning, InputError, ParameterError
-from catvec.frames import Pair, Vocabulary, one_column
+from catvec.frames import HashedVocabulary, Pair, Vocabulary, one_column
 from catvec.vectors import CategoryVectors, ColumnVectors
 from tests.vectors.examples import make_column, make_paired, make_vectors, small_paired
 
@@ -285,6 +285,24 @@ def test_what_cannot_be_renamed():
     both = CategoryVectors([column_of(["a"]), column_of(["a"], name="y")])
     with pytest.raises(ParameterError, match="distinct names, got twice: 'y'"):
         both.rename({"x": "y"})
+
+
+def test_a_hashed_column_has_no_categories_to_edit():
+    vocabulary, _ = HashedVocabulary.learn_hashed(one_column("x", list("abc")), n_buckets=5)
+    n = vocabulary.n_codes
+    column = ColumnVectors(vocabulary, np.ones((n, 2)), np.ones(n), np.zeros(n))
+    hashed = CategoryVectors([column, column_of([1], name="y")])
+    for edit in (
+        lambda: hashed.append("x", ["d"]),
+        lambda: hashed.merge(hashed),
+        lambda: hashed.drop(categories={"x": ["a"]}),
+        lambda: hashed.rename(categories={"x": {"a": "b"}}),
+    ):
+        with pytest.raises(InputError, match="column 'x' is hashed: its buckets have no cat"):
+            edit()
+    renamed = hashed.rename({"x": "z"}).drop("y")
+    assert renamed.columns == ("z",)
+    assert renamed["z"]["a"].tolist() == hashed["x"]["a"].tolist()
 
 
 # --- all of them ------------------------------------------------------------------------

@@ -10,18 +10,29 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from catvec._checks import check_float, check_option, refuse
 from catvec.estimators import _files
+from catvec.estimators._growth import Continuation, grown_vectors, learn_further, refuse_without
 from catvec.estimators._learning import Learner
 from catvec.estimators._parameters import SharedParameters, check_parameters
-from catvec.estimators._training_set import TrainingSet, read_training_set
-from catvec.frames import Arrays, open_frame
+from catvec.estimators._training_set import TrainingSet, read_further_rows, read_training_set
+from catvec.frames import Arrays, Frame, SchemaGrowth, open_frame
+from catvec.network import Network
+from catvec.vectors import CategoryVectors
 from catvec.vectors._storage import PathLike
+
+EXISTING = ("trained", "frozen")
 
 
 class EmbeddingEstimator(SharedParameters):
     """Base of the estimators. Subclasses say their `losses` and their task."""
 
     losses: ClassVar[Sequence[str]]
+    networks_: list[Network]
+    _continuation: Continuation | None = None  # what `partial_fit` goes on from
+    _vectors: CategoryVectors | None = None
+    _vectors_are_old = False  # whether rows were learned since
+    _coded: Sequence[str] = ()  # columns whose codes an encoder writes, however they grow
 
     def _task(self) -> str:
         raise NotImplementedError
@@ -69,6 +80,127 @@ class EmbeddingEstimator(SharedParameters):
         self._fit(X, y, sample_weight=sample_weight, groups=groups, X_val=X_val, y_val=y_val)
         return self
 
+    def partial_fit(
+        self,
+        X: object,
+        y: object = None,
+        *,
+        sample_weight: object = None,
+        classes: object = None,
+        existing: str = "trained",
+        half_life: float | None = None,
+    ) -> Self:
+        """Learn further rows, and the categories that they bring.
+
+        The first call on an estimator that is not fitted is a `fit`, by whose rows everything is
+        chosen that is "auto"; give it enough of them.
+
+        Parameters
+        ----------
+        X : DataFrame, pyarrow.Table, mapping of columns, or array-like of shape (n_rows, n_columns)
+            Further rows, few or many, with the columns of the training table.
+        y : array-like of shape (n_rows,)
+            Their target.
+        sample_weight : array-like of shape (n_rows,), optional
+            Weights, in rows, as in `fit`.
+        classes : array-like, optional
+            All labels that will ever come, for a target of classes. By default those of the first
+            call; labels that it did not know are an error later.
+        existing : {"trained", "frozen"}, default="trained"
+            What becomes of the vectors of categories that are known. ``"frozen"``: they stay
+            bit-identical, as do the weights of the networks, so that rows of known categories and
+            combinations are answered as before; only vectors are learned that are new since the
+            last `fit`, or `partial_fit` without it.
+        half_life : float, optional
+            After how many rows a row weighs half in effects and confidences, the later rows of a
+            frame being the younger ones; the networks then learn on faster. By default nothing is
+            forgotten. Counts of `vectors_` are of all rows ever seen.
+
+        Returns
+        -------
+        EmbeddingEncoder, EmbeddingClassifier or EmbeddingRegressor
+            Itself. New categories have the next codes, and started at the prior: by vectors and
+            effects that answered unknown ones. Effects, confidences and counts are those of a fit
+            on all rows so far. Each network passed over the rows once. Vectors stay in their basis.
+            What only a fit can tell stays as it was: the choices, the scaling and the knots of
+            numbers and of the target, validation scores, importances.
+
+        Raises
+        ------
+        InputError
+            If the table or the target do not fit what was learned; nothing has then changed.
+        ParameterError
+            If a parameter is out of range, or the model lacks what a fit leaves behind.
+        TrainingError
+            If the loss becomes infinite.
+        """
+        check_option("existing", existing, EXISTING)
+        if half_life is not None:
+            check_float("half_life", half_life, minimum=0.0, strict=True)
+        if getattr(self, "class_weight", None) == "balanced":
+            raise refuse("class_weight", "a mapping or None for partial_fit", "balanced")
+        if not hasattr(self, "schema_"):
+            self._fit(X, y, sample_weight=sample_weight, classes=classes)
+            return self
+        check_parameters(self, self.losses)
+        refuse_without(self._continuation, self.networks_, self.schema_)
+        self._check_classes(classes)
+        frame = self._opened(X)
+        values, weight = read_further_rows(
+            frame,
+            y,
+            self.target_,
+            sample_weight=sample_weight,
+            class_weight=getattr(self, "class_weight", None),
+        )
+        growth = self.schema_.grow(frame, min_frequency=self.min_frequency)
+        self._learn_further(growth, values, weight, existing == "frozen", half_life)
+        return self
+
+    def _learn_further(
+        self,
+        growth: SchemaGrowth,
+        values: np.ndarray,
+        weight: np.ndarray,
+        frozen: bool,
+        half_life: float | None,
+    ) -> None:
+        if frozen:  # what was learned until now is what stays
+            self.vectors_  # noqa: B018
+        state = learn_further(self, growth, values, weight, frozen=frozen, half_life=half_life)
+        self.schema_, self._continuation = growth.schema, state
+        if self.networks_:
+            self.networks_ = [one.network for one in state.learned]
+        self._vectors_are_old = True
+
+    def _check_classes(self, classes: object) -> None:
+        if classes is None:
+            return
+        known = self.target_.classes
+        if known is None or not np.array_equal(np.unique(np.asarray(classes)), known):
+            shown = None if known is None else known.tolist()
+            raise refuse("classes", f"those of the first call ({shown}) or None", classes)
+
+    @property
+    def vectors_(self) -> CategoryVectors:
+        """Effects, vectors and counts by column; after `partial_fit` made when they are asked for.
+
+        So a stream of small frames does not pay for tables that nobody looks at in between.
+        """
+        if self._vectors is None:
+            raise AttributeError(f"this {type(self).__name__} has no vectors_: it is not fitted")
+        if self._vectors_are_old:
+            assert self._continuation is not None
+            self._vectors = grown_vectors(
+                self._continuation, self.schema_, self.target_, self._vectors
+            )
+            self._vectors_are_old = False
+        return self._vectors
+
+    @vectors_.setter
+    def vectors_(self, vectors: CategoryVectors) -> None:
+        self._vectors, self._vectors_are_old = vectors, False
+
     def _fit(self, X: object, y: object, **data: Any) -> None:
         raise NotImplementedError
 
@@ -96,13 +228,19 @@ class EmbeddingEstimator(SharedParameters):
     def _read(self, X: object) -> Arrays:
         """The rows of another table, by what `fit` learned of its columns."""
         check_is_fitted(self)
+        frame = self._opened(X)
+        if self.handle_unknown == "error":
+            self.schema_.check_known(frame)
+        return self.schema_.read(frame)
+
+    def _opened(self, X: object) -> Frame:
         frame = open_frame(X)
         if self.schema_.named and not frame.named:
             warnings.warn(
                 f"X does not have valid feature names, but {type(self).__name__} was fitted with"
                 " feature names; its columns are taken by position",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         if frame.n_rows == 0:
             # scikit-learn's wording, which its checks look for.
@@ -110,9 +248,7 @@ class EmbeddingEstimator(SharedParameters):
                 f"Found array with 0 sample(s) (shape=(0, {len(frame.names)})) while a minimum of 1"
                 " is required."
             )
-        if self.handle_unknown == "error":
-            self.schema_.check_known(frame)
-        return self.schema_.read(frame)
+        return frame
 
     def save(self, path: PathLike) -> None:
         """Save as a folder that `load`, `CategoryVectors.load` and any Parquet reader open.

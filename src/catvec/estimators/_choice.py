@@ -29,6 +29,7 @@ BUDGET = 20_000_000  # row-epochs of a fit, which take up to a minute on two cor
 CHEAP = 6_000_000  # row-epochs that nobody minds: the gain from 4 networks to 8 is small
 FEWEST_STEPS = 30  # of an epoch; a small table takes smaller batches
 SMALLEST_BATCH = 16
+MOST_CODES = 255  # categories of a column whose codes are written: as many as boosters have bins
 
 
 @dataclass(frozen=True)

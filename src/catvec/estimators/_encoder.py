@@ -14,6 +14,8 @@ from sklearn.utils.validation import check_is_fitted
 from catvec._checks import check_int, check_option, some
 from catvec.errors import InputError
 from catvec.estimators._base import EmbeddingEstimator
+from catvec.estimators._choice import MOST_CODES
+from catvec.estimators._growth import continuation
 from catvec.estimators._learning import (
     Committee,
     Learner,
@@ -26,7 +28,6 @@ from catvec.frames import FIRST, Arrays, Fold, Vocabulary, make_folds
 from catvec.network import make_loss
 from catvec.vectors import CategoryVectors
 
-MOST_CODES = 255  # categories of a column whose codes are written: as many as boosters have bins
 OUTPUTS = ("both", "effects", "vectors")
 TASKS = ("auto", "regression", "binary", "multiclass", "count")
 
@@ -141,7 +142,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         sets = [np.arange(len(training)), *(fold.train for fold in folds)]
         trained = learner.committees(sets if self._trains(training) else [])
         learner.finish(trained)
-        self._finish(training, *trained[:1])
+        self._finish(training, learner, *trained[:1])
         encoded = self._encode(self.vectors_, training.schema.unknown_row())
         encoded = np.repeat(encoded, len(training), axis=0)  # rows that no fold tests stay so
         self.cross_fitted_ = np.zeros(len(training), bool)
@@ -218,7 +219,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         rows = [np.arange(len(training))] if self._trains(training) else []
         trained = learner.committees(rows)
         learner.finish(trained)
-        self._finish(training, *trained)
+        self._finish(training, learner, *trained)
 
     def _task(self) -> str:
         return self.task
@@ -241,11 +242,16 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
             **data,
         )
 
-    def _finish(self, training: TrainingSet, committee: Committee | None = None) -> None:
+    def _finish(
+        self, training: TrainingSet, learner: Learner, committee: Committee | None = None
+    ) -> None:
         networks = committee.networks if committee else []
         self.networks_ = networks if self.joint_score and self.output == "both" else []
         self.history_ = committee.history if committee else []
         self.vectors_ = category_vectors(training, networks)
+        self._continuation = continuation(self, training, committee, learner.loss, learner.seed)
+        vocabularies = training.schema.vocabularies
+        self._coded = [v.name for v in vocabularies if v.n_codes - FIRST <= MOST_CODES]
         names = self.get_feature_names_out().tolist()
         taken = list(training.schema.names) if len(self.vectors_) else []
         passed = {number.name for number in training.schema.numbers} if self.passthrough else set()
@@ -309,8 +315,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         """The columns whose codes are written, and their places."""
         if not self.category_codes or self.output != "both":
             return [], []
-        vocabularies = enumerate(self.schema_.vocabularies)
-        small = [(c, v) for c, v in vocabularies if v.n_codes - FIRST <= MOST_CODES]
+        small = [(c, v) for c, v in enumerate(self.schema_.vocabularies) if v.name in self._coded]
         return [c for c, _ in small], [v for _, v in small]
 
     def _joint_names(self) -> list[str]:

@@ -11,8 +11,9 @@ import safetensors.numpy
 from sklearn.base import BaseEstimator
 
 from catvec.errors import ArtifactError
-from catvec.estimators._choice import Choice
-from catvec.frames import Schema, Target
+from catvec.estimators._choice import MOST_CODES, Choice
+from catvec.estimators._growth import Continuation
+from catvec.frames import FIRST, Schema, Target
 from catvec.network import Network, NetworkConfig
 from catvec.vectors import Artifact, CategoryVectors, load_artifact, write_artifact
 from catvec.vectors._storage import PathLike
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from catvec.estimators._base import EmbeddingEstimator
 
 NETWORK = "network.safetensors"
+CONTINUATION = "continuation.safetensors"
 PLAIN = (bool, int, float, str, type(None), np.integer, np.floating)
 
 
@@ -39,7 +41,18 @@ def save(estimator: EmbeddingEstimator, path: PathLike) -> None:
         "validation_scores": getattr(estimator, "validation_scores_", None),
         "column_importances": getattr(estimator, "column_importances_", None),
         "networks": [asdict(network.config) for network in networks],
+        "coded": list(estimator._coded),
     }
+    if estimator._continuation is not None:
+        section, arrays = estimator._continuation.to_parts()
+        learned = [one.network for one in estimator._continuation.learned]
+        model["continuation"] = {
+            **section,
+            "networks": [] if networks else [asdict(one.config) for one in learned],
+        }
+        if not networks:
+            arrays |= _arrays(learned)
+        files = {**files, CONTINUATION: lambda to: safetensors.numpy.save_file(arrays, to)}
     if networks:
         files = {**files, NETWORK: lambda to: safetensors.numpy.save_file(_arrays(networks), to)}
     write_artifact(path, {**schema, "model": model}, files)
@@ -90,6 +103,10 @@ def _estimator(
     configs = [NetworkConfig(**config) for config in model["networks"]]
     arrays = safetensors.numpy.load(artifact.read(NETWORK)) if configs else {}
     estimator.networks_ = _networks(configs, arrays)
+    small = [v.name for v in vocabularies if v.n_codes - FIRST <= MOST_CODES]
+    estimator._coded = model.get("coded", small)
+    if "continuation" in model:  # older artifacts lack it, and cannot learn on
+        estimator._continuation = _continuation(artifact, model, estimator.networks_)
     if model["loss"] is not None:  # what only predictors have
         estimator.loss_ = model["loss"]
         estimator.validation_scores_ = model["validation_scores"]
@@ -98,6 +115,17 @@ def _estimator(
     if estimator.target_.classes is not None and hasattr(kind, "predict_proba"):
         estimator.classes_ = estimator.target_.classes
     return estimator
+
+
+def _continuation(
+    artifact: Artifact, model: dict[str, Any], networks: list[Network]
+) -> Continuation:
+    section = model["continuation"]
+    arrays = safetensors.numpy.load(artifact.read(CONTINUATION))
+    of_network = {name: array for name, array in arrays.items() if name[0].isdigit()}
+    own = {name: array for name, array in arrays.items() if name not in of_network}
+    configs = [NetworkConfig(**config) for config in section["networks"]]
+    return Continuation.from_parts(section, own, networks or _networks(configs, of_network))
 
 
 def _choice(stored: dict[str, Any]) -> Choice:

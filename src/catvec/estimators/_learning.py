@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from catvec.estimators._parameters import SharedParameters, is_list
 from catvec.estimators._plan import Plan
 from catvec.estimators._search import search
 from catvec.estimators._training_set import TrainingSet
-from catvec.frames import FULL, Schema
+from catvec.frames import FULL, Schema, Target
 from catvec.network import (
     Backend,
     EpochRecord,
@@ -277,42 +277,74 @@ def category_vectors(
     """
     evidence = training.evidence() if rows is None else training.evidence().take(rows)
     effects = learn_effects(evidence)
-    classes = None
-    if training.target.task == "multiclass" and training.target.classes is not None:
-        classes = training.target.classes.tolist()
-
-    def of_code(effect: Effect) -> np.ndarray:
-        return effect.effects if classes is not None else effect.effects[:, 0]
-
-    columns = []
+    if reference is not None:
+        effects = [
+            replace(effect, confidences=_as_in(part.by_code()[-1], effect.confidences))
+            for effect, part in zip(effects, _parts(reference), strict=True)
+        ]
+    vectors, importances = [], []
     all_counts = _counts_of_tables(training.schema, evidence.codes)
     for c, (vocabulary, counts) in enumerate(
         zip(training.schema.vocabularies, all_counts, strict=True)
     ):
-        importances = networks[0].importances(c) if networks else None
+        importances.append(networks[0].importances(c) if networks else None)
         # Means with weights of different networks have no mean with weights: one stands for all.
-        tables = [n.vectors(c) for n in (networks if importances is None else networks[:1])]
-        vectors = _together(tables, counts, vocabulary.n_codes)
+        tables = [n.vectors(c) for n in (networks if importances[-1] is None else networks[:1])]
+        of_column = _together(tables, counts, vocabulary.n_codes)
         if reference is not None and tables:
-            vectors = align(vectors, reference[vocabulary.name].by_code()[0], counts)
-        confidences = effects[c].confidences
-        if reference is not None:
-            confidences = _as_in(reference[vocabulary.name].by_code()[2], confidences)
-        arrays = vectors, of_code(effects[c]), confidences
-        columns.append(ColumnVectors(vocabulary, *arrays, classes=classes, importances=importances))
-    vocabularies = {vocabulary.name: vocabulary for vocabulary in training.schema.vocabularies}
-    pairs = [
-        PairEffects(
-            pair,
-            vocabularies[pair.first],
-            vocabularies[pair.second],
-            of_code(effect),
-            effect.confidences
-            if reference is None
-            else _as_in(reference.pairs[pair.name].by_code()[1], effect.confidences),
-            classes=classes,
+            of_column = align(of_column, reference[vocabulary.name].by_code()[0], counts)
+        vectors.append(of_column)
+    schema, target = training.schema, training.target
+    return assembled(schema, target, effects, vectors, importances, metadata=metadata)
+
+
+def assembled(
+    schema: Schema,
+    target: Target,
+    effects: Sequence[Effect],
+    vectors: Sequence[np.ndarray],
+    importances: Sequence[np.ndarray | None],
+    *,
+    metadata: dict[str, Any] | None = None,
+) -> CategoryVectors:
+    """What was learned of each column and pair as one object.
+
+    Parameters
+    ----------
+    schema : Schema
+    target : Target
+    effects : sequence of Effect
+        By column, then by pair.
+    vectors : sequence of ndarray of shape (n_codes, dim), float32
+        By column.
+    importances : sequence of ndarray or None
+        By column, as `ColumnVectors` takes them.
+    metadata : dict, optional
+        What to keep with them.
+
+    Returns
+    -------
+    CategoryVectors
+        Column by column in the order of the schema.
+    """
+    classes = None
+    if target.task == "multiclass" and target.classes is not None:
+        classes = target.classes.tolist()
+    found = [
+        (effect.effects if classes is not None else effect.effects[:, 0], effect.confidences)
+        for effect in effects
+    ]
+    n_columns = len(schema.vocabularies)
+    columns = [
+        ColumnVectors(vocabulary, of_column, *of_code, classes=classes, importances=weights)
+        for vocabulary, of_column, of_code, weights in zip(
+            schema.vocabularies, vectors, found[:n_columns], importances, strict=True
         )
-        for pair, effect in zip(training.schema.pairs, effects[len(columns) :], strict=True)
+    ]
+    known = {vocabulary.name: vocabulary for vocabulary in schema.vocabularies}
+    pairs = [
+        PairEffects(pair, known[pair.first], known[pair.second], *of_code, classes=classes)
+        for pair, of_code in zip(schema.pairs, found[n_columns:], strict=True)
     ]
     return CategoryVectors(columns, pairs=pairs, metadata=metadata)
 
@@ -327,6 +359,11 @@ def _counts_of_tables(schema: Schema, codes: np.ndarray) -> list[np.ndarray]:
         np.sum([n for n, other in zip(counts, owners, strict=True) if other == owner], axis=0)
         for owner in owners
     ]
+
+
+def _parts(vectors: CategoryVectors) -> list[ColumnVectors | PairEffects]:
+    """Columns, then pairs."""
+    return [*(vectors[name] for name in vectors), *vectors.pairs.values()]
 
 
 def _as_in(reference: np.ndarray, confidences: np.ndarray) -> np.ndarray:

@@ -12,12 +12,12 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from catvec.estimators._base import EmbeddingEstimator
 from catvec.estimators._choice import FEW_NETWORKS
 from catvec.estimators._explanation import Explanation, column_importances, explain
+from catvec.estimators._growth import continuation
 from catvec.estimators._learning import Committee, averaged_scores, category_vectors, n_threads
 from catvec.estimators._parameters import document
 from catvec.estimators._scores import held_out_scores
 from catvec.estimators._training_set import TrainingSet, network_inputs
-from catvec.network import Loss, Network, make_loss
-from catvec.vectors import CategoryVectors
+from catvec.network import Loss, make_loss
 
 FITTED_PREDICTOR = """\
 vectors_ : CategoryVectors
@@ -41,8 +41,6 @@ class EmbeddingPredictor(EmbeddingEstimator):
 
     fewest_networks: ClassVar[int] = FEW_NETWORKS
 
-    networks_: list[Network]
-    vectors_: CategoryVectors
     column_importances_: dict[str, float]
 
     def _fit(self, X: object, y: object, **data: Any) -> None:
@@ -57,6 +55,7 @@ class EmbeddingPredictor(EmbeddingEstimator):
         )
         learner.finish([committee])
         self.vectors_ = category_vectors(training, committee.networks)
+        self._continuation = continuation(self, training, committee, learner.loss, learner.seed)
 
     def explain(self, X: object) -> Explanation:
         """Tell what each column adds to each prediction, on the link scale.

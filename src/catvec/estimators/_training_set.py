@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.utils.validation import column_or_1d
 
 from catvec._checks import check_float, refuse, some
-from catvec.effects import Evidence
+from catvec.effects import Evidence, Statistics
 from catvec.errors import InputError
 from catvec.estimators._parameters import SharedParameters
 from catvec.frames import (
@@ -51,6 +51,8 @@ class TrainingSet:
         What binds rows when they are split.
     held_out : TrainingData or None
         Rows the user gave to decide when to stop.
+    lines : ndarray of shape (n_rows, n_categorical), int32, or None
+        Codes that tell rare values apart, see `Vocabulary.lines`; None where none are rare.
     """
 
     schema: Schema
@@ -60,6 +62,7 @@ class TrainingSet:
     weight: np.ndarray | None
     ties: Ties
     held_out: TrainingData | None = None
+    lines: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -73,6 +76,7 @@ class TrainingSet:
             values=self.values[rows],
             weight=weight,
             ties=self.ties.take(rows),
+            lines=None if self.lines is None else self.lines[rows],
         )
 
     def evidence(self) -> Evidence:
@@ -81,6 +85,17 @@ class TrainingSet:
         task, n_classes = self.target.task, self.target.n_outputs
         codes, n_codes = self.arrays.codes, self.schema.n_codes
         return Evidence(codes, n_codes, self.values, task, n_classes, weight)
+
+    def statistics(self) -> Statistics:
+        """What later rows are added to: by line of each column, by code of each pair."""
+        evidence = self.evidence()
+        if self.lines is None:
+            return Statistics.of(evidence)
+        n_columns = self.lines.shape[1]
+        codes = np.concatenate([self.lines, evidence.codes[:, n_columns:]], axis=1)
+        n_lines = tuple(v.n_lines for v in self.schema.vocabularies)
+        n_codes = n_lines + evidence.n_codes[n_columns:]
+        return Statistics.of(replace(evidence, codes=codes, n_codes=n_codes))
 
     def data(self) -> TrainingData:
         """What networks learn from."""
@@ -107,6 +122,7 @@ def read_training_set(
     groups: object = None,
     X_val: object = None,
     y_val: object = None,
+    classes: object = None,
     in_order: bool = False,
 ) -> tuple[Frame, TrainingSet]:
     """Open the user's table and target, and learn their columns.
@@ -137,7 +153,7 @@ def read_training_set(
         leave_out=leave_out,
         specs=read_specs(p.tables),
     )
-    target = learn_target(y, task)
+    target = learn_target(y, task, classes)
     if target.classes is not None and len(target.classes) < 2:
         (only,) = target.classes.tolist()
         raise InputError(f"the target has one class only, {only!r}; a classifier needs two")
@@ -147,8 +163,40 @@ def read_training_set(
     bound = twins(arrays.codes, arrays.values) if bound is None and time is None else bound
     strata = values.astype(np.int64) if target.classes is not None else None
     ties = Ties(len(values), bound, time, strata)
-    training = TrainingSet(schema, target, arrays, values, weight, ties)
+    rare = any(v.n_lines > v.n_codes for v in schema.vocabularies)
+    lines = schema.lines(frame) if rare else None
+    training = TrainingSet(schema, target, arrays, values, weight, ties, lines=lines)
     return frame, replace(training, held_out=_held_out(training, X_val, y_val))
+
+
+def read_further_rows(
+    frame: Frame,
+    y: object,
+    target: Target,
+    *,
+    sample_weight: object = None,
+    class_weight: Mapping[Any, float] | str | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Target and weights of rows that come after a fit.
+
+    Returns
+    -------
+    values : ndarray of shape (n_rows,), float64
+        As `Target.values` gives them.
+    weight : ndarray of shape (n_rows,), float64
+        Ones where nothing else is said.
+
+    Raises
+    ------
+    InputError
+        If they do not fit the rows or what was learned of the target.
+    """
+    _refuse_nothing(frame)
+    y = read_target(y)
+    _same_length(frame, y, "y")
+    values = target.checked_values(y)
+    weight = _weights(frame, sample_weight, target, values, class_weight)
+    return values, np.ones(len(values)) if weight is None else weight
 
 
 def read_target(y: object) -> np.ndarray:

@@ -8,6 +8,7 @@ from catvec.frames._frame import to_dataframe as to_dataframe
 from catvec.frames._growth import Growth as Growth
 from catvec.frames._growth import grow as grow
 from catvec.frames._growth import join as join
+from catvec.frames._growth import refuse_hashed as refuse_hashed
 from catvec.frames._growth import rename as rename
 from catvec.frames._growth import without as without
 from catvec.frames._hashing import HashedVocabulary as HashedVocabulary
@@ -20,6 +21,7 @@ from catvec.frames._pairs import OTHER as OTHER
 from catvec.frames._pairs import Pair as Pair
 from catvec.frames._schema import Arrays as Arrays
 from catvec.frames._schema import Schema as Schema
+from catvec.frames._schema import SchemaGrowth as SchemaGrowth
 from catvec.frames._splits import Fold as Fold
 from catvec.frames._splits import Ties as Ties
 from catvec.frames._splits import make_folds as make_folds

@@ -118,7 +118,7 @@ def join(one: Vocabulary, other: Vocabulary) -> tuple[Growth, Growth]:
     InputError
         If their types cannot be joined, as `grow`.
     """
-    _refuse_hashed(one, other)
+    refuse_hashed(one, other)
     if one.keys and other.keys and not set(one.families) & set(other.families):
         raise InputError(
             f"column {one.name!r} holds {' and '.join(one.families)} values here and"
@@ -145,7 +145,7 @@ def without(vocabulary: Vocabulary, codes: Sequence[int]) -> Growth:
     Growth
         `moved` is 0, the unknown, for what was dropped.
     """
-    _refuse_hashed(vocabulary)
+    refuse_hashed(vocabulary)
     kept = np.ones(vocabulary.n_codes, bool)
     kept[list(codes)] = False
     new_code = np.where(kept, np.cumsum(kept) - 1, UNKNOWN).astype(np.int32)
@@ -187,7 +187,7 @@ def rename(
     name = vocabulary.name if name is None else name
     if not categories:
         return replace(vocabulary, name=name, counts=vocabulary.counts.copy())
-    _refuse_hashed(vocabulary)
+    refuse_hashed(vocabulary)
     table = vocabulary.to_table()
     cells: list[Any] = [None] * vocabulary.n_lines
     for key in vocabulary.line_keys():
@@ -212,7 +212,7 @@ def rename(
 # --- inside -----------------------------------------------------------------------------
 
 
-def _refuse_hashed(*vocabularies: Vocabulary) -> None:
+def refuse_hashed(*vocabularies: Vocabulary) -> None:
     """Refuse what needs to know the values behind the rows."""
     for vocabulary in vocabularies:
         if isinstance(vocabulary, HashedVocabulary):

@@ -6,7 +6,7 @@ may be told apart all the same, and have codes of their own: then only the rest 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NoReturn
 
@@ -84,6 +84,12 @@ class HashedVocabulary(Vocabulary):
         first = codes if codes.ndim == 1 else codes[:, 0]
         counts = np.bincount(first, minlength=empty.n_codes).astype(np.int64)
         return cls(column.name, keys, counts, none_rare, n_buckets, n_hashes, met), codes
+
+    def with_rows(self, column: Column) -> HashedVocabulary:
+        """The same with the rows of a column counted as well."""
+        counts = self.counts + np.bincount(self.encode(column), minlength=self.n_codes)
+        met = tuple(f for f in FAMILIES if f in self.met or f in column.families)
+        return replace(self, counts=counts.astype(np.int64), met=met)
 
     def __len__(self) -> int:
         """Values told apart."""

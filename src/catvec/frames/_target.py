@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from catvec._checks import some
+from catvec._checks import refuse, some
 from catvec.errors import InputError
 
 TASKS = ("regression", "binary", "multiclass", "count")
 Label = str | numbers.Real | np.bool_ | np.datetime64  # what a label of classes may be
+LARGEST = 1e150  # whose square float64 still holds, and sums of squares
+TOO_LARGE = "the target is too large for arithmetic in float64; divide it first"
 MOST_CLASSES = 20  # integers with more distinct values than this are taken for a regression
 
 
@@ -64,6 +66,24 @@ class Target:
             raise InputError(f"labels not seen in training: {some(np.unique(y[new]).tolist())}")
         return place.astype(np.float64)
 
+    def checked_values(self, y: np.ndarray) -> np.ndarray:
+        """As `values`, of rows that are to be learned.
+
+        Raises
+        ------
+        InputError
+            As `values`, and if a value is missing or infinite, or a count negative.
+        """
+        _refuse_gaps(y)
+        values = self.values(y)
+        if not np.isfinite(values).all():
+            raise InputError("the target contains infinity or NaN; remove those rows")
+        if (np.abs(values) > LARGEST).any():
+            raise InputError(TOO_LARGE)
+        if self.task == "count" and (values < 0).any():
+            raise InputError(f"a count cannot be negative, got {some(values[values < 0].tolist())}")
+        return values
+
     def standardized(self, values: np.ndarray) -> np.ndarray:
         """What the network learns, float32 of shape (n_rows,)."""
         return ((values - self.center) / (self.scale or 1.0)).astype(np.float32)
@@ -90,7 +110,7 @@ class Target:
         return cls(data["task"], classes, data["center"], data["scale"])
 
 
-def learn_target(y: np.ndarray, task: str) -> Target:
+def learn_target(y: np.ndarray, task: str, classes: object = None) -> Target:
     """What the target of the training rows tells.
 
     Parameters
@@ -99,6 +119,8 @@ def learn_target(y: np.ndarray, task: str) -> Target:
         Numbers for a regression or counts, labels of any one type for classes.
     task : {"auto", "regression", "binary", "multiclass", "classification", "count"}
         ``"auto"`` decides by `infer_task`; ``"classification"`` by the number of labels.
+    classes : array-like, optional
+        All labels, those that only later rows will hold as well.
 
     Returns
     -------
@@ -108,14 +130,23 @@ def learn_target(y: np.ndarray, task: str) -> Target:
     ------
     InputError
         If a value is missing, infinite or no number where numbers are needed, if a count is
-        negative, or if a binary target has not two labels.
+        negative, if a binary target has not two labels, or if there are labels beside `classes`.
     """
     _refuse_gaps(y)
     y = _settled(y)
-    task = infer_task(y) if task == "auto" else task
+    labels = y if classes is None else _settled(np.asarray(classes))
+    task = infer_task(labels) if task == "auto" else task
     if task in ("regression", "count"):
+        if classes is not None:
+            raise refuse("classes", f"None for a {task}", classes)
         return _learn_numbers(_numeric(y), task)
-    classes = _distinct_labels(y)
+    target = _learn_classes(_distinct_labels(labels), task)
+    if classes is not None:
+        target.values(y)  # refuses other labels
+    return target
+
+
+def _learn_classes(classes: np.ndarray, task: str) -> Target:
     if classes.dtype.kind == "f" and (classes != np.trunc(classes)).any():
         raise InputError(
             f"Unknown label type: continuous numbers such as {some(classes[:3].tolist())} are no"
@@ -184,7 +215,7 @@ def numbers_target(task: str, mean: float, deviation: float, smallest: float) ->
             raise InputError(f"a count cannot be negative, got {smallest:g}")
         return Target(task, None, 0.0, 1.0)
     if not np.isfinite(deviation):
-        raise InputError("the target is too large for arithmetic in float64; divide it first")
+        raise InputError(TOO_LARGE)
     # A constant target: mind that its computed deviation may be rounding, not exactly 0.
     constant = deviation <= 1e-12 * abs(mean)
     return Target(task, None, mean, 0.0 if constant else deviation)

@@ -7,16 +7,18 @@ from catvec.network._committee import learn_held_out, train, train_committee
 from catvec.network._composition import further_columns, looked_up
 from catvec.network._data import TrainingData
 from catvec.network._dimensions import RULES, rule
-from catvec.network._engine import ENGINES, choose_engine
+from catvec.network._engine import ENGINES, choose_engine, load_kernels
 from catvec.network._inputs import Inputs
 from catvec.network._interactions import INTERACTIONS
 from catvec.network._losses import LOSSES, Loss, make_loss
+from catvec.network._memory import Learned, Memory
 from catvec.network._network import Network, NetworkConfig
 from catvec.network._tables import EmbeddingTables
 from catvec.network._training import (
     Backend,
     EpochRecord,
     Job,
+    Step,
     Trained,
     TrainingConfig,
 )
@@ -33,9 +35,12 @@ __all__ = [
     "EpochRecord",
     "Inputs",
     "Job",
+    "Learned",
     "Loss",
+    "Memory",
     "Network",
     "NetworkConfig",
+    "Step",
     "StreamedData",
     "Trained",
     "TrainingConfig",
@@ -44,6 +49,7 @@ __all__ = [
     "choose_engine",
     "further_columns",
     "learn_held_out",
+    "load_kernels",
     "looked_up",
     "make_loss",
     "record_type",

@@ -203,8 +203,11 @@ class Hidden:
     """Linear -> batch norm -> ReLU -> dropout; batch norm's shift takes the place of a bias.
 
     A batch of a single row has no variance: it is normalised by the running statistics, as
-    constants, and leaves them as they are.
+    constants, and leaves them as they are. With `running_norm` all batches are, since the
+    statistics of a few rows are noise.
     """
+
+    running_norm = False
 
     def __init__(
         self, values: Parameters, gradients: Parameters, running: Parameters, i: int, dropout: float
@@ -232,7 +235,7 @@ class Hidden:
     def forward(self, kernels: Any, x: Array, key: int) -> Array:
         self.normalized = self.linear.forward(x)
         mean, variance = self.mean, self.variance
-        if len(x) > 1:
+        if self._norms_batch(len(x)):
             mean, variance = self.batch_mean, self.batch_variance
             kernels.moments(self.normalized, mean, variance)
             self._remember(len(x))
@@ -252,6 +255,9 @@ class Hidden:
         )
         return self.out
 
+    def _norms_batch(self, n_rows: int) -> bool:
+        return n_rows > 1 and not self.running_norm
+
     def _remember(self, n_rows: int) -> None:
         """Running mean and (unbiased) variance, as PyTorch keeps them."""
         old = self.mean.dtype.type(1.0 - MOMENTUM)
@@ -270,7 +276,7 @@ class Hidden:
             gradient,
             self.inverse,
             self.scale,
-            1.0 / n_rows if n_rows > 1 else 0.0,
+            1.0 / n_rows if self._norms_batch(n_rows) else 0.0,
             self.keep,
             self.scale_gradient,
             self.shift_gradient,

@@ -33,6 +33,7 @@ __all__ = [
     "EpochRecord",
     "Job",
     "OnEpoch",
+    "Step",
     "Trained",
     "Trainer",
     "TrainingConfig",
@@ -123,13 +124,17 @@ class EpochRecord:
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network; `best_epoch` counts from 1, losses are without the prior."""
+    """A trained network; `best_epoch` counts from 1, losses are without the prior.
+
+    `step` is who trained it; it lets further rows be learned later.
+    """
 
     network: Network
     history: list[EpochRecord]
     best_epoch: int
     held_out_loss: float | None
     run: _Run | None = field(default=None, repr=False, compare=False)
+    step: Trainer | None = field(default=None, repr=False, compare=False)
 
 
 class Trainer(Protocol):
@@ -291,9 +296,9 @@ class _Run:
             self.best = []  # as large as the network
         self.step.finish()
         if self.job.held_out is None:
-            return Trained(self.network, self.history, len(self.history), None)
+            return Trained(self.network, self.history, len(self.history), None, step=self.step)
         best_epoch, loss = self.schedule.best_epoch, self.schedule.best
-        return Trained(self.network, self.history, best_epoch, loss, self)
+        return Trained(self.network, self.history, best_epoch, loss, self, self.step)
 
     def _epoch(self, epoch: int) -> EpochRecord:
         started = time.perf_counter()
@@ -394,16 +399,26 @@ class Step:
     weight of the training rows; m_k is the weight of the batch's rows that look at k and n_k that
     of all training rows. Over an epoch the m_k add up to n_k, hence the objective of
     `TrainingConfig`. A constant weight cancels in the data's part and divides the prior's.
+
+    With `running_norm`, batch norm takes its running statistics for constants; see `Hidden`.
     """
 
     def __init__(
-        self, network: Network, loss: Loss, settings: TrainingConfig, kernels: Any
+        self,
+        network: Network,
+        loss: Loss,
+        settings: TrainingConfig,
+        kernels: Any,
+        *,
+        running_norm: bool = False,
     ) -> None:
         self.network, self.loss, self.settings = network, loss, settings
         self.kernels = kernels
         self.gradients = network.weights.like()
         self.interaction = network.interaction(self.gradients)
         self.hidden = network.hidden_layers(self.gradients)
+        for layer in self.hidden:
+            layer.running_norm = running_norm
         self.head = network.head(self.gradients)
         self.row_adagrad = RowAdagrad(network.tables)
         self.adamw = AdamW(network.weights, self.gradients, network.n_decayed)
@@ -411,7 +426,7 @@ class Step:
 
     def take(self, data: Data, counts: Array) -> None:
         """The rows to train on from here, and how many of them look at each row of the tables."""
-        self.data = _in_memory(data)
+        self.data, self.counts = _in_memory(data), counts
         self.lookup = self.network.lookup(
             self.data.inputs,
             embedding_dropout=self.settings.embedding_dropout,
@@ -423,7 +438,7 @@ class Step:
         self.row_adagrad.set_pulls(
             self.settings.shrinkage, counts_met(self.network, self.settings, counts)
         )
-        self._weight_scale = weight_scale(data)
+        self.mass_scale = weight_scale(data)
         most = max(batch_sizes(len(data), self.settings.batch_size), default=0)
         if isinstance(data, StreamedData):  # cut into batches piece by piece
             most = self.settings.batch_size
@@ -483,7 +498,7 @@ class Step:
     def _masses(self, rows: Array) -> Array:
         if self.data.weight is None:
             return self._ones[: len(rows)]
-        return (self.data.weight[rows] * self._weight_scale).astype(self.dtype, copy=False)
+        return (self.data.weight[rows] * self.mass_scale).astype(self.dtype, copy=False)
 
     def settle(self, lines: Array, onto: Sequence[int]) -> None:
         """As `EmbeddingTables.settle`."""

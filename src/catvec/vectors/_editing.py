@@ -25,6 +25,7 @@ from catvec.frames import (
     Vocabulary,
     join,
     one_column,
+    refuse_hashed,
     rename,
     without,
 )
@@ -81,6 +82,8 @@ class Editing:
             If there is no such column.
         ParameterError
             If a category is known, missing or named twice, or an array does not fit.
+        InputError
+            If the column is hashed.
         """
         old = _column(self, column)
         added, codes = _new_categories(old, categories, counts)
@@ -122,7 +125,7 @@ class Editing:
         ParameterError
             If the classes differ, or the widths of a column's vectors.
         InputError
-            If a column holds text on one side and numbers on the other.
+            If a column holds text on one side and numbers on the other, or is hashed.
 
         Notes
         -----
@@ -140,8 +143,9 @@ class Editing:
             if name not in _columns(self):
                 columns[name] = other[name]
                 continue
-            growths = join(_column(self, name).vocabulary, other[name].vocabulary)
-            columns[name] = _merged_column(_column(self, name), other[name], growths)
+            both = _column(self, name), other[name]
+            growths = join(both[0].vocabulary, both[1].vocabulary)
+            columns[name] = _merged_column(*both, growths)
             ours[name], theirs[name] = growths
         mine = _replaced(self, columns, ours)
         pairs = dict(mine.pairs)
@@ -177,11 +181,14 @@ class Editing:
             If there is no such column or category.
         ParameterError
             If a missing value is to be dropped.
+        InputError
+            If a category of a hashed column is to be dropped.
         """
         names = [columns] if isinstance(columns, str) else list(columns)
         mine = _made(self, _columns(self), dict(_pairs(self)), _metadata(self))
         for name, forgotten in (categories or {}).items():
             column = mine[name]
+            refuse_hashed(column.vocabulary)
             codes = [known_code(column.vocabulary, category) for category in forgotten]
             if MISSING in codes:
                 raise refuse("categories", "known ones; missing values stay", list(forgotten))
@@ -229,7 +236,8 @@ class Editing:
         ParameterError
             If two columns would have one name.
         InputError
-            If two categories would be one, rare values included, or a new value can be no category.
+            If two categories would be one, rare values included, a new value can be no category, or
+            the column is hashed.
         """
         to = {str(old): str(new) for old, new in (columns or {}).items()}
         for name in [*to, *(categories or {})]:
@@ -300,6 +308,7 @@ def _new_categories(
     old: ColumnVectors, categories: Sequence[object], counts: npt.ArrayLike | None
 ) -> tuple[Vocabulary, np.ndarray]:
     """Categories as a vocabulary with the given counts, and the code of each."""
+    refuse_hashed(old.vocabulary)
     added, codes = Vocabulary.learn(one_column(old.name, list(categories)))
     known = [category for category in categories if category in old]
     if known:
