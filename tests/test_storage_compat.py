@@ -44,7 +44,14 @@ def golden_vectors(version=FORMAT_VERSION):
         columns.append(
             type(template)(template.vocabulary, table, effects, confidences, classes=["no", "yes"])
         )
-    columns += [hashed_column(n_hashes) for n_hashes in (1, 2)] if version >= 2 else []
+    if version >= 2:
+        columns += [hashed_column(n_hashes) for n_hashes in (1, 2)]
+        for precision in ("float16", "int8"):
+            template = make_column(precision, ["a", "b"], dim=2)
+            table = np.array([[0, 0], [0, 0], [1, 1 / 3], [-0.2, 0.1]], np.float32)
+            arrays = table, table, np.zeros(4)
+            column = ColumnVectors(template.vocabulary, *arrays, classes=["no", "yes"])
+            columns.append(column.compress(precision))
     return CategoryVectors(columns, metadata={"loss": "softmax", "classes": ["no", "yes"]})
 
 

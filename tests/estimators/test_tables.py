@@ -170,7 +170,7 @@ def test_pairs_leave_hashed_columns_alone(games):
     auto = {**QUICK, "pairs": "auto"}
     model = EmbeddingRegressor(tables=CASES["hashed and shared"], n_networks=1, **auto).fit(X, y)
     assert all("away" not in pair for pair in model.choice_.pairs)
-    with pytest.raises(InputError, match="`pairs` names 'user', which `tables` has hashed"):
+    with pytest.raises(InputError, match="`pairs` names 'user', which are hashed"):
         EmbeddingRegressor(tables=HASHED, **{**QUICK, "pairs": [("user", "home")]}).fit(X, y)
 
 

@@ -19,7 +19,7 @@ from catvec._checks import refuse, some
 from catvec.effects import Evidence, learn_effects
 from catvec.errors import InputError
 from catvec.estimators._training_set import TrainingSet
-from catvec.frames import HashedVocabulary, Pair, Schema
+from catvec.frames import MOST_KEYS, HashedVocabulary, Pair, Schema
 from catvec.network import Inputs
 
 MOST_PAIRS = 36  # all of nine columns
@@ -31,11 +31,14 @@ def with_pairs(training: TrainingSet, names: Sequence[tuple[str, str]]) -> Train
     """The training set that reads these pairs of columns, too."""
     schema, codes = training.schema, training.arrays.codes
     place = {vocabulary.name: c for c, vocabulary in enumerate(schema.vocabularies)}
+    most = MOST_KEYS
+    if training.pair_rows is not None:
+        most = min(most, training.pair_rows // max(len(names), 1))
     pairs = []
     for first, second in names:
         a, b = place[first], place[second]
         n_second = schema.vocabularies[b].n_codes
-        pairs.append(Pair.learn(first, second, n_second, (codes[:, a], codes[:, b])))
+        pairs.append(Pair.learn(first, second, n_second, (codes[:, a], codes[:, b]), most))
     schema = schema.with_pairs(pairs)
 
     held_out = training.held_out
@@ -81,7 +84,8 @@ def named_pairs(pairs: Sequence[Sequence[str | int]], schema: Schema) -> list[tu
         hashed = [name for name in of_pair if name in _hashed(schema)]
         if hashed:
             raise InputError(
-                f"`pairs` names {some(hashed)}, which `tables` has hashed: a pair needs categories"
+                f"`pairs` names {some(hashed)}, which are hashed: a pair needs the"
+                " categories of a column, or those that `n_exact` tells apart"
             )
         if of_pair[0] == of_pair[1]:
             raise InputError(f"`pairs` has the column {of_pair[0]!r} paired with itself")
@@ -91,8 +95,9 @@ def named_pairs(pairs: Sequence[Sequence[str | int]], schema: Schema) -> list[tu
 
 
 def _hashed(schema: Schema) -> list[str]:
-    """Columns without categories."""
-    return [v.name for v in schema.vocabularies if isinstance(v, HashedVocabulary)]
+    """Columns that tell no categories apart, or whose values have several codes."""
+    hashed = [v for v in schema.vocabularies if isinstance(v, HashedVocabulary)]
+    return [v.name for v in hashed if v.n_hashes > 1 or not len(v)]
 
 
 def candidate_pairs(training: TrainingSet) -> list[tuple[str, str]]:

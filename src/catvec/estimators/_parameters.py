@@ -45,6 +45,11 @@ columns : list of str or int, optional
         of its own for every category, from a row for the quotient of its code by `n_buckets` (by
         default the root of their number) and one for the remainder; or ``"product"``,
         ``"concatenate"``. ``{"share": "away"}``: categories and table are those of another column.
+    memory_budget : int or str, optional
+        Bytes that the fitted model may have, such as ``"64MB"``: networks, effects, vectors, counts
+        and categories. Where they do not suffice, the most frequent categories keep rows of their
+        own, the others of a column share rows that a hash of their value chooses, and pairs keep
+        the most frequent combinations. What `tables` says of a column stays.
     interactions : {"auto", "concatenate", "product", "factorization_machine"}, default="auto"
         How vectors of categorical columns meet before the first layer. ``"concatenate"``: side by
         side. ``"product"``: also multiplied by pairs of columns, element by element: at most
@@ -152,6 +157,7 @@ class SharedParameters(BaseEstimator):
     shrinkage: float | str | Mapping[str, float] = "auto"
     pairs: Sequence[Sequence[str | int]] | str | None = "auto"
     tables: Mapping[str, Mapping[str, Any]] | None = None
+    memory_budget: int | str | None = None
     interactions: str = "auto"
     n_knots: int | str = "auto"
     hidden_sizes: Sequence[int] = (128, 64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,11 +12,13 @@ from sklearn.utils.validation import column_or_1d
 from catvec._checks import check_float, refuse, some
 from catvec.effects import Evidence, Statistics
 from catvec.errors import InputError
+from catvec.estimators._memory import within_budget
 from catvec.estimators._parameters import SharedParameters
 from catvec.frames import (
     Arrays,
     Frame,
     Schema,
+    TableSpec,
     Target,
     Ties,
     Vocabulary,
@@ -53,6 +55,8 @@ class TrainingSet:
         Rows the user gave to decide when to stop.
     lines : ndarray of shape (n_rows, n_categorical), int32, or None
         Codes that tell rare values apart, see `Vocabulary.lines`; None where none are rare.
+    pair_rows : int or None
+        Combinations that all pairs together may have, where memory is limited.
     """
 
     schema: Schema
@@ -63,6 +67,7 @@ class TrainingSet:
     ties: Ties
     held_out: TrainingData | None = None
     lines: np.ndarray | None = None
+    pair_rows: int | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -145,15 +150,8 @@ def read_training_set(
     time, leave_out = _time(frame, p)
     if time is None and in_order:  # a splitter in time says that the rows are in its order
         time = np.arange(frame.n_rows)
-    schema, arrays = Schema.learn(
-        frame,
-        columns=p.columns,
-        min_frequency=p.min_frequency,
-        n_knots=KNOTS if p.n_knots == "auto" else int(p.n_knots),
-        leave_out=leave_out,
-        specs=read_specs(p.tables),
-    )
     target = learn_target(y, task, classes)
+    schema, arrays, pair_rows = _learn_schema(p, frame, leave_out, target)
     if target.classes is not None and len(target.classes) < 2:
         (only,) = target.classes.tolist()
         raise InputError(f"the target has one class only, {only!r}; a classifier needs two")
@@ -165,7 +163,9 @@ def read_training_set(
     ties = Ties(len(values), bound, time, strata)
     rare = any(v.n_lines > v.n_codes for v in schema.vocabularies)
     lines = schema.lines(frame) if rare else None
-    training = TrainingSet(schema, target, arrays, values, weight, ties, lines=lines)
+    training = TrainingSet(
+        schema, target, arrays, values, weight, ties, lines=lines, pair_rows=pair_rows
+    )
     return frame, replace(training, held_out=_held_out(training, X_val, y_val))
 
 
@@ -197,6 +197,33 @@ def read_further_rows(
     values = target.checked_values(y)
     weight = _weights(frame, sample_weight, target, values, class_weight)
     return values, np.ones(len(values)) if weight is None else weight
+
+
+def _learn_schema(
+    p: SharedParameters, frame: Frame, leave_out: Sequence[str], target: Target
+) -> tuple[Schema, Arrays, int | None]:
+    """Columns and rows; and how many combinations pairs may have, where memory is limited."""
+    n_knots = KNOTS if p.n_knots == "auto" else int(p.n_knots)
+    specs = read_specs(p.tables)
+
+    def learned(specs: Mapping[str, TableSpec]) -> tuple[Schema, Arrays]:
+        return Schema.learn(
+            frame,
+            columns=p.columns,
+            min_frequency=p.min_frequency,
+            n_knots=n_knots,
+            leave_out=leave_out,
+            specs=specs,
+        )
+
+    schema, arrays = learned(specs)
+    if p.memory_budget is None:
+        return schema, arrays, None
+    n_effects = target.n_outputs
+    fitting, pair_rows = within_budget(p, schema, specs, frame.n_rows, n_effects)
+    if fitting != specs:
+        schema, arrays = learned(fitting)
+    return schema, arrays, pair_rows
 
 
 def read_target(y: object) -> np.ndarray:

@@ -17,6 +17,7 @@ from catvec.frames._kinds import Kind as Kind
 from catvec.frames._kinds import TableSpec as TableSpec
 from catvec.frames._kinds import read_specs as read_specs
 from catvec.frames._numbers import Number as Number
+from catvec.frames._pairs import MOST_KEYS as MOST_KEYS
 from catvec.frames._pairs import OTHER as OTHER
 from catvec.frames._pairs import Pair as Pair
 from catvec.frames._schema import Arrays as Arrays

@@ -13,6 +13,7 @@ from catvec._checks import check_int, refuse, some
 from catvec.errors import CategoryError, ParameterError
 from catvec.frames import FIRST, MISSING, UNKNOWN, HashedVocabulary, Vocabulary, to_dataframe
 from catvec.vectors._neighbors import nearest, unit
+from catvec.vectors._precision import StoredVectors, compressed
 
 if TYPE_CHECKING:
     pass
@@ -52,7 +53,7 @@ class ColumnVectors:
     ----------
     vocabulary : Vocabulary
         The categories of the column, with their codes and counts.
-    vectors : ndarray of shape (n_codes, embedding_dim), float32
+    vectors : ndarray of shape (n_codes, embedding_dim), float32, or StoredVectors
         A row by code: unknown, missing, then the categories. The width may be 0.
     effects : ndarray of shape (n_codes,) or (n_codes, n_classes), float32
         Shrunk effects on the link scale, by code.
@@ -78,7 +79,7 @@ class ColumnVectors:
     def __init__(
         self,
         vocabulary: Vocabulary,
-        vectors: npt.ArrayLike,
+        vectors: npt.ArrayLike | StoredVectors,
         effects: npt.ArrayLike,
         confidences: npt.ArrayLike,
         *,
@@ -87,7 +88,11 @@ class ColumnVectors:
     ) -> None:
         self.vocabulary = vocabulary
         owner, n_codes = f"column {vocabulary.name!r}", vocabulary.n_codes
-        self._vectors = own(owner, "vectors", vectors, n_codes, (2,))
+        if not isinstance(vectors, StoredVectors):
+            array = own(owner, "vectors", vectors, n_codes, (2,))
+            unmet = vocabulary.counts[MISSING] == 0
+            vectors = StoredVectors(_missing_as_unknown(array) if unmet else array)
+        self._vectors = vectors
         self._effects = own(owner, "effects", effects, n_codes, (1, 2))
         self._confidences = own_confidences(owner, confidences, n_codes)
         self._classes = checked_classes(owner, self._effects, classes)
@@ -95,15 +100,14 @@ class ColumnVectors:
         if importances is not None:
             self._importances = own(owner, "importances", importances, n_codes, (2,))
         n_hashes = 1 if self._importances is None else self._importances.shape[1]
-        if n_hashes != max(vocabulary.n_functions - 1, 1) and self._vectors.shape[1]:
+        if n_hashes != max(vocabulary.n_functions - 1, 1) and self.embedding_dim:
             raise ParameterError(
                 f"`importances` of {owner} must have a column for each of"
                 f" {max(vocabulary.n_functions - 1, 1)} hash functions, got {n_hashes}"
             )
         if vocabulary.counts[MISSING] == 0:
-            self._vectors, self._effects, self._confidences = map(
-                _missing_as_unknown, self.by_code()
-            )
+            self._effects = _missing_as_unknown(self._effects)
+            self._confidences = _missing_as_unknown(self._confidences)
 
     # --- arrays ---
 
@@ -120,7 +124,7 @@ class ColumnVectors:
     @property
     def vectors(self) -> Floats:
         """Vectors of the known categories, ``(n, embedding_dim)`` float32."""
-        return self._vectors[self._known]
+        return locked(self._vectors[self._known])
 
     @property
     def effects(self) -> Floats:
@@ -150,7 +154,17 @@ class ColumnVectors:
     @property
     def embedding_dim(self) -> int:
         """Width of the vectors."""
-        return int(self._vectors.shape[1])
+        return int(self._vectors.values.shape[1])
+
+    @property
+    def precision(self) -> str:
+        """How the vectors are kept: ``"float32"``, or as `compress` made them."""
+        return self._vectors.precision
+
+    @property
+    def stored(self) -> StoredVectors:
+        """The vectors by code as they are kept; `by_code` gives them as float32."""
+        return self._vectors
 
     @property
     def classes(self) -> tuple[Any, ...] | None:
@@ -166,7 +180,7 @@ class ColumnVectors:
         effects : ndarray of shape (n_codes,) or (n_codes, n_classes), float32
         confidences : ndarray of shape (n_codes,), float32
         """
-        return self._vectors, self._effects, self._confidences
+        return locked(self._vectors[:]), self._effects, self._confidences
 
     @property
     def importances(self) -> Floats | None:
@@ -262,6 +276,28 @@ class ColumnVectors:
 
     # --- all of them ---
 
+    def compress(self, precision: str) -> ColumnVectors:
+        """The column with vectors in fewer bytes; see `CategoryVectors.compress`.
+
+        Parameters
+        ----------
+        precision : {"float32", "float16", "int8"}
+
+        Returns
+        -------
+        ColumnVectors
+
+        Raises
+        ------
+        ParameterError
+            If there is no such precision, or it cannot hold a number.
+        """
+        vectors, *arrays = self.by_code()
+        stored = compressed(f"column {self.name!r}", vectors, precision)
+        return ColumnVectors(
+            self.vocabulary, stored, *arrays, classes=self.classes, importances=self.importances
+        )
+
     def to_frame(self, kind: str | None = None) -> Any:
         """All rows as a dataframe to look at.
 
@@ -355,7 +391,7 @@ class ColumnVectors:
         query = sum(sign * unit(self._direction(x)) for sign, x in parts)
         asked = [self._code(x) - FIRST for _, x in parts if not _is_vector(x)]
         asked = [row for row in asked if row < len(self)]  # others have buckets
-        rows, cosines = nearest(self.vectors, np.asarray(query), topn, asked)
+        rows, cosines = nearest(self._vectors.part(self._known), np.asarray(query), topn, asked)
         found = self.categories[rows].tolist()
         return list(zip(found, cosines.tolist(), strict=True))
 
@@ -363,7 +399,8 @@ class ColumnVectors:
         """Whether the other holds the same categories and, bit for bit, the same numbers."""
         if not isinstance(other, ColumnVectors):
             return NotImplemented
-        if (self.name, self.classes) != (other.name, other.classes):
+        own, others = ((c.name, c.classes, c.precision) for c in (self, other))
+        if own != others:
             return False
         if not np.array_equal(self.importances, other.importances):  # type: ignore[arg-type]
             return False
@@ -382,7 +419,8 @@ class ColumnVectors:
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (self.vocabulary, self.by_code(), self.classes, self._importances)
+        arrays = self._vectors, self._effects, self._confidences
+        return _restore, (self.vocabulary, arrays, self.classes, self._importances)
 
     # --- inside ---
 
@@ -475,12 +513,12 @@ def locked(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def _restore(
     vocabulary: Vocabulary,
-    arrays: tuple[Floats, Floats, Floats],
+    arrays: tuple[StoredVectors, Floats, Floats],
     classes: Any,
     importances: Floats | None = None,
 ) -> ColumnVectors:
     """Unpickle; NumPy's pickles forget that an array was read-only."""
-    vectors, effects, confidences = map(locked, arrays)
+    vectors, (effects, confidences) = arrays[0], map(locked, arrays[1:])
     kept = None if importances is None else locked(importances)
     of_code = vectors, effects, confidences
     return ColumnVectors(vocabulary, *of_code, classes=classes, importances=kept)

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
+from catvec.vectors._precision import StoredVectors
+
 CHUNK = 65_536  # rows converted to float64 at a time, so that a large table needs no second copy
 
 
@@ -27,13 +29,13 @@ def unit(vector: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
 
 
 def cosines(
-    vectors: npt.NDArray[np.float32], query: npt.NDArray[np.floating]
+    vectors: npt.NDArray[np.float32] | StoredVectors, query: npt.NDArray[np.floating]
 ) -> npt.NDArray[np.float64]:
     """Cosine of each row with a query.
 
     Parameters
     ----------
-    vectors : ndarray of shape (n, d), float32
+    vectors : ndarray of shape (n, d), float32, or StoredVectors
     query : ndarray of shape (d,)
 
     Returns
@@ -53,7 +55,7 @@ def cosines(
 
 
 def nearest(
-    vectors: npt.NDArray[np.float32],
+    vectors: npt.NDArray[np.float32] | StoredVectors,
     query: npt.NDArray[np.floating],
     topn: int,
     exclude: Iterable[int] = (),
@@ -62,7 +64,7 @@ def nearest(
 
     Parameters
     ----------
-    vectors : ndarray of shape (n, d), float32
+    vectors : ndarray of shape (n, d), float32, or StoredVectors
     query : ndarray of shape (d,)
     topn : int
         How many rows to give, at most.

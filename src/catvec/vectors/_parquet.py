@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from catvec.errors import CatvecError
 from catvec.frames import UNKNOWN, HashedVocabulary, Vocabulary
 from catvec.vectors._column import ColumnVectors, all_finite
+from catvec.vectors._precision import PRECISIONS, StoredVectors
 from catvec.vectors._storage import Artifact
 
 CHUNK = 65_536  # rows written or read at a time, so that a large table needs no second copy
@@ -41,6 +42,7 @@ def column_section(column: ColumnVectors, file: str) -> dict[str, Any]:
     if isinstance(vocabulary, HashedVocabulary):
         sizes = {"n_buckets": vocabulary.n_buckets, "n_hashes": vocabulary.n_hashes}
         hashed = {"hashed": {**sizes, "function": HASH_FUNCTION}}
+    precision = {} if column.precision == "float32" else {"precision": column.precision}
     return {
         "name": column.name,
         "families": list(vocabulary.families),
@@ -49,6 +51,7 @@ def column_section(column: ColumnVectors, file: str) -> dict[str, Any]:
         "embedding_dim": column.embedding_dim,
         "file": file,
         **hashed,
+        **precision,
     }
 
 
@@ -65,7 +68,7 @@ def write_column(column: ColumnVectors, path: Path) -> None:
     OSError
         If the disk refuses.
     """
-    parts = list_tables(column)
+    parts = list_tables(column, as_stored=True)
     first = next(parts)
     of_pandas = first.schema.metadata or {}
     schema = first.schema.with_metadata({"catvec.column": column.name, **of_pandas})
@@ -108,12 +111,15 @@ def read_column(
         ) from error
 
 
-def list_tables(column: ColumnVectors) -> Iterator[pa.Table]:
+def list_tables(column: ColumnVectors, *, as_stored: bool = False) -> Iterator[pa.Table]:
     """All rows of a column as Arrow tables of some rows each, the vector as one list.
 
     Parameters
     ----------
     column : ColumnVectors
+    as_stored : bool, default=False
+        Vectors in the type in which they are kept, and ``scale`` beside them where they are to be
+        multiplied; by default float32.
 
     Returns
     -------
@@ -123,10 +129,16 @@ def list_tables(column: ColumnVectors) -> Iterator[pa.Table]:
         ``importance`` (list). At least one table.
     """
     keys = column.vocabulary.to_table()
+    arrays = column.by_code()
     for start in range(0, keys.num_rows, CHUNK):
         part = keys.slice(start, CHUNK)
-        vectors, effects, confidences = _rows(column, start, start + part.num_rows)
-        named = {"effect": effects, "confidence": confidences, "vector": vectors}
+        lines = _lines(column, start, start + part.num_rows)
+        _, effects, confidences = arrays
+        named = {"effect": effects[lines], "confidence": confidences[lines]}
+        stored = column.stored
+        named["vector"] = stored.values[lines] if as_stored else stored[lines]
+        if as_stored and stored.scales is not None:
+            named["scale"] = stored.scales[lines]
         if column.importances is not None:
             named["importance"] = column.importances[start : start + part.num_rows]
         for name, values in named.items():
@@ -148,7 +160,8 @@ def wide_table(column: ColumnVectors) -> pa.Table:
         ``vector_00``, ...
     """
     keys = column.vocabulary.to_table()
-    vectors, effects, confidences = _rows(column, 0, keys.num_rows)
+    lines = _lines(column, 0, keys.num_rows)
+    vectors, effects, confidences = (array[lines] for array in column.by_code())
     columns = {
         "category": keys["category"],
         "role": keys["role"].cast(pa.string()),
@@ -192,15 +205,14 @@ def dimension_names(width: int) -> list[str]:
 # --- writing ----------------------------------------------------------------------------
 
 
-def _rows(column: ColumnVectors, start: int, stop: int) -> list[npt.NDArray[np.float32]]:
-    """Numbers of some rows of the vocabulary's table; rare values have those of the unknown."""
-    arrays = column.by_code()
+def _lines(column: ColumnVectors, start: int, stop: int) -> Any:
+    """Rows of the arrays for rows of the vocabulary's table; rare values have the unknown's."""
     n_codes = column.vocabulary.n_codes
     if stop <= n_codes:
-        return [array[start:stop] for array in arrays]
+        return slice(start, stop)
     codes = np.arange(start, stop)
     codes[codes >= n_codes] = UNKNOWN
-    return [array[codes] for array in arrays]
+    return codes
 
 
 def for_pandas(table: pa.Table, names: Sequence[str] = ("category",)) -> pa.Table:
@@ -226,20 +238,22 @@ def for_pandas(table: pa.Table, names: Sequence[str] = ("category",)) -> pa.Tabl
 _NULLABLE = {"int64": "Int64", "uint64": "UInt64", "bool": "boolean"}
 
 
-def float_kind(width: int | None) -> pa.DataType:
-    """A float, or a list of `width` floats."""
+def float_kind(width: int | None, precision: str = "float32") -> pa.DataType:
+    """A float, or a list of `width` floats; or of what stands for them."""
+    kind = pa.from_numpy_dtype(np.dtype(precision))
     if width is None:
-        return pa.float32()
+        return kind
     # Arrow cannot write fixed-size lists of size 0 to Parquet.
-    return pa.list_(pa.float32(), width) if width else pa.list_(pa.float32())
+    return pa.list_(kind, width) if width else pa.list_(kind)
 
 
-def float_field(name: str, values: npt.NDArray[np.float32]) -> pa.Field:
+def float_field(name: str, values: npt.NDArray[Any]) -> pa.Field:
     """The field of `list_array`."""
-    return pa.field(name, float_kind(values.shape[1] if values.ndim == 2 else None))
+    width = values.shape[1] if values.ndim == 2 else None
+    return pa.field(name, float_kind(width, str(values.dtype)))
 
 
-def list_array(values: npt.NDArray[np.float32]) -> pa.Array:
+def list_array(values: npt.NDArray[Any]) -> pa.Array:
     """A vector as floats, a matrix as one list by row."""
     if values.ndim == 1:
         return pa.array(values)
@@ -271,13 +285,16 @@ def _read_column(
         _check_vocabulary(vocabulary, keys, section)
         n = vocabulary.n_codes
         width, n_classes = section["embedding_dim"], len(classes) if classes is not None else None
-        vectors = read_floats(file, "vector", n, width)
+        precision = section.get("precision", "float32")
+        vectors = read_floats(file, "vector", n, width, precision)
+        scales = read_floats(file, "scale", n, None) if precision == "int8" else None
         effects = read_floats(file, "effect", n, n_classes)
         confidences = read_floats(file, "confidence", n, None)
         importances = None
         if "importance" in file.schema_arrow.names:
             importances = read_floats(file, "importance", n, section["hashed"]["n_hashes"])
-    arrays = vectors, effects, confidences
+    stored = vectors if precision == "float32" else StoredVectors(vectors, scales)
+    arrays = stored, effects, confidences
     return ColumnVectors(vocabulary, *arrays, classes=classes, importances=importances)
 
 
@@ -303,8 +320,10 @@ def _check_types(
         "count": pa.int64(),
         "effect": float_kind(len(classes) if classes is not None else None),
         "confidence": pa.float32(),
-        "vector": float_kind(section["embedding_dim"]),
+        "vector": float_kind(section["embedding_dim"], section.get("precision", "float32")),
     }
+    if section.get("precision") == "int8":
+        wanted["scale"] = pa.float32()
     if (n_hashes := section.get("hashed", {}).get("n_hashes", 1)) > 1 and section["embedding_dim"]:
         wanted["importance"] = float_kind(n_hashes)
     check_kinds(schema, KEYS, wanted)
@@ -344,10 +363,10 @@ def _check_vocabulary(vocabulary: Vocabulary, keys: pa.Table, section: Mapping[s
 
 
 def read_floats(
-    file: pq.ParquetFile, name: str, n: int, width: int | None
-) -> npt.NDArray[np.float32]:
+    file: pq.ParquetFile, name: str, n: int, width: int | None, precision: str = "float32"
+) -> npt.NDArray[Any]:
     """The first `n` rows of a column of floats, or of lists of `width` floats; read-only."""
-    result = np.zeros(n if width is None else (n, width), np.float32)
+    result = np.zeros(n if width is None else (n, width), precision)
     start = 0
     for batch in file.iter_batches(CHUNK, columns=[name]):
         rows = min(batch.num_rows, n - start)
@@ -400,6 +419,8 @@ def checked_section(artifact: Artifact, section: object) -> dict[str, Any]:
     sizes = [hashed.get(n) for n in ("n_buckets", "n_hashes")] if isinstance(hashed, dict) else []
     if not sizes or not all(isinstance(n, int) and n >= 1 for n in sizes):
         raise artifact.damage("its schema.json describes a hashed column wrongly")
+    if section.get("precision", "float32") not in PRECISIONS:
+        raise artifact.damage("its schema.json gives vectors an unknown precision")
     if section["embedding_dim"] < 0:
         raise artifact.damage("its schema.json gives a column a negative width")
     return section

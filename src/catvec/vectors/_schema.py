@@ -17,8 +17,9 @@ from catvec.errors import ArtifactError, ArtifactVersionError, ParameterError
 
 FORMAT = "catvec"
 FORMAT_VERSION = 2
-"""The newest that is read. Written is the oldest that suits: version 2 knows hashed columns."""
-NEW_IN_2 = {"hashed"}
+"""The newest that is read. Written is the oldest that suits: version 2 knows hashed columns
+and vectors in other precisions."""
+NEW_IN_2 = {"hashed", "precision"}
 SCHEMA = "schema.json"
 RESERVED = ("format", "format_version", "catvec_version", "files", "checksum")
 

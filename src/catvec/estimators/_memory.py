@@ -1,0 +1,191 @@
+"""A model within a given number of bytes: which categories have rows of their own.
+
+Counts decide. The most frequent categories of all columns, compared with one another, keep rows of
+their own and their names; all others of a column share rows that a hash of their value chooses, and
+leave no name behind. A rare category's row is drawn to its column's centre by the prior in any
+case, so that what it loses to its neighbours in a bucket is little: benchmarks/compression.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from catvec._checks import check_int, refuse
+from catvec.errors import ParameterError
+from catvec.estimators._choice import PAIR_DIM, choose_dims, choose_n_networks, knot_dims
+from catvec.frames import FIRST, Schema, TableSpec, Vocabulary
+from catvec.network._interactions import MOST_PRODUCTS
+
+if TYPE_CHECKING:
+    from catvec.estimators._base import EmbeddingEstimator
+    from catvec.estimators._parameters import SharedParameters
+
+UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+SHARED_PART = 0.2  # of the rows' bytes is for shared rows, where categories have to share
+PAIRS_PART = 0.5  # of the bytes is at most for pairs, where there may be any
+FLOAT = 4  # bytes
+
+
+def read_bytes(budget: object) -> int:
+    """Bytes that ``"64MB"``, ``"1.5 GiB"`` or a number mean.
+
+    Raises
+    ------
+    ParameterError
+        If it is neither.
+    """
+    if not isinstance(budget, str):
+        return check_int("memory_budget", budget, minimum=1)
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kKMGT]?)(i?)B\s*", budget)
+    if found is None:
+        raise refuse("memory_budget", 'bytes: an int, or text like "64MB" or "2GiB"', budget)
+    number, unit, binary = found.groups()
+    power = list(UNITS).index(unit.replace("K", "k"))
+    return max(1, int(float(number) * (1024**power if binary else 1000**power)))
+
+
+def within_budget(
+    p: SharedParameters, schema: Schema, specs: Mapping[str, TableSpec], n_rows: int, n_effects: int
+) -> tuple[dict[str, TableSpec], int]:
+    """What the tables of columns are to be for the model to have at most so many bytes.
+
+    Parameters
+    ----------
+    p : SharedParameters
+        With `memory_budget`.
+    schema : Schema
+        Of all categories.
+    specs : mapping of str to TableSpec
+        What the user asks of tables, which stays.
+    n_rows : int
+        Training rows.
+    n_effects : int
+        Effects of a category: one, or one by class.
+
+    Returns
+    -------
+    specs : dict of str to TableSpec
+        With entries more for columns whose categories have to share rows.
+    pair_rows : int
+        Rows that all pairs together may have.
+
+    Raises
+    ------
+    ParameterError
+        If the budget is below what the network's weights take alone.
+    """
+    costs = _Costs(p, schema, n_rows, n_effects)
+    budget = read_bytes(p.memory_budget)
+    left = budget - costs.fixed
+    vocabularies = {v.name: v for v in schema.vocabularies}
+    taken = {*specs, *(spec.share for spec in specs.values())}
+    free = {name: v for name, v in vocabularies.items() if name not in taken}
+    for name in vocabularies.keys() - free.keys():
+        left -= costs.row(vocabularies[name]) * vocabularies[name].n_codes
+    needed = sum(costs.row(v) * v.n_codes for v in free.values())
+    for_pairs = 0
+    if p.pairs is not None and len(vocabularies) > 1:
+        for_pairs = max(0, left - min(needed, int(left * (1 - PAIRS_PART))))
+    left -= for_pairs
+    fewest = sum(costs.row(v) * (FIRST + 1) for v in free.values())
+    if left < fewest:
+        least = budget - left + fewest
+        raise ParameterError(
+            f"`memory_budget` must be at least {least:,} bytes, which this network takes with one"
+            f" row for all categories of a column, got {budget:,}: or take fewer networks, columns,"
+            " knots or hidden units"
+        )
+    pair_rows = for_pairs // costs.pair_row
+    return {**specs, **({} if needed <= left else _shared(free, costs, left))}, pair_rows
+
+
+def _shared(free: Mapping[str, Vocabulary], costs: _Costs, budget: int) -> dict[str, TableSpec]:
+    """Specs of the columns that do not keep all categories, with rows worth `budget` bytes."""
+    reserved = sum(costs.row(v) * FIRST for v in free.values())
+    threshold = _threshold(free, costs, int((budget - reserved) * (1 - SHARED_PART)))
+    exact = {name: int((v.counts[FIRST:] >= threshold).sum()) for name, v in free.items()}
+    cut = {name: v for name, v in free.items() if exact[name] < len(v)}
+    left = budget - reserved - sum(exact[name] * costs.row(v) for name, v in free.items())
+    sharing = {name: len(v) - exact[name] for name, v in cut.items()}
+    weight = sum(sharing[name] * costs.row(v) for name, v in cut.items())
+    return {
+        name: TableSpec(
+            "hashed",
+            n_buckets=max(1, min(n, int(n * left / weight))),
+            n_exact=exact[name],
+        )
+        for name, n in sharing.items()
+    }
+
+
+def _threshold(free: Mapping[str, Vocabulary], costs: _Costs, budget: int) -> int:
+    """The lowest count whose categories, and all more frequent ones, fit into the budget."""
+    counts = np.concatenate([v.counts[FIRST:] for v in free.values()])
+    weights = np.concatenate([np.full(len(v), costs.row(v)) for v in free.values()])
+    order = np.argsort(-counts, kind="stable")
+    total = np.cumsum(weights[order])
+    n_fitting = int(np.searchsorted(total, budget, side="right"))
+    if n_fitting == len(counts):
+        return 0
+    return int(counts[order][n_fitting]) + 1
+
+
+class _Costs:
+    """Bytes of a model's parts, as `model_bytes` counts them."""
+
+    def __init__(self, p: SharedParameters, schema: Schema, n_rows: int, n_effects: int) -> None:
+        n_networks = choose_n_networks(p.n_networks, n_rows * p.max_epochs, p.fewest_networks)
+        dims = choose_dims(p, schema)
+        self.dims = dict(zip([v.name for v in schema.vocabularies], dims, strict=True))
+        self.n_networks, self.n_effects = n_networks, n_effects
+        self.pair_row = FLOAT * (PAIR_DIM * n_networks + n_effects + 1) + 16
+        knots = knot_dims(schema)
+        with_knots = [n for n in schema.numbers if len(n.knots)]
+        n_tables = sum((len(n.knots) + 2) * d for n, d in zip(with_knots, knots, strict=True))
+        n_dense = len(schema.numbers) + sum(n.has_missing for n in schema.numbers)
+        n_inputs = sum(dims) + sum(knots) + n_dense
+        if p.interactions != "concatenate" and len(dims) > 1:
+            n_inputs += MOST_PRODUCTS
+        sizes = [n_inputs, *p.hidden_sizes, n_effects]
+        weights = sum((a + 4) * b for a, b in pairwise(sizes))
+        self.fixed = FLOAT * n_networks * (n_tables + weights)
+
+    def row(self, vocabulary: Vocabulary) -> int:
+        """Of one category: vectors of networks and artifact, effects, confidence, count, key."""
+        keys = sum(key.values.nbytes + key.codes.nbytes for key in vocabulary.keys)
+        key = -(-keys // max(len(vocabulary), 1))
+        width = self.dims[vocabulary.name]
+        return FLOAT * (width * (self.n_networks + 1) + self.n_effects + 1) + 8 + key
+
+
+def model_bytes(estimator: EmbeddingEstimator) -> int:
+    """Bytes of what a fitted estimator knows: networks, effects, vectors, counts and categories.
+
+    Parameters
+    ----------
+    estimator : EmbeddingEstimator
+        Fitted.
+
+    Returns
+    -------
+    int
+        The arrays' sizes; Python's own objects are not counted.
+    """
+    networks = getattr(estimator, "networks_", [])
+    total = sum(array.nbytes for network in networks for array in network.state().values())
+    vectors = estimator.vectors_
+    for column in map(vectors.__getitem__, vectors):
+        importances = [] if column.importances is None else [column.importances]
+        total += sum(array.nbytes for array in (*column.by_code(), *importances))
+        vocabulary = column.vocabulary
+        total += vocabulary.counts.nbytes
+        total += sum(key.values.nbytes + key.codes.nbytes for key in vocabulary.keys)
+    for pair in vectors.pairs.values():
+        total += sum(array.nbytes for array in pair.by_code())
+        total += pair.pair.keys.nbytes + pair.pair.counts.nbytes
+    return total

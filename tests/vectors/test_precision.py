@@ -1,0 +1,151 @@
+"""Vectors in fewer bytes: stated errors hold, everything still answers, other tools read them."""
+
+import pickle
+
+import duckdb
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from catvec import CategoryVectors
+from catvec.errors import ArtifactError, ParameterError
+from catvec.frames import HashedVocabulary, one_column
+from catvec.vectors import ColumnVectors, export
+from catvec.vectors._precision import compressed
+from tests.vectors.examples import make_column
+
+
+def vectors_of(seed=0, n=300, dim=12, scale=0.3):
+    values = [f"c{i}" for i in range(n)]
+    column = make_column("city", values, dim=dim)
+    rng = np.random.default_rng(seed)
+    table = rng.normal(size=(column.vocabulary.n_codes, dim)).astype(np.float32) * scale
+    table *= 10.0 ** rng.uniform(-4, 1, (len(table), 1)).astype(np.float32)
+    _, effects, confidences = column.by_code()
+    return CategoryVectors([ColumnVectors(column.vocabulary, table, effects, confidences)])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_stated_errors_hold(seed):
+    vectors = vectors_of(seed)
+    exact = vectors["city"].by_code()[0].astype(np.float64)
+    half = np.abs(vectors.compress("float16")["city"].by_code()[0] - exact)
+    assert (half <= np.maximum(2.0**-11 * np.abs(exact), 2.0**-25) * (1 + 1e-6)).all()
+    eight = np.abs(vectors.compress("int8")["city"].by_code()[0] - exact)
+    largest = np.abs(exact).max(axis=1, keepdims=True)
+    assert (eight <= largest / 254 * (1 + 1e-5)).all()
+    assert eight.max() > 0  # it did something
+    assert half.max() > 0
+
+
+def test_sizes():
+    vectors = vectors_of(dim=32)["city"]
+    n = len(vectors) + 2
+    assert vectors.stored.nbytes == n * 32 * 4
+    assert vectors.compress("float16").stored.nbytes == n * 32 * 2
+    assert vectors.compress("int8").stored.nbytes == n * (32 + 4)
+
+
+@pytest.mark.parametrize("precision", ["float16", "int8"])
+def test_what_it_answers(precision):
+    vectors = vectors_of()
+    small = vectors.compress(precision)
+    assert small["city"].precision == precision
+    assert small != vectors
+    assert small["city"].categories.tolist() == vectors["city"].categories.tolist()
+    np.testing.assert_array_equal(small["city"].effects, vectors["city"].effects)
+    frame = {"city": ["c3", "c4", None, "no such"]}
+    np.testing.assert_allclose(small.encode(frame), vectors.encode(frame), atol=0.05)
+    assert small.encode(frame).dtype == np.float32
+    found = [name for name, _ in small["city"].most_similar("c7", topn=5)]
+    exact = [name for name, _ in vectors["city"].most_similar("c7", topn=5)]
+    assert len({*found} & {*exact}) >= 4
+    place = small["city"].categories.tolist().index("c3")
+    np.testing.assert_array_equal(small["city"]["c3"], small["city"].vectors[place])
+    assert not small["city"].vectors.flags.writeable
+    assert pickle.loads(pickle.dumps(small)) == small
+
+
+@pytest.mark.parametrize("precision", ["float16", "int8"])
+def test_saved_and_loaded(precision, tmp_path):
+    vectors = vectors_of(n=4000)
+    small = vectors.compress(precision)
+    small.save(tmp_path / "small")
+    vectors.save(tmp_path / "full")
+    loaded = CategoryVectors.load(tmp_path / "small")
+    assert loaded == small
+    sizes = [
+        sum(f.stat().st_size for f in (tmp_path / name).glob("*.parquet"))
+        for name in ("small", "full")
+    ]
+    assert sizes[0] < 0.75 * sizes[1]
+    assert small.compress("float32")["city"].precision == "float32"
+
+
+def test_other_tools_read_the_files(tmp_path):
+    vectors = vectors_of()
+    for precision in ("float16", "int8"):
+        small = vectors.compress(precision)
+        small.save(tmp_path / precision)
+        (file,) = (tmp_path / precision).glob("column_00.*.parquet")
+        expected = small["city"].by_code()[0]
+        for frame in (
+            pd.read_parquet(file),
+            pl.read_parquet(file).to_pandas(),
+            duckdb.sql(f"SELECT * FROM '{file}'").df(),
+        ):
+            rows = np.stack(frame["vector"].map(lambda row: np.asarray(row, np.float32)))
+            if precision == "int8":
+                rows *= frame["scale"].to_numpy(np.float32)[:, None]
+            np.testing.assert_array_equal(rows, expected)
+
+
+def test_exports_are_in_float32(tmp_path):
+    small = vectors_of().compress("int8")
+    other = ColumnVectors(small["city"].vocabulary, *small["city"].by_code())
+    for name, column in (("small", small["city"]), ("full", other)):
+        export(CategoryVectors([column]), tmp_path / f"{name}.txt", "word2vec", "city")
+    assert (tmp_path / "small.txt").read_text() == (tmp_path / "full.txt").read_text()
+    assert small["city"].to_frame("pandas")["vector_00"].dtype == np.float32
+
+
+def test_hashed_columns_keep_their_weights(tmp_path):
+    vocabulary, _ = HashedVocabulary.learn_hashed(
+        one_column("u", list("abcdef")), n_buckets=20, n_hashes=2
+    )
+    rng = np.random.default_rng(0)
+    weights = rng.random((22, 1)).astype(np.float32)
+    column = ColumnVectors(
+        vocabulary,
+        rng.normal(size=(22, 4)),
+        np.zeros(22),
+        np.zeros(22),
+        importances=np.hstack([weights, 1 - weights]),
+    )
+    small = CategoryVectors([column]).compress("int8")
+    np.testing.assert_allclose(small["u"]["a"], column["a"], atol=0.05)
+    small.save(tmp_path / "v")
+    assert CategoryVectors.load(tmp_path / "v") == small
+
+
+def test_zero_rows_and_no_width():
+    column = make_column("city", ["a", "b"], dim=3)
+    empty = ColumnVectors(column.vocabulary, np.zeros((4, 0)), np.zeros(4), np.zeros(4))
+    zero = ColumnVectors(column.vocabulary, np.zeros((4, 3)), np.zeros(4), np.zeros(4))
+    for precision in ("float16", "int8"):
+        assert empty.compress(precision).embedding_dim == 0
+        np.testing.assert_array_equal(zero.compress(precision).vectors, np.zeros((2, 3)))
+
+
+def test_wrong_precisions(tmp_path):
+    vectors = vectors_of()
+    with pytest.raises(ParameterError, match=r"`precision` must be one of 'float32', 'float16'"):
+        vectors.compress("int4")
+    with pytest.raises(ParameterError, match="'c' cannot be 'float16', which ends at 65504"):
+        compressed("column 'c'", np.array([[7e4]], np.float32), "float16")
+    vectors.compress("int8").save(tmp_path / "v")
+    schema = tmp_path / "v" / "schema.json"
+    schema.write_text(schema.read_text().replace('"precision": "int8"', '"precision": "int2"'))
+    with pytest.raises(ArtifactError, match="is damaged"):
+        CategoryVectors.load(tmp_path / "v")
