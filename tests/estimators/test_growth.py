@@ -383,5 +383,8 @@ def test_a_loss_that_is_not_finite_is_an_error():
 def test_an_artifact_of_an_older_catvec_says_that_it_cannot_go_on():
     model = EmbeddingRegressor.load(GOLDEN / "models" / "v1_without_importances")
     rows = {"city": ["Bern", "Rome"], "size": [0.0, 1.0]}
-    with pytest.raises(ParameterError, match="saved by an older catvec"):
+    with pytest.raises(
+        ParameterError,
+        match="training rows: it was saved by an older catvec",
+    ):
         model.partial_fit(rows, [1.0, 2.0])

@@ -15,6 +15,7 @@ from catvec import __version__
 from catvec.cli._console import warn
 from catvec.cli._demo import demo
 from catvec.cli._dims import dims
+from catvec.cli._drift import drift
 from catvec.cli._fit import fit
 from catvec.cli._look import export, neighbors
 from catvec.cli._predict import encode, predict
@@ -33,7 +34,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-for command in (fit, predict, encode, neighbors, export, dims, pretrain, demo):
+for command in (fit, predict, encode, drift, neighbors, export, dims, pretrain, demo):
     # A category may look like an option: -5.
     app.command(context_settings={"ignore_unknown_options": command is neighbors})(command)
 

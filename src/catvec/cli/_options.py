@@ -41,6 +41,24 @@ Keep = Annotated[list[str] | None, _columns("A column to copy from the input. Re
 Quiet = Annotated[bool, _option("Print nothing but warnings and errors.", "--quiet", "-q")]
 Json = Annotated[bool, _option("Print one JSON object, and the page to standard error.", "--json")]
 
+# drift
+DriftTarget = Annotated[
+    str | None,
+    _option(
+        "The target's column in the table, to tell which effects have moved.",
+        "--target",
+        "-t",
+        metavar="COLUMN",
+    ),
+]
+Alpha = Annotated[
+    float,
+    _option(
+        "How often rows without drift may be said to have drifted (default 0.01).",
+        metavar="SHARE",
+    ),
+]
+
 # fit
 Target = Annotated[str, _option("What to predict.", "--target", "-t", metavar="COLUMN")]
 Categorical = Annotated[

@@ -229,7 +229,7 @@ def _shrunk(n: np.ndarray, sums: np.ndarray, squares: float, task: str) -> Effec
     strength = _strength(n, means - mean, squares)
     confidence = n / (n + strength)
     shrunk = mean + confidence[:, None] * (means - mean)
-    effects = _link(shrunk, task) - _link(mean, task)
+    effects = link(shrunk, task) - link(mean, task)
     return Effect(effects.astype(np.float32), confidence.astype(np.float32), strength)
 
 
@@ -252,7 +252,8 @@ def _strength(n: np.ndarray, shifts: np.ndarray, squares: float) -> float:
     return float(np.clip(within / tau, 1e-3, STRONGEST)) if tau > 0 else STRONGEST
 
 
-def _link(mean: np.ndarray, task: str) -> np.ndarray:
+def link(mean: np.ndarray, task: str) -> np.ndarray:
+    """Means on the link scale: themselves, logits or logarithms."""
     if task == "regression":
         return mean
     tiny = 1e-9

@@ -1,5 +1,9 @@
 """scikit-learn faces: an encoder for other models, and predictors of their own."""
 
+from catvec.estimators._drift_report import CategoryShift as CategoryShift
+from catvec.estimators._drift_report import ColumnDrift as ColumnDrift
+from catvec.estimators._drift_report import DriftReport as DriftReport
+from catvec.estimators._drift_report import EffectShift as EffectShift
 from catvec.estimators._encoder import EmbeddingEncoder as EmbeddingEncoder
 from catvec.estimators._explanation import Explanation as Explanation
 from catvec.estimators._learning import Progress as Progress

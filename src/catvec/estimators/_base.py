@@ -12,7 +12,16 @@ from sklearn.utils.validation import check_is_fitted
 
 from catvec._checks import check_float, check_option, refuse
 from catvec.estimators import _files
-from catvec.estimators._growth import Continuation, grown_vectors, learn_further, refuse_without
+from catvec.estimators._drift import column_drift, effect_shifts
+from catvec.estimators._drift_report import DriftReport
+from catvec.estimators._growth import (
+    Continuation,
+    grown_vectors,
+    learn_further,
+    refuse_fixed,
+    refuse_without,
+    statistics_by_code,
+)
 from catvec.estimators._learning import Learner
 from catvec.estimators._parameters import SharedParameters, check_parameters
 from catvec.estimators._training_set import TrainingSet, read_further_rows, read_training_set
@@ -143,7 +152,8 @@ class EmbeddingEstimator(SharedParameters):
             self._fit(X, y, sample_weight=sample_weight, classes=classes)
             return self
         check_parameters(self, self.losses)
-        refuse_without(self._continuation, self.networks_, self.schema_)
+        refuse_without(self._continuation, self.networks_)
+        refuse_fixed(self.schema_)
         self._check_classes(classes)
         frame = self._opened(X)
         values, weight = read_further_rows(
@@ -156,6 +166,56 @@ class EmbeddingEstimator(SharedParameters):
         growth = self.schema_.grow(frame, min_frequency=self.min_frequency)
         self._learn_further(growth, values, weight, existing == "frozen", half_life)
         return self
+
+    def drift_report(self, X: object, y: object = None, *, alpha: float = 0.01) -> DriftReport:
+        """Tell what a later table holds that the training table did not.
+
+        By column: categories never met and those that came no more, with their shares of the rows,
+        and how far all shares have changed; with a target also the effects that moved. Numeric
+        columns and pairs are not looked at.
+
+        Parameters
+        ----------
+        X : DataFrame, pyarrow.Table, mapping of columns, or array-like of shape (n_rows, n_columns)
+            Later rows, with the columns of the training table. It changes nothing in the model.
+        y : array-like of shape (n_rows,), optional
+            Their target.
+        alpha : float, default=0.01
+            How often a table without drift may be said to have drifted, in (0, 1): once over all
+            columns, and once over all effects.
+
+        Returns
+        -------
+        DriftReport
+
+        Raises
+        ------
+        InputError
+            If a column is missing or of another type, or the target does not fit.
+        ParameterError
+            If `alpha` is out of range, or effects are asked for of a model that an older catvec
+            saved.
+        """
+        check_is_fitted(self)
+        check_float("alpha", alpha, minimum=0.0, maximum=1.0, strict=True)
+        frame = self._opened(X)
+        schema = self.schema_
+        columns = tuple(
+            column_drift(vocabulary, column, alpha, len(schema.vocabularies))
+            for vocabulary, column in zip(
+                schema.vocabularies, schema.categorical(frame), strict=True
+            )
+        )
+        if y is None:
+            return DriftReport(frame.n_rows, alpha, columns)
+        refuse_without(self._continuation, [])
+        assert self._continuation is not None
+        values, _ = read_further_rows(frame, y, self.target_)
+        before = statistics_by_code(self._continuation, schema)
+        shifts, overall = effect_shifts(
+            schema, self.target_, self.vectors_, before, schema.read(frame), values, alpha
+        )
+        return DriftReport(frame.n_rows, alpha, columns, shifts, *overall)
 
     def _learn_further(
         self,

@@ -288,6 +288,17 @@ def _told_apart(schema: Schema, inputs: Inputs) -> Inputs:
     return replace(inputs, codes=codes)
 
 
+def statistics_by_code(state: Continuation, schema: Schema) -> Statistics:
+    """Those of all rows so far, with rare values among the unknown ones."""
+    lines = [np.arange(vocabulary.n_lines) for vocabulary in schema.vocabularies]
+    fold = [
+        np.where(of_column < vocabulary.n_codes, of_column, UNKNOWN)
+        for of_column, vocabulary in zip(lines, schema.vocabularies, strict=True)
+    ]
+    fold += [np.arange(pair.n_codes) for pair in schema.pairs]
+    return state.statistics.moved(fold, schema.n_codes)
+
+
 def grown_vectors(
     state: Continuation, schema: Schema, target: Target, before: CategoryVectors
 ) -> CategoryVectors:
@@ -306,12 +317,7 @@ def grown_vectors(
     -------
     CategoryVectors
     """
-    fold = [
-        np.where(np.arange(v.n_lines) < v.n_codes, np.arange(v.n_lines), UNKNOWN)
-        for v in schema.vocabularies
-    ]
-    fold += [np.arange(pair.n_codes) for pair in schema.pairs]
-    effects = effects_of(state.statistics.moved(fold, schema.n_codes), target.task)
+    effects = effects_of(statistics_by_code(state, schema), target.task)
     first = state.learned[0].network if state.learned else None
     columns = list(enumerate(schema.vocabularies))
     importances = [first.importances(c) if first else None for c, _ in columns]
@@ -348,8 +354,8 @@ def _continued(
     return vectors
 
 
-def refuse_without(state: Continuation | None, networks: Sequence[Network], schema: Schema) -> None:
-    """Say clearly why an estimator cannot learn on, if it cannot."""
+def refuse_fixed(schema: Schema) -> None:
+    """Say clearly that some tables do not grow."""
     names = [vocabulary.name for vocabulary in schema.vocabularies]
     fixed = [n for n, kind in zip(names, schema.kinds, strict=False) if kind.name not in GROWING]
     if fixed:
@@ -357,10 +363,14 @@ def refuse_without(state: Continuation | None, networks: Sequence[Network], sche
             f"partial_fit cannot grow tables that are composed or shared, as those of"
             f" {some(fixed)}; fit with full or hashed ones (parameter `tables`)"
         )
+
+
+def refuse_without(state: Continuation | None, networks: Sequence[Network]) -> None:
+    """Say clearly what an estimator lacks of its fit, if it lacks it."""
     if state is None:
         raise ParameterError(
-            "this model does not hold what partial_fit goes on from: it was saved by an older"
-            " catvec, or made of a PyTorch model; fit it anew, or load one saved since"
+            "this model lacks the statistics of its training rows: it was saved by an older catvec,"
+            " or made of a PyTorch model; fit it anew"
         )
     own = [one.network for one in state.learned]
     if networks and any(a is not b for a, b in zip(networks, own, strict=False)):

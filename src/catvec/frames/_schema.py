@@ -384,6 +384,10 @@ class Schema:
         names, vocabularies = tuple(data["names"]), tuple(vocabularies)
         return cls(names, data["named"], vocabularies, numbers, tuple(pairs), kinds)
 
+    def categorical(self, frame: Frame) -> list[Column]:
+        """The categorical columns of another table, as `read` finds them."""
+        return self._columns(frame)[0]
+
     def _columns(self, frame: Frame) -> tuple[list[Column], np.ndarray]:
         """The categorical columns of a table, and its numbers side by side."""
         place = self._places(frame)
