@@ -65,9 +65,9 @@ def test_the_result_as_json(run, baskets):
 
 
 def test_skipgram_and_tables(run, baskets):
-    done = run("pretrain", "baskets.csv", "--sequence", "basket", "--item", "item", "-o",
-               "s.catvec", "--method", "skipgram", "--epochs", 2, "--no-benefit",
-               "--json")  # fmt: skip
+    done = run("pretrain", "baskets.csv", "--sequence", "basket", "--item", "item",
+               "-o", "s.catvec", "--method", "skipgram", "--epochs", 2,
+               "--no-benefit", "--json")  # fmt: skip
     told = json.loads(done.out)
     assert (len(told["history"]), told["benefit"]) == (2, None)
     done = run("pretrain", "baskets.csv", "--method", "table", "--item", "item", "--item", "shelf",
@@ -81,6 +81,18 @@ def test_skipgram_and_tables(run, baskets):
         == "shelf 0"
     )
     assert len(baskets) == 600
+
+
+def test_a_folder_is_read_from_disk(run, baskets, tmp_path):
+    (tmp_path / "parts").mkdir()
+    write_table(baskets.slice(0, 250), tmp_path / "parts" / "a.parquet")
+    write_table(baskets.slice(250), tmp_path / "parts" / "b.parquet")
+    for table, out in (("parts", "a.catvec"), ("parts/*.parquet", "b.catvec")):
+        done = run("pretrain", table, "--sequence", "basket", "--item", "item", "-o", out)
+        assert done.code == 0, done.err
+        assert "events in 120 sequences" in done.out
+        assert "structure found" in done.out
+    assert CategoryVectors.load("a.catvec") == CategoryVectors.load("b.catvec")
 
 
 @pytest.mark.usefixtures("baskets")

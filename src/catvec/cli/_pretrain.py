@@ -17,12 +17,14 @@ from catvec.cli._fit import check_model_out
 from catvec.cli._predict import open_input
 from catvec.cli._progress import EpochProgress
 from catvec.errors import InputError
+from catvec.frames._source import PATTERN
 from catvec.vectors import ColumnVectors
 
 if TYPE_CHECKING:
     from catvec.estimators import EmbeddingPretrainer
     from catvec.pretraining import Benefit
 
+LARGE = 200 << 20  # bytes of a Parquet file that is not read into memory
 EXAMPLES = 3  # items whose nearest are shown, by column
 
 
@@ -78,13 +80,23 @@ def pretrain(
 
 
 def _rows(table: str, pretrainer: EmbeddingPretrainer) -> Any:
-    """The columns that are needed; all of them where the categorical ones are to be found."""
+    """The columns that are needed, all where the categorical ones are to be found; or the path."""
     items = list(pretrainer.item or [])
     if not items and pretrainer.method != "table":
         raise InputError("name the column of the items by --item")
     others = [name for name in (pretrainer.sequence, pretrainer.order) if isinstance(name, str)]
+    if _is_large(table):
+        return table
     file = open_input(table)
     return file.read(list(dict.fromkeys([*items, *others])) if items else None)
+
+
+def _is_large(table: str) -> bool:
+    """Whether it is read from disk while it is worked on: a folder, a pattern, a large file."""
+    path = Path(table)
+    if path.is_dir() or (not path.exists() and any(mark in table for mark in PATTERN)):
+        return True
+    return path.suffix in (".parquet", ".pq") and path.exists() and path.stat().st_size > LARGE
 
 
 def _benefit(pretrainer: EmbeddingPretrainer, rows: Any, progress: EpochProgress) -> Benefit | None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
 from typing import Any, Self
 
 from sklearn.base import BaseEstimator
@@ -16,6 +20,7 @@ from catvec.errors import ArtifactError, InputError
 from catvec.estimators import _files
 from catvec.estimators._parameters import is_list
 from catvec.frames import Frame, open_frame
+from catvec.frames._source import Source, is_source, open_source
 from catvec.pretraining import (
     METHODS,
     Benefit,
@@ -27,6 +32,7 @@ from catvec.pretraining import (
     measure_benefit,
     pretrained_vectors,
     read_corpus,
+    stream_corpus,
     table_corpus,
     with_width,
 )
@@ -142,9 +148,11 @@ class EmbeddingPretrainer(BaseEstimator):
 
         Parameters
         ----------
-        X : DataFrame, pyarrow.Table, mapping of columns, or iterable of lists
+        X : DataFrame, pyarrow.Table, mapping of columns, path, or iterable of frames or lists
             A row by event; rows with lists of events; or the lists themselves (of a column that
-            is called ``item`` unless `item` names it).
+            is called ``item`` unless `item` names it). A path is a Parquet file, a folder of
+            them, or a pattern. It and frames one after the other need not fit into memory: events
+            are kept on disk meanwhile, and those of a sequence may stand anywhere.
         y : ignored
             For scikit-learn's pipelines.
 
@@ -163,10 +171,10 @@ class EmbeddingPretrainer(BaseEstimator):
             If the loss of skip-gram becomes infinite.
         """
         del y
-        corpus, method, seed = self._start(X)
-        table, self.history_ = learn_table(corpus, method, seed, self._told)
-        self.n_sequences_ = sum(map(len, corpus.parts))
-        self.n_events_ = sum(part.n_events for part in corpus.parts)
+        with self._started(X) as (corpus, method, seed):
+            table, self.history_ = learn_table(corpus, method, seed, self._told)
+            sizes = [(len(part), part.n_events) for part in corpus.parts]
+        self.n_sequences_, self.n_events_ = map(sum, zip(*sizes, strict=True))
         self.vectors_ = pretrained_vectors(corpus.vocabularies, table, self._metadata())
         return self
 
@@ -178,7 +186,7 @@ class EmbeddingPretrainer(BaseEstimator):
 
         Parameters
         ----------
-        X : DataFrame, pyarrow.Table, mapping of columns, or iterable of lists
+        X : DataFrame, pyarrow.Table, mapping of columns, path, or iterable of frames or lists
             As `fit` takes it; the pretrainer need not be fitted, and stays as it is.
 
         Returns
@@ -191,8 +199,8 @@ class EmbeddingPretrainer(BaseEstimator):
         InputError, ParameterError, TrainingError
             As `fit`; also if there are too few sequences to hold some out.
         """
-        corpus, method, seed = self._start(X)
-        return measure_benefit(corpus, method, seed)
+        with self._started(X) as (corpus, method, seed):
+            return measure_benefit(corpus, method, seed)
 
     def save(self, path: PathLike) -> None:
         """Save as a folder that `load`, `CategoryVectors.load` and any Parquet reader open.
@@ -264,29 +272,52 @@ class EmbeddingPretrainer(BaseEstimator):
         loaded.vectors_ = CategoryVectors.from_artifact(artifact)
         return loaded
 
-    def _start(self, X: object) -> tuple[Corpus, Method, int]:
-        """Check the parameters and read the sequences."""
+    @contextlib.contextmanager
+    def _started(self, X: object) -> Iterator[tuple[Corpus, Method, int]]:
+        """Check the parameters and read the sequences, which may need a folder for a while."""
         _check(self)
-        corpus = self._read(X)
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        return corpus, with_width(_method(self), corpus, self.embedding_dim), seed
+        with tempfile.TemporaryDirectory(prefix="catvec-") as folder:
+            corpus = self._read(X, Path(folder))
+            seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+            yield corpus, with_width(_method(self), corpus, self.embedding_dim), seed
 
-    def _read(self, X: object) -> Corpus:
-        frame = open_frame(_of_lists(X, self._items()))
+    def _read(self, X: object, folder: Path) -> Corpus:
+        X, lists = _unrolled(X)
+        if lists and self.method != "table":
+            items = self._items() or ["item"]
+            return self._sequences(open_frame({items[0]: X}), items, folder)
+        if is_source(X):
+            table: Frame | Source = open_source(X, folder / "frames")
+        else:
+            table = open_frame(X)
+        items = self._items()
         if self.method == "table":
-            names = self._items() or categorical_names(frame)
-            columns = [frame.column(name) for name in names]
-            if len(columns) < 2:
+            items = items or categorical_names(table)
+            if len(items) < 2:
                 raise InputError(
                     'method="table" compares categorical columns, of which there must be two or'
-                    f" more; got {names}: name others by `item`"
+                    f" more; got {items}: name others by `item`"
                 )
-            return table_corpus(columns, self.min_frequency)
-        items = self._items() or (["item"] if not isinstance(X, Mapping) and _is_lists(X) else [])
         if not items:
             raise refuse("item", "the column of the items, or a list of several", self.item)
+        return self._sequences(table, items, folder)
+
+    def _sequences(self, table: Frame | Source, items: list[str], folder: Path) -> Corpus:
+        alone = self.method == "table"
+        if not isinstance(table, Frame):
+            return stream_corpus(
+                table,
+                items,
+                sequence=self.sequence,
+                order=self.order,
+                min_frequency=self.min_frequency,
+                folder=folder / "parts",
+                rows_alone=alone,
+            )
+        if alone:
+            return table_corpus([table.column(name) for name in items], self.min_frequency)
         return read_corpus(
-            frame,
+            table,
             items,
             sequence=self.sequence,
             order=self.order,
@@ -316,24 +347,23 @@ class EmbeddingPretrainer(BaseEstimator):
             self.callback(progress)
 
 
-def categorical_names(frame: Frame) -> list[str]:
+def categorical_names(table: Frame | Source) -> list[str]:
     """Columns of text, categories and booleans."""
-    return [name for name in frame.names if frame.column(name).is_categorical]
+    if isinstance(table, Frame):
+        return [name for name in table.names if table.column(name).is_categorical]
+    kinds = table.kinds
+    return [n for n in table.names if n in table.coded or kinds[n] in ("text", "boolean")]
 
 
-def _is_lists(X: object) -> bool:
-    """Whether it is an iterable of lists, and no table."""
+def _unrolled(X: Any) -> tuple[Any, bool]:
+    """An iterable of lists as a list of them, and True; whatever else as it is, and False."""
     if isinstance(X, list | tuple):
-        return bool(X) and is_list(X[0])
-    return isinstance(X, Iterable) and not hasattr(X, "__len__")
-
-
-def _of_lists(X: object, items: list[str]) -> object:
-    """An iterable of lists as a column of lists; whatever else as it is."""
-    if not _is_lists(X):
-        return X
-    assert isinstance(X, Iterable)
-    return {(items or ["item"])[0]: list(X)}
+        return X, bool(X) and is_list(X[0])
+    if not isinstance(X, Iterator):
+        return X, False
+    first = next(X, None)
+    X = chain(() if first is None else (first,), X)
+    return (list(X), True) if is_list(first) else (X, False)
 
 
 def _method(p: EmbeddingPretrainer) -> Method:

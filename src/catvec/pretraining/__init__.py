@@ -17,3 +17,4 @@ from catvec.pretraining._sequences import Sequences as Sequences
 from catvec.pretraining._sequences import read_corpus as read_corpus
 from catvec.pretraining._sequences import table_corpus as table_corpus
 from catvec.pretraining._skipgram import SkipgramConfig as SkipgramConfig
+from catvec.pretraining._stream import stream_corpus as stream_corpus
