@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catvec.errors import InputError
-from catvec.frames import FIRST, Vocabulary, grow, join, one_column, rename, without
+from catvec.frames import FIRST, Vocabulary, extend, grow, join, one_column, rename, without
 from tests.frames.test_vocabulary import CELLS, no_large_beside_fractions
 from tests.reference import encode_cells, key_of
 
@@ -168,3 +168,35 @@ def test_renaming_keeps_codes_and_counts():
     assert rare.rare_counts[0].tolist() == [1]
     assert rare.n_lines == rare.n_codes + 1
     assert rare.n_codes == FIRST + 1
+
+
+# --- categories known beforehand --------------------------------------------------------
+
+
+@given(GROUPS, GROUPS, st.integers(1, 3))
+def test_extending_knows_what_the_other_knows_and_counts_nothing(cells, others, min_frequency):
+    if not same_families(cells, others) or not no_large_beside_fractions(cells + others):
+        return
+    vocabulary, known = learn(cells, min_frequency=min_frequency), learn(others)
+    extended = extend(vocabulary, known)
+    joined = extended.vocabulary
+    keys = {key_of(cell) for cell in cells + others if key_of(cell) is not None}
+    frequent, codes = encode_cells(cells, cells + others, min_frequency)
+    kept = {*frequent, *(key_of(cell) for cell in others)} - {None}
+    column = one_column("a", cells + others)
+    if keys:
+        now = joined.encode(column)
+        assert [c >= FIRST for c in now] == [key_of(c) in kept for c in cells + others]
+        was_known = np.array(codes) >= FIRST
+        np.testing.assert_array_equal(now[was_known], np.array(codes)[was_known])  # old codes stay
+    assert len(joined) == len(kept)
+    assert joined.counts.sum() == len(cells)
+    np.testing.assert_array_equal(extend(joined, known).moved, extended.moved)
+    for category in known.categories.tolist():
+        assert extended.moved[known.code(category)] == joined.code(category) >= FIRST
+    assert Vocabulary.from_table("a", joined.to_table()).to_table().equals(joined.to_table())
+
+
+def test_extending_with_another_family_is_refused():
+    with pytest.raises(InputError, match="'a' holds number values here and text values there"):
+        extend(learn([1, 2]), learn(["1", "2"]))

@@ -44,12 +44,24 @@ class Batch:
         self.gradient = rng.normal(size=(size, sum(self.dims) + 3)).astype(np.float32)
         self.pulls = rng.uniform(0, 3, self.tables.n_lines).astype(np.float32)
         self.pulls[self.tables.centers()] = 0
+        self.anchors = self.paces = np.empty(0, np.float32)
+        self.widths = np.zeros(4, np.int64)
         self.at = np.empty((size, 4), np.int32)
         self.shares = np.empty((size, 2), np.float32)
 
     def place(self, kernels):
         n_knots = np.array(self.n_knots)
         kernels.place(self.codes, self.positions, self.rows, n_knots, self.at, self.shares)
+        return self
+
+    def anchor(self, pace=1.0):
+        """Homes for the first table's rows, in all dimensions but the last; not for row 0."""
+        rng = np.random.default_rng(5)
+        self.anchors = np.zeros_like(self.tables.flat)
+        self.tables.view(self.anchors, 0)[1:, :-1] = rng.normal(size=(5, 3))
+        self.widths[0] = 3
+        self.paces = np.ones(self.tables.n_lines, np.float32)
+        self.paces[:6] = pace
         return self
 
     def update(self, kernels, n_steps=1):
@@ -62,6 +74,9 @@ class Batch:
                 self.tables.flat,
                 squares,
                 self.pulls,
+                self.anchors,
+                self.paces,
+                self.widths,
                 slots,
                 self.tables.layout,
                 self.at,
@@ -120,6 +135,37 @@ def test_update_tables(size):
     plain, compiled = both(lambda kernels: Batch(size).place(_kernels).update(kernels, 3))
     np.testing.assert_allclose(plain[0], compiled[0], atol=2e-5)
     np.testing.assert_allclose(plain[1], compiled[1], rtol=1e-3, atol=1e-9)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_update_tables_about_anchors(size):
+    def updated(kernels):
+        return Batch(size).place(_kernels).anchor(pace=0.3).update(kernels, 3)
+
+    plain, compiled = both(updated)
+    np.testing.assert_allclose(plain[0], compiled[0], atol=2e-5)
+    np.testing.assert_allclose(plain[1], compiled[1], rtol=1e-3, atol=1e-9)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("kernels", [_kernels, _kernels_numba])
+def test_about_anchors_is_as_without_seen_from_the_anchors(kernels, size):
+    batch, moved = Batch(size).place(_kernels).anchor(), Batch(size).place(_kernels)
+    moved.tables.flat[...] -= batch.anchors
+    batch.update(kernels, 3)
+    moved.update(kernels, 3)
+    np.testing.assert_allclose(batch.tables.flat - batch.anchors, moved.tables.flat, atol=2e-5)
+
+
+@pytest.mark.parametrize("kernels", [_kernels, _kernels_numba])
+def test_what_is_held_does_not_move_by_a_bit_and_the_rest_does(kernels):
+    batch = Batch(256).place(_kernels).anchor(pace=0.0)
+    table = batch.tables.table(0)
+    table[:, :3] = batch.tables.view(batch.anchors, 0)[:, :3]
+    before = table.copy()
+    batch.update(kernels, 3)
+    np.testing.assert_array_equal(table[:, :3], before[:, :3])
+    assert (table[:, 3] != before[:, 3]).all()
 
 
 @pytest.mark.parametrize("kernels", [_kernels, _kernels_numba])

@@ -9,6 +9,8 @@ import torch
 from catvec import EmbeddingClassifier, EmbeddingEncoder, EmbeddingRegressor
 from catvec.errors import ParameterError, TrainingError
 from catvec.network import (
+    Anchor,
+    Anchors,
     Inputs,
     Job,
     Network,
@@ -129,11 +131,12 @@ def test_a_batch_of_one_row_trains_alike():
 
 def test_rows_that_were_not_looked_at_do_not_move_by_a_bit():
     _, theirs = both()
-    before = [t.detach().clone() for t in (theirs._table(c) for c in range(3))]
+    table = theirs.module.embeddings.tables.table
+    before = [table(c).detach().clone() for c in range(3)]
     theirs(theirs.ordered(np.arange(10, dtype=np.int32)), 1e-2, 0)
     looked_at = rows().inputs.codes[:10]
     for c in range(3):
-        moved = (theirs._table(c) != before[c]).any(1).nonzero().flatten().tolist()
+        moved = (table(c) != before[c]).any(1).nonzero().flatten().tolist()
         expected = {0, *looked_at[:, c].tolist()} if c != 2 else set(looked_at[:, c].tolist())
         assert set(moved) == expected  # row 0 by the prior, where there is one
 
@@ -247,3 +250,27 @@ def test_the_gpu_trains_alike():
     frame, y = make_table()
     model = EmbeddingRegressor(**QUICK, engine="torch", device="cuda").fit(frame, y)
     assert model.validation_scores_["R2"]["model"] > 0.5
+
+
+@pytest.mark.parametrize("freeze", ["never", "first", "always"])
+def test_training_about_anchors_is_alike(freeze):
+    rng = np.random.default_rng(1)
+    offsets = np.zeros((30, 4), np.float32)
+    offsets[2:, :3] = rng.normal(0, 0.2, (28, 3))
+    known = np.ones(30, bool)
+    known[[1, 20, 21]] = False
+    anchors = Anchors({1: Anchor(offsets * known[:, None], known, 3)}, freeze, 0.1)
+    data, changes = rows(), {"max_epochs": 5, "n_iter_no_change": 5, "category_dropout": 0.1}
+    held_out = replace(data, rows=np.arange(1300, 1500))
+    data = replace(data, rows=np.arange(1300))
+    jobs = [
+        Job(CONFIG, settings(**changes), data, held_out, 0, backend=backend, anchors=anchors)
+        for backend in (None, TorchBackend("cpu"))
+    ]
+    ours, theirs = train_committee(jobs)
+    learn_held_out([ours, theirs])
+    one, other = (trained.network.tables.weight(1) for trained in (ours, theirs))
+    np.testing.assert_allclose(other, one, atol=2e-3)
+    np.testing.assert_allclose(one[27:] - one[0], offsets[27:], atol=1e-6)  # never met
+    if freeze == "always":
+        np.testing.assert_array_equal(other[known, :3], offsets[known, :3])

@@ -11,6 +11,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from catvec._checks import check_float, check_option, refuse
+from catvec.errors import ParameterError
 from catvec.estimators import _files
 from catvec.estimators._drift import column_drift, effect_shifts
 from catvec.estimators._drift_report import DriftReport
@@ -25,6 +26,7 @@ from catvec.estimators._growth import (
 from catvec.estimators._learning import Learner
 from catvec.estimators._parameters import SharedParameters, check_parameters
 from catvec.estimators._training_set import TrainingSet, read_further_rows, read_training_set
+from catvec.estimators._transfer import check_transfer
 from catvec.frames import Arrays, Frame, SchemaGrowth, open_frame
 from catvec.network import Network
 from catvec.vectors import CategoryVectors
@@ -152,6 +154,11 @@ class EmbeddingEstimator(SharedParameters):
             self._fit(X, y, sample_weight=sample_weight, classes=classes)
             return self
         check_parameters(self, self.losses)
+        if self.transfer_report_ is not None:
+            raise ParameterError(
+                "partial_fit cannot go on from a fit with `init`: it would draw vectors to the"
+                " column's centre, and no longer to those given; fit all rows anew"
+            )
         refuse_without(self._continuation, self.networks_)
         refuse_fixed(self.schema_)
         self._check_classes(classes)
@@ -273,6 +280,7 @@ class EmbeddingEstimator(SharedParameters):
     ) -> tuple[TrainingSet, Learner]:
         """Check the parameters, read the table, choose what is "auto"; sets what that tells."""
         check_parameters(self, self.losses)
+        check_transfer(self)
         frame, training = read_training_set(self, X, y, task=self._task(), **data)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         learner = Learner(self, training, seed, n_fits=n_fits if self._trains(training) else 0)
@@ -283,6 +291,8 @@ class EmbeddingEstimator(SharedParameters):
             del self.feature_names_in_
         training = learner.training  # with the pairs that were chosen
         self.schema_, self.target_, self.choice_ = training.schema, training.target, learner.choice
+        transfer = training.transfer
+        self.transfer_report_ = None if transfer is None else transfer.report()
         return training, learner
 
     def _read(self, X: object) -> Arrays:

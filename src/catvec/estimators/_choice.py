@@ -74,7 +74,7 @@ def choose_dims(
     for vocabulary in schema.vocabularies:
         rule = of_column.get(vocabulary.name, "auto") if isinstance(given, Mapping) else given
         rule = (chosen or {}).get(vocabulary.name, rule)
-        widths.append(_width(rule, max(vocabulary.n_codes - FIRST, 1)))
+        widths.append(width(rule, max(vocabulary.n_codes - FIRST, 1)))
     for c, kind in enumerate(schema.kinds):
         if kind.name == "concatenate":
             widths[c] = max(widths[c], 2)  # half of it from each of two tables
@@ -108,11 +108,9 @@ def supported_dims(
     dict of str to int
         Never more than the table has.
     """
-    given = p.embedding_dim
-    rules = given if isinstance(given, Mapping) else {v.name: given for v in schema.vocabularies}
     widths = {}
     for c, vocabulary in enumerate(schema.vocabularies):
-        if not (isinstance(rule := rules.get(vocabulary.name, "auto"), str) and rule == "auto"):
+        if not has_open_width(p, vocabulary.name):
             continue
         share = np.bincount(codes[:, c], minlength=vocabulary.n_codes) / len(codes)
         vectors = tables[c].astype(np.float64)
@@ -121,6 +119,13 @@ def supported_dims(
         carried = np.cumsum(spectrum) / max(spectrum.sum(), 1e-300)
         widths[vocabulary.name] = int(min(np.sum(carried < CARRIED) + 1, vectors.shape[1]))
     return widths
+
+
+def has_open_width(p: SharedParameters, column: str) -> bool:
+    """Whether the parameters leave the width of a column's vectors to be chosen."""
+    given = p.embedding_dim
+    rule = given.get(column, "auto") if isinstance(given, Mapping) else given
+    return isinstance(rule, str) and rule == "auto"
 
 
 def knot_dims(schema: Schema) -> tuple[int, ...]:
@@ -190,18 +195,19 @@ def choose_batch_size(batch_size: int, n_rows: int) -> int:
     return min(batch_size, max(SMALLEST_BATCH, n_rows // FEWEST_STEPS))
 
 
-def _width(rule: Any, cardinality: int) -> int:
+def width(rule: Any, cardinality: int) -> int:
+    """What a number, a rule's name, "auto" or a function says for so many categories."""
     if callable(rule):
-        width = rule(cardinality)
+        found = rule(cardinality)
     elif isinstance(rule, str):
-        width = RULES[DIM_RULE if rule == "auto" else rule](cardinality)
+        found = RULES[DIM_RULE if rule == "auto" else rule](cardinality)
     else:
-        width = rule
-    if not isinstance(width, int | np.integer) or width < 1:
+        found = rule
+    if not isinstance(found, int | np.integer) or found < 1:
         raise InputError(
-            f"`embedding_dim` gave {width!r} for {cardinality} categories, not an int >= 1"
+            f"`embedding_dim` gave {found!r} for {cardinality} categories, not an int >= 1"
         )
-    return int(width)
+    return int(found)
 
 
 def _check_names(parameter: str, of_column: Mapping[str, Any], schema: Schema) -> None:

@@ -40,6 +40,7 @@ def save(estimator: EmbeddingEstimator, path: PathLike) -> None:
         "loss": getattr(estimator, "loss_", None),
         "validation_scores": getattr(estimator, "validation_scores_", None),
         "column_importances": getattr(estimator, "column_importances_", None),
+        "transfer_report": estimator.transfer_report_,
         "networks": [asdict(network.config) for network in networks],
         "coded": list(estimator._coded),
     }
@@ -97,6 +98,7 @@ def _estimator(
     estimator.target_ = Target.from_json(model["target"])
     estimator.choice_ = _choice(model["choice"])
     estimator.history_ = model["history"]
+    estimator.transfer_report_ = model.get("transfer_report")  # older ones lack it
     estimator.n_features_in_ = len(schema.names)
     if schema.named:
         estimator.feature_names_in_ = np.asarray(schema.names, dtype=object)

@@ -23,6 +23,7 @@ from catvec.estimators._parameters import SharedParameters, is_list
 from catvec.estimators._plan import Plan
 from catvec.estimators._search import search
 from catvec.estimators._training_set import TrainingSet
+from catvec.estimators._transfer import KnownVectors
 from catvec.frames import FULL, Schema, Target
 from catvec.network import (
     Backend,
@@ -290,10 +291,9 @@ def category_vectors(
         importances.append(networks[0].importances(c) if networks else None)
         # Means with weights of different networks have no mean with weights: one stands for all.
         tables = [n.vectors(c) for n in (networks if importances[-1] is None else networks[:1])]
-        of_column = _together(tables, counts, vocabulary.n_codes)
-        if reference is not None and tables:
-            of_column = align(of_column, reference[vocabulary.name].by_code()[0], counts)
-        vectors.append(of_column)
+        held = None if training.transfer is None else training.transfer.held(c)
+        base = None if reference is None else reference[vocabulary.name].by_code()[0]
+        vectors.append(_together(tables, counts, vocabulary.n_codes, base, held))
     schema, target = training.schema, training.target
     return assembled(schema, target, effects, vectors, importances, metadata=metadata)
 
@@ -371,10 +371,32 @@ def _as_in(reference: np.ndarray, confidences: np.ndarray) -> np.ndarray:
     return np.where(confidences > 0, reference, 0).astype(np.float32)
 
 
-def _together(tables: list[np.ndarray], counts: np.ndarray, n_codes: int) -> np.ndarray:
+def _together(
+    tables: list[np.ndarray],
+    counts: np.ndarray,
+    n_codes: int,
+    reference: np.ndarray | None,
+    held: KnownVectors | None,
+) -> np.ndarray:
+    """One table from several networks', in the basis of a reference if there is one.
+
+    Dimensions that were `held` lie alike in all of them, and are those of the vectors given.
+    """
     if not tables:
         return np.zeros((n_codes, 0), np.float32)
-    return average_aligned(tables, counts)
+    dim, width = tables[0].shape[1], 0
+    if held is not None:
+        width = held.width(dim)
+        tables = [table / held.scale(dim) for table in tables]
+    free = tables[0][:, width:]
+    if width < dim:
+        free = average_aligned([table[:, width:] for table in tables], counts)
+    if width < dim and reference is not None:
+        free = align(free, reference[:, width:], counts)
+    if held is None:
+        return free
+    together = np.asarray(np.mean([table[:, :width] for table in tables], axis=0, dtype=float))
+    return np.hstack([held.restored(together), free])
 
 
 def n_threads(n_jobs: int | None) -> int:

@@ -78,6 +78,21 @@ columns : list of str or int, optional
         What is minimised{losses}
     quantile : float, optional
         The level in (0, 1) that ``loss="quantile"`` predicts.
+    init : CategoryVectors, str or path-like, optional
+        Vectors learned elsewhere, or the path of them or of a model, that the vectors of categories
+        begin with and that the prior draws to in place of the column's centre: with little evidence
+        a category stays there. Columns go by name, categories by value; categories that only these
+        vectors know are known to the fit, too. Wider vectors are projected on their leading
+        directions; narrower ones fill the first dimensions. With ``embedding_dim="auto"`` vectors
+        keep their width, up to 32. Their scale does not matter.
+    column_map : mapping, optional
+        Which column of `init` is for which of the table, ``{"product": "item"}``; None for none.
+        Columns that it does not name go by name.
+    freeze : {"never", "first", "always"}, default="never"
+        When vectors of `init` are held fast: in no epoch, in the first three, or always. Those of
+        categories that `init` does not know are trained in any case.
+    init_learning_rate : float, default=0.1
+        Factor of the steps of vectors of `init`, while they are not held.
     learning_rate : float, default=2e-3
         Step of the optimizer at the start; it has decayed when training stops.
     batch_size : int, default=256
@@ -123,6 +138,11 @@ schema_ : Schema
         What was learned about the target.
     choice_ : Choice
         What was chosen where a parameter was "auto".
+    transfer_report_ : dict or None
+        With `init`, under ``"columns"`` by column the column of `init` it is ``"from"``, how many
+        categories of the training rows were ``"found"`` there and how many are ``"new"``, how many
+        of `init` were ``"not_found"`` in the training rows, and of these rows the share
+        ``"rows_covered"`` by categories that were found.
     n_features_in_ : int
         Columns of the training table.
     feature_names_in_ : ndarray of str
@@ -166,6 +186,10 @@ class SharedParameters(BaseEstimator):
     category_dropout: float = 0.02
     loss: str = "auto"
     quantile: float | None = None
+    init: Any = None
+    column_map: Mapping[str | int, str | None] | None = None
+    freeze: str = "never"
+    init_learning_rate: float = 0.1
     learning_rate: float = 2e-3
     batch_size: int = 256
     max_epochs: int = 20

@@ -12,7 +12,7 @@ from catvec.estimators._choice import choose_batch_size, choose_dims, knot_dims
 from catvec.estimators._parameters import SharedParameters
 from catvec.estimators._training_set import TrainingSet
 from catvec.frames import make_held_out
-from catvec.network import Backend, Job, NetworkConfig, TrainingConfig, TrainingData
+from catvec.network import Anchors, Backend, Job, NetworkConfig, TrainingConfig, TrainingData
 
 FEWEST_ROWS = 20  # below this, holding rows out tells nothing
 FEWEST_OF_PAIR = 2  # rows of a combination; fewer train what answers combinations never met
@@ -65,7 +65,10 @@ class Plan:
     ) -> None:
         self.p, self.training = p, training
         self.loss, self.engine, self.backend, self.seed = loss, engine, backend, seed
-        self.widths = widths or {}
+        transfer = training.transfer
+        # What a fit learned of widths does not hold for vectors that come with one.
+        given = transfer.widths(p) if transfer is not None else {}
+        self.widths = {**(widths or {}), **given}
         self.dims = choose_dims(p, training.schema, self.widths)
         self.knot_dims = knot_dims(training.schema)
 
@@ -120,7 +123,15 @@ class Plan:
         shape = self._shape(setting.interactions)
         data = replace(self.data, rows=train)
         seed = self.seed + number
-        return Job(shape, config, data, held_out, seed, self.engine, self.backend)
+        return Job(
+            shape, config, data, held_out, seed, self.engine, self.backend, anchors=self.anchors
+        )
+
+    @cached_property
+    def anchors(self) -> Anchors:
+        """Where rows of the tables are at home, where vectors learned elsewhere say so."""
+        transfer = self.training.transfer
+        return Anchors() if transfer is None else transfer.anchors(self.dims)
 
     def _shape(self, interactions: str) -> NetworkConfig:
         schema = self.training.schema

@@ -14,6 +14,7 @@ from catvec.effects import Evidence, Statistics
 from catvec.errors import InputError
 from catvec.estimators._memory import within_budget
 from catvec.estimators._parameters import SharedParameters
+from catvec.estimators._transfer import Transfer, refuse_compressed, sources
 from catvec.frames import (
     Arrays,
     Frame,
@@ -29,6 +30,7 @@ from catvec.frames import (
     twins,
 )
 from catvec.network import Inputs, TrainingData, looked_up
+from catvec.vectors import ColumnVectors
 
 KNOTS = 128  # what n_knots="auto" means
 
@@ -57,6 +59,8 @@ class TrainingSet:
         Codes that tell rare values apart, see `Vocabulary.lines`; None where none are rare.
     pair_rows : int or None
         Combinations that all pairs together may have, where memory is limited.
+    transfer : Transfer or None
+        What vectors learned elsewhere say of the columns.
     """
 
     schema: Schema
@@ -68,6 +72,7 @@ class TrainingSet:
     held_out: TrainingData | None = None
     lines: np.ndarray | None = None
     pair_rows: int | None = None
+    transfer: Transfer | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -150,8 +155,9 @@ def read_training_set(
     time, leave_out = _time(frame, p)
     if time is None and in_order:  # a splitter in time says that the rows are in its order
         time = np.arange(frame.n_rows)
+    init = sources(p, frame)
     target = learn_target(y, task, classes)
-    schema, arrays, pair_rows = _learn_schema(p, frame, leave_out, target)
+    schema, arrays, pair_rows = _learn_schema(p, frame, leave_out, target, init)
     if target.classes is not None and len(target.classes) < 2:
         (only,) = target.classes.tolist()
         raise InputError(f"the target has one class only, {only!r}; a classifier needs two")
@@ -164,7 +170,15 @@ def read_training_set(
     rare = any(v.n_lines > v.n_codes for v in schema.vocabularies)
     lines = schema.lines(frame) if rare else None
     training = TrainingSet(
-        schema, target, arrays, values, weight, ties, lines=lines, pair_rows=pair_rows
+        schema,
+        target,
+        arrays,
+        values,
+        weight,
+        ties,
+        lines=lines,
+        pair_rows=pair_rows,
+        transfer=None if p.init is None else Transfer.of(p, schema, init),
     )
     return frame, replace(training, held_out=_held_out(training, X_val, y_val))
 
@@ -200,13 +214,18 @@ def read_further_rows(
 
 
 def _learn_schema(
-    p: SharedParameters, frame: Frame, leave_out: Sequence[str], target: Target
+    p: SharedParameters,
+    frame: Frame,
+    leave_out: Sequence[str],
+    target: Target,
+    init: Mapping[str, ColumnVectors],
 ) -> tuple[Schema, Arrays, int | None]:
     """Columns and rows; and how many combinations pairs may have, where memory is limited."""
     n_knots = KNOTS if p.n_knots == "auto" else int(p.n_knots)
     specs = read_specs(p.tables)
 
     def learned(specs: Mapping[str, TableSpec]) -> tuple[Schema, Arrays]:
+        refuse_compressed(specs, init)
         return Schema.learn(
             frame,
             columns=p.columns,
@@ -214,6 +233,7 @@ def _learn_schema(
             n_knots=n_knots,
             leave_out=leave_out,
             specs=specs,
+            known={name: source.vocabulary for name, source in init.items()},
         )
 
     schema, arrays = learned(specs)

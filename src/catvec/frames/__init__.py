@@ -6,6 +6,7 @@ from catvec.frames._frame import one_column as one_column
 from catvec.frames._frame import open_frame as open_frame
 from catvec.frames._frame import to_dataframe as to_dataframe
 from catvec.frames._growth import Growth as Growth
+from catvec.frames._growth import extend as extend
 from catvec.frames._growth import grow as grow
 from catvec.frames._growth import join as join
 from catvec.frames._growth import refuse_hashed as refuse_hashed

@@ -131,6 +131,33 @@ def join(one: Vocabulary, other: Vocabulary) -> tuple[Growth, Growth]:
     return Growth(joined, _where(one, joined)), Growth(joined, _where(other, joined))
 
 
+def extend(vocabulary: Vocabulary, known: Vocabulary) -> Growth:
+    """The vocabulary with all categories that another one knows, whose rows do not count.
+
+    Parameters
+    ----------
+    vocabulary : Vocabulary
+        Its codes stay; what is rare in it and known to the other is known.
+    known : Vocabulary
+        Categories that only it knows are appended, without rows.
+
+    Returns
+    -------
+    Growth
+        Of `known`: by its code the code in the new vocabulary.
+
+    Raises
+    ------
+    InputError
+        If their types cannot be joined, as `join`.
+    """
+    of_known = [(key, pa.array(key.codes >= FIRST)) for key in known.keys]
+    keys = [Keys(k.family, k.values.filter(m), k.codes[k.codes >= FIRST]) for k, m in of_known]
+    no_rows = tuple(np.zeros(0, np.int64) for _ in keys)
+    silent = Vocabulary(known.name, tuple(keys), np.zeros_like(known.counts), no_rows)
+    return join(vocabulary, silent)[1]
+
+
 def without(vocabulary: Vocabulary, codes: Sequence[int]) -> Growth:
     """The vocabulary as if it had never met some categories; later codes close up.
 

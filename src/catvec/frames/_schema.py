@@ -13,7 +13,7 @@ from catvec._checks import some
 from catvec.errors import InputError
 from catvec.frames._column import Column, concatenated
 from catvec.frames._frame import Frame
-from catvec.frames._growth import grow
+from catvec.frames._growth import extend, grow
 from catvec.frames._hashing import HashedVocabulary
 from catvec.frames._kinds import Kind, TableSpec, check_specs, kinds_of
 from catvec.frames._numbers import Number
@@ -129,6 +129,7 @@ class Schema:
         n_knots: int = 0,
         leave_out: Sequence[str] = (),
         specs: Mapping[str, TableSpec] | None = None,
+        known: Mapping[str, Vocabulary] | None = None,
     ) -> tuple[Schema, Arrays]:
         """Learn the columns of a training table, and read it.
 
@@ -146,6 +147,9 @@ class Schema:
             Columns that are not used.
         specs : mapping of str to TableSpec, optional
             What the tables of columns are to be; full ones by default.
+        known : mapping of str to Vocabulary, optional
+            Categories by column that have codes whether training rows hold them or not; those of
+            other than categorical columns are passed over.
 
         Returns
         -------
@@ -163,6 +167,7 @@ class Schema:
         check_specs(specs, categorical)
         learned = _vocabularies(frame, categorical, specs, min_frequency)
         _log_wide(learned)
+        learned = [_with_known(frame, v, codes, known or {}) for v, codes in learned]
         values = _stacked([frame.column(name).floats() for name in numeric], frame.n_rows, float)
         numbers = tuple(Number.learn(name, values[:, i], n_knots) for i, name in enumerate(numeric))
         vocabularies = tuple(v for v, _ in learned)
@@ -496,6 +501,16 @@ def _arrays(columns: Sequence[np.ndarray], values: np.ndarray) -> Arrays:
     further = [codes[:, 1:] for codes in columns if codes.ndim == 2 and codes.shape[1] > 1]
     hashes = np.concatenate(further, axis=1) if further else np.empty((len(values), 0), np.int32)
     return Arrays(_stacked(first, len(values), np.int32), values, hashes)
+
+
+def _with_known(
+    frame: Frame, vocabulary: Vocabulary, codes: np.ndarray, known: Mapping[str, Vocabulary]
+) -> tuple[Vocabulary, np.ndarray]:
+    """A vocabulary with the categories that are known of its column, and the codes in it."""
+    if vocabulary.name not in known:
+        return vocabulary, codes
+    vocabulary = extend(vocabulary, known[vocabulary.name]).vocabulary
+    return vocabulary, vocabulary.encode(frame.column(vocabulary.name))
 
 
 def _log_wide(learned: Sequence[tuple[Vocabulary, np.ndarray]]) -> None:

@@ -1,5 +1,6 @@
 """Arrays in, a trained network out: NumPy, with compiled loops where they pay."""
 
+from catvec.network._anchors import FREEZE, Anchor, Anchors
 from catvec.network._attribution import attribute
 from catvec.network._blocks import Blocks, StreamedData, record_type
 from catvec.network._checkpoint import Checkpoint
@@ -25,9 +26,12 @@ from catvec.network._training import (
 
 __all__ = [
     "ENGINES",
+    "FREEZE",
     "INTERACTIONS",
     "LOSSES",
     "RULES",
+    "Anchor",
+    "Anchors",
     "Backend",
     "Blocks",
     "Checkpoint",

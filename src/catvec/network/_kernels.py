@@ -154,6 +154,9 @@ def update_tables(
     weights: Array,
     squares: Array,
     pulls: Array,
+    anchors: Array,
+    paces: Array,
+    widths: Array,
     slots: Array,  # noqa: ARG001  (working memory of the compiled twin, as are the last two)
     layout: Array,
     at: Array,
@@ -176,12 +179,20 @@ def update_tables(
     Adagrad's first step has the length of the rate, so that an explicit one would overshoot row
     0 where the prior is strong and the row rare. Row 0 gets the opposite pulls as its gradient.
 
+    With anchors a_k, row k is drawn to v_0 + a_k: all of this holds for v_k - a_k in place of v_k.
+
     Parameters
     ----------
     weights : array of shape (elements,), float32
         All tables.
     squares, pulls : arrays of shape (lines,), float32
         Accumulators; lambda / count of each row, 0 for row 0.
+    anchors : array of shape (elements,) or (0,), float32
+        How far from row 0 each row is at home, 0 for row 0; empty for nowhere but at row 0.
+    paces : array of shape (lines,) or (0,), float32
+        Factor of each row's step, 0 to hold it fast; empty with `anchors`.
+    widths : array of shape (T,), int64
+        Of each table looked up, how many dimensions go at this pace, the first ones; others at 1.
     slots : array of shape (lines,), int32
         All -1 before and after.
     layout, at, shares
@@ -198,27 +209,40 @@ def update_tables(
     """
     each = weights.dtype.type(1.0 / max(len(at), 1))
     tables = layout.tolist()
-    for (start, _, dim, column, n_rows), (line, seen, mass, rows, share) in zip(
-        tables, _occurrences(layout, at, shares, masses), strict=True
+    for (start, _, dim, column, n_rows), width, (line, seen, mass, rows, share) in zip(
+        tables, widths, _occurrences(layout, at, shares, masses), strict=True
     ):
         table = weights[start : start + n_rows * dim].reshape(n_rows, dim)
         own = slice(line, line + n_rows)
         codes, total, mass = _summed(seen, gradient[rows, column : column + dim], mass, share)
-        _step(table, squares[own], pulls[own], codes, total * each, mass * each, rate)
+        prior = pulls[own], anchors[start : start + n_rows * dim].reshape(-1, dim)
+        pace = np.where(np.arange(dim) < width, paces[own, None], 1) if len(paces) else None
+        _step(table, squares[own], prior, pace, codes, total * each, mass * each, rate)
 
 
 def _step(
-    table: Array, squares: Array, pulls: Array, codes: Array, total: Array, mass: Array, rate: float
+    table: Array,
+    squares: Array,
+    prior: tuple[Array, Array],
+    paces: Array | None,
+    codes: Array,
+    total: Array,
+    mass: Array,
+    rate: float,
 ) -> None:
     """Move the rows `codes` (distinct) of one table by their gradients `total`, then row 0."""
+    pulls, anchors = prior
     known = codes > 0
     codes, center = codes[known], total[~known].sum(axis=0, keepdims=True)
     pull = mass[known, None] * pulls[codes, None]
-    step = _adagrad(squares, codes, total[known], rate)
-    away = (table[codes] - step * total[known] - table[0]) / (1 + step * pull)
-    table[codes] = table[0] + away
+    step, home = _adagrad(squares, codes, total[known], rate), table[:1]
+    if paces is not None:
+        step, home = step * paces[codes], home + anchors[codes]
+    away = (table[codes] - step * total[known] - home) / (1 + step * pull)
+    table[codes] = home + away
     center -= np.sum(pull * away, axis=0)
-    table[:1] -= _adagrad(squares, np.zeros(1, np.intp), center, rate) * center
+    step = _adagrad(squares, np.zeros(1, np.intp), center, rate)
+    table[:1] -= (step if paces is None else step * paces[:1]) * center
 
 
 def _adagrad(squares: Array, lines: Array, gradient: Array, rate: float) -> Array:

@@ -191,6 +191,9 @@ def update_tables(
     weights: Array,
     squares: Array,
     pulls: Array,
+    anchors: Array,
+    paces: Array,
+    widths: Array,
     slots: Array,
     layout: Array,
     at: Array,
@@ -238,6 +241,9 @@ def update_tables(
             weights,
             squares,
             pulls,
+            anchors,
+            paces,
+            _Index(widths[t]),
             layout[t, START],
             dim,
             flat,
@@ -256,6 +262,9 @@ def _step(
     weights: Array,
     squares: Array,
     pulls: Array,
+    anchors: Array,
+    paces: Array,
+    led: int,
     start: int,
     dim: int,
     sums: Array,
@@ -266,6 +275,7 @@ def _step(
     n_rows: int,
 ) -> None:
     mean, center = _ONE / np.float32(max(n_rows, 1)), _Index(start)
+    anchored = len(anchors) > 0
     for k in range(1, n_slots + 1):
         slot = k if k < n_slots else 0  # row 0 comes last: the others move it
         line, own = _Index(lines[slot]), _Index(slot) * width
@@ -276,12 +286,39 @@ def _step(
         squares[line] += total * mean * mean / np.float32(dim)
         step = np.float32(rate) * mean / (np.float32(math.sqrt(squares[line])) + _TINY)
         pull = sums[own + dim] * pulls[line]
+        if anchored:
+            _move(weights, anchors, sums, first, center, own, dim, led, step, paces[line], pull)
+            continue
         shrink = _ONE / (_ONE + step * pull)
         for j in range(dim):
             away = weights[first + j] - step * sums[own + j] - weights[center + j]
             away *= shrink
             weights[first + j] = weights[center + j] + away
             sums[j] -= pull * away
+
+
+@_compiled
+def _move(
+    weights: Array,
+    anchors: Array,
+    sums: Array,
+    first: int,
+    center: int,
+    own: int,
+    dim: int,
+    led: int,
+    step: float,
+    pace: float,
+    pull: float,
+) -> None:
+    """A row about its anchor; a loop of its own, so that the one above stays as short as it is."""
+    for j in range(dim):
+        own_step = step * pace if j < led else step
+        away = weights[first + j] - anchors[first + j]
+        away -= own_step * sums[own + j] + weights[center + j]
+        away /= _ONE + own_step * pull
+        weights[first + j] = weights[center + j] + anchors[first + j] + away
+        sums[j] -= pull * away
 
 
 # --- interactions ---------------------------------------------------------------------

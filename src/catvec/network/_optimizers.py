@@ -21,17 +21,24 @@ long only in the beginning: they shrink with the root of their number."""
 
 
 class RowAdagrad:
-    """Row-wise updates of the tables, with a Gaussian prior around row 0.
+    """Row-wise updates of the tables, with a Gaussian prior around row 0, or around anchors.
 
     Parameters
     ----------
     tables : EmbeddingTables
         Before the first step, `set_pulls` has to say how strong the prior is.
+
+    Attributes
+    ----------
+    anchors, paces, widths : array of shape (elements,), (lines,) and (looks,)
+        As `update_tables` takes them; the first two are empty without anchors.
     """
 
     def __init__(self, tables: EmbeddingTables) -> None:
         self.tables = tables
         self.squares = np.zeros(tables.n_lines, tables.flat.dtype)
+        self.anchors = self.paces = np.zeros(0, tables.flat.dtype)
+        self.widths: Array = np.zeros(len(tables.layout), np.int64)
         self._slots = np.full(tables.n_lines, -1, np.int32)
 
     def set_pulls(self, shrinkage: Sequence[float], counts: Array) -> None:
@@ -62,6 +69,9 @@ class RowAdagrad:
             self.tables.flat,
             self.squares,
             self.pulls,
+            self.anchors,
+            self.paces,
+            self.widths,
             self._slots,
             self.tables.layout,
             lookup.at,

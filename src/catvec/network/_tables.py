@@ -81,9 +81,22 @@ class EmbeddingTables:
 
     def table(self, t: int) -> Array:
         """View (rows, width) of table `t`, counting the interpolated ones after the others."""
+        return self.view(self.flat, t)
+
+    def view(self, flat: Array, t: int) -> Array:
+        """View (rows, width) of table `t` in another buffer that is laid out as `flat`."""
         start, _, dim, n_rows = self._places[t].tolist()
-        view: Array = self.flat[start : start + n_rows * dim].reshape(n_rows, dim)
+        view: Array = flat[start : start + n_rows * dim].reshape(n_rows, dim)
         return view
+
+    def of_column(self, c: int) -> int:
+        """Number of the table of a column that has one to itself."""
+        assert self.owners.count(c) == 1, c
+        return self.owners.index(c)
+
+    def by_look(self, values: Array) -> Array:
+        """Those of the values (tables,) that are of the tables looked up, (looks,)."""
+        return values[np.searchsorted(self.centers(), self.layout[:, 1], side="right") - 1]
 
     def weight(self, c: int) -> Array:
         """View (n_codes, dim) of the table of categorical column `c`."""
@@ -102,7 +115,7 @@ class EmbeddingTables:
         lines: Array = self._places[:, 1]
         return lines
 
-    def settle(self, lines: Array, onto: Sequence[int] = ()) -> None:
+    def settle(self, lines: Array, onto: Sequence[int] = (), anchors: Array | None = None) -> None:
         """Give the rows on these lines, which training never met, a vector that stands for them.
 
         Parameters
@@ -110,12 +123,17 @@ class EmbeddingTables:
         lines : array of int
         onto : sequence of int
             By column and pair the row with that vector; row 0, the unknown, beyond its end.
+        anchors : array of shape (elements,), optional
+            How far from that vector each row is at home, laid out as `flat`; none where empty.
         """
         tables = np.searchsorted(self.centers(), lines, side="right") - 1
         for t in np.unique(tables).tolist():
             table = self.table(t)
             row = onto[self.owners[t]] if self.owners[t] < len(onto) else 0
-            table[lines[tables == t] - self._places[t, 1]] = table[row]
+            rows = lines[tables == t] - self._places[t, 1]
+            table[rows] = table[row]
+            if anchors is not None and len(anchors):
+                table[rows] += self.view(anchors, t)[rows]
 
 
 def _padded(size: int) -> int:

@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from catvec.errors import TrainingError
+from catvec.network._anchors import NOWHERE, Anchors
 from catvec.network._blocks import StreamedData
 from catvec.network._checkpoint import Checkpoint, Kept
 from catvec.network._data import TrainingData, batch_ends, batch_sizes, weight_scale
@@ -72,7 +73,8 @@ class TrainingConfig:
         A name that `make_loss` knows.
     shrinkage : tuple of float
         lambda of each table, those of categories first: the objective is the weighted sum of the
-        rows' losses plus ``lambda / 2 * |v_k - v_0|^2`` for each row k of a table.
+        rows' losses plus ``lambda / 2 * |v_k - v_0|^2`` for each row k of a table; with anchors
+        a_k, ``|v_k - v_0 - a_k|^2``.
     quantile : float, optional
         For the quantile loss.
     learning_rate : float
@@ -152,8 +154,11 @@ class Trainer(Protocol):
     def __call__(self, rows: Any, rate: float, key: int) -> Any:
         """Train on the given rows; the sum of their weighted losses over the mean weight."""
 
+    def keep_pace(self, paces: Array) -> None:
+        """Factor (lines,) of each row's steps from here; empty for 1."""
+
     def settle(self, lines: Array, onto: Sequence[int]) -> None:
-        """As `EmbeddingTables.settle`."""
+        """As `EmbeddingTables.settle`, each row at home."""
 
     def value(self, data: TrainingData) -> float:
         """Weighted mean loss of other rows."""
@@ -168,7 +173,9 @@ class Trainer(Protocol):
 class Backend(Protocol):
     """Trains networks elsewhere than with the loops of this folder, as `catvec.torch` does."""
 
-    def begin(self, network: Network, settings: TrainingConfig) -> Trainer:
+    def begin(
+        self, network: Network, settings: TrainingConfig, anchors: Anchors = NOWHERE
+    ) -> Trainer:
         """Who trains this network, beginning with its vectors and weights."""
 
     def one_thread(self) -> AbstractContextManager[None]:
@@ -180,6 +187,7 @@ class Job:
     """One network to train; `engine` is "numpy" or "numba", `backend` who trains in its place.
 
     With a `checkpoint`, a training of streamed data that was killed goes on where it was.
+    `anchors` are vectors that are known beforehand, where there are any.
     """
 
     config: NetworkConfig
@@ -190,6 +198,7 @@ class Job:
     engine: str = "numpy"
     backend: Backend | None = None
     checkpoint: Checkpoint | None = None
+    anchors: Anchors = NOWHERE
 
 
 OnEpoch = Callable[[EpochRecord], None]
@@ -229,11 +238,13 @@ class _Run:
         weight = None if first.weight is None else first.part(first.weight)
         initial = loss.initial(first.part(first.target), weight)
         self.network.weights["head.bias"][...] = initial
+        self.anchors = job.anchors
+        self.anchors.begin(self.network.tables)
         self.step: Trainer
         if job.backend is None:
-            self.step = Step(self.network, loss, settings, self.kernels)
+            self.step = Step(self.network, loss, settings, self.kernels, self.anchors)
         else:
-            self.step = job.backend.begin(self.network, settings)
+            self.step = job.backend.begin(self.network, settings, self.anchors)
         self._take(job.data)
         self.rng = np.random.default_rng([job.seed, 1])
         self.schedule = Schedule(rate, settings.max_epochs, settings.n_iter_no_change)
@@ -259,6 +270,7 @@ class _Run:
         """Pass over all rows, held-out ones too, while the rate falls to nearly nothing."""
         self._take(_with_held_out(self.job))
         self.schedule = Schedule(LAST_RATE * self.first_rate, n_passes, patience=0)
+        self._keep_pace(self.settings.max_epochs)
         for i in range(n_passes):
             self._pass(1 + i)
         self.step.settle(self.unseen, self.shared)
@@ -302,6 +314,7 @@ class _Run:
 
     def _epoch(self, epoch: int) -> EpochRecord:
         started = time.perf_counter()
+        self._keep_pace(epoch)
         train_loss = self._pass(epoch)
         self.step.settle(self.unseen, self.shared)
         held_out = self.job.held_out
@@ -324,6 +337,10 @@ class _Run:
             seconds,
         )
         return EpochRecord(self.number, epoch, rate, train_loss, held_out_loss, seconds)
+
+    def _keep_pace(self, epoch: int) -> None:
+        paces = self.anchors.paces(self.network.tables, epoch, self.settings.max_epochs)
+        self.step.keep_pace(paces)
 
     def _pass(self, epoch: int) -> float:
         """One pass over the training rows in random order; the mean loss on the way."""
@@ -409,6 +426,7 @@ class Step:
         loss: Loss,
         settings: TrainingConfig,
         kernels: Any,
+        anchors: Anchors = NOWHERE,
         *,
         running_norm: bool = False,
     ) -> None:
@@ -421,6 +439,8 @@ class Step:
             layer.running_norm = running_norm
         self.head = network.head(self.gradients)
         self.row_adagrad = RowAdagrad(network.tables)
+        self.row_adagrad.anchors = anchors.homes(network.tables)
+        self.row_adagrad.widths = network.tables.by_look(anchors.widths(network.tables))
         self.adamw = AdamW(network.weights, self.gradients, network.n_decayed)
         self.dtype = network.weights.flat.dtype
 
@@ -500,9 +520,13 @@ class Step:
             return self._ones[: len(rows)]
         return (self.data.weight[rows] * self.mass_scale).astype(self.dtype, copy=False)
 
+    def keep_pace(self, paces: Array) -> None:
+        """Factor (lines,) of each row's steps from here; empty for 1."""
+        self.row_adagrad.paces = paces
+
     def settle(self, lines: Array, onto: Sequence[int]) -> None:
-        """As `EmbeddingTables.settle`."""
-        self.network.tables.settle(lines, onto)
+        """As `EmbeddingTables.settle`, each row at home."""
+        self.network.tables.settle(lines, onto, self.row_adagrad.anchors)
 
     def value(self, data: TrainingData) -> float:
         """Weighted mean loss of other rows."""

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from catvec._checks import refuse
 from catvec.network import Inputs, Network, TrainingConfig, TrainingData
+from catvec.network._anchors import NOWHERE, Anchors
 from catvec.network._committee import SharedLimit
 from catvec.network._data import weight_scale
 from catvec.network._layers import OF_CELLS, OF_ELEMENTS, layer_key
@@ -59,9 +60,11 @@ class TorchBackend:
     def __init__(self, device: str = "auto") -> None:
         self.device = choose_device(device)
 
-    def begin(self, network: Network, settings: TrainingConfig) -> Trainer:
+    def begin(
+        self, network: Network, settings: TrainingConfig, anchors: Anchors = NOWHERE
+    ) -> Trainer:
         """Who trains this network, beginning with its vectors and weights."""
-        return TorchStep(network, settings, self.device)
+        return TorchStep(network, settings, self.device, anchors)
 
     def one_thread(self) -> AbstractContextManager[None]:
         """While it lasts, a step on the processor takes one thread of it."""
@@ -80,7 +83,13 @@ _one_thread = SharedLimit(_limit_threads)
 class TorchStep:
     """One training step by PyTorch; see `catvec.network._training.Step`, whose twin it is."""
 
-    def __init__(self, network: Network, settings: TrainingConfig, device: torch.device) -> None:
+    def __init__(
+        self,
+        network: Network,
+        settings: TrainingConfig,
+        device: torch.device,
+        anchors: Anchors = NOWHERE,
+    ) -> None:
         self.network, self.settings, self.device = network, settings, device
         self.module = NetworkModule.from_network(network).to(device).train()
         self.losses = row_losses(settings.loss, settings.quantile)
@@ -93,6 +102,8 @@ class TorchStep:
             for group in self.module.knots.tables.shared
         ]
         self.rows_of_tables = [*self.of_codes, *self.of_knots]
+        if anchors.by_column:
+            self._settle_down(anchors)
         self._make_optimizer()
         self._on_device: dict[int, tuple[Inputs, tuple[Tensor, ...]]] = {}
 
@@ -168,15 +179,20 @@ class TorchStep:
             weight.grad = found
         return losses.detach(), total, gradient
 
+    def keep_pace(self, paces: np.ndarray) -> None:
+        """Factor (lines,) of each row's steps from here; empty for 1."""
+        for rows in self.rows_of_tables if len(paces) else ():
+            rows.paces = torch.where(rows.known, self._by_line(paces, rows)[:, None], 1.0)
+
     def settle(self, lines: np.ndarray, onto: Sequence[int]) -> None:
-        """As `EmbeddingTables.settle`."""
+        """As `EmbeddingTables.settle`, each row at home."""
         centers = self.network.tables.centers()
         tables = np.searchsorted(centers, lines, side="right") - 1
         for t in np.unique(tables).tolist():
-            table = self._table(t)
-            at = self._tensor(lines[tables == t] - centers[t])
+            rows, start = next(found for r in self.rows_of_tables if (found := r.place(t)))
+            at = self._tensor(lines[tables == t] - centers[t]) + start
             with torch.no_grad():
-                table[at] = table[onto[t] if t < len(onto) else 0].clone()
+                rows.settle(at, start + (onto[t] if t < len(onto) else 0))
 
     @torch.no_grad()
     def value(self, data: TrainingData) -> float:
@@ -213,6 +229,15 @@ class TorchStep:
 
     # --- inside ---
 
+    def _settle_down(self, anchors: Anchors) -> None:
+        tables = self.network.tables
+        homes, widths = anchors.homes(tables), anchors.widths(tables)
+        for rows in self.rows_of_tables:
+            own = np.concatenate([tables.view(homes, t) for t in rows.tables])
+            rows.anchors = self._tensor(own)
+            of_line = np.repeat(widths[rows.tables], rows.group.n_rows)
+            rows.known = self._tensor(np.arange(own.shape[1]) < of_line[:, None])
+
     def _make_optimizer(self) -> None:
         """AdamW over all but the tables, of which only matrices decay."""
         tables = {id(rows.group.weight) for rows in self.rows_of_tables}
@@ -238,19 +263,16 @@ class TorchStep:
         return self._on_device[id(inputs.codes)][1]
 
     def _set_pulls(self, counts: np.ndarray) -> None:
-        tables, config = self.network.tables, self.network.config
+        tables = self.network.tables
         met = counts_met(self.network, self.settings, counts)
         by_line = pulls(tables, self.settings.shrinkage, met)
-        by_table = np.split(by_line, np.cumsum(config.n_rows)[:-1])
         for rows in self.rows_of_tables:
-            own = np.concatenate([by_table[t] for t in rows.tables])
-            rows.pulls = self._tensor(own)
+            rows.pulls = self._by_line(by_line, rows)
 
-    def _table(self, t: int) -> Tensor:
-        n_columns = len(self.network.config.dims)
-        if t < n_columns:
-            return self.module.embeddings.tables.table(t)
-        return self.module.knots.tables.table(t - n_columns)
+    def _by_line(self, values: np.ndarray, rows: TableRows) -> Tensor:
+        """Those of the values (lines,) that are of these tables."""
+        by_table = np.split(values, np.cumsum(self.network.config.n_rows)[:-1])
+        return self._tensor(np.concatenate([by_table[t] for t in rows.tables]))
 
     def _looked_up(self, rows: Tensor, key: int) -> Tensor:
         """The input (B, W) of the given rows."""
@@ -296,6 +318,8 @@ class TableRows:
     """
 
     pulls: Tensor  # (lines,)
+    known: Tensor  # (lines, D), where there are anchors, like the next
+    paces: Tensor
 
     def __init__(
         self, group: SameWidth, dims: Sequence[int], first_table: int, first_element: int
@@ -308,6 +332,18 @@ class TableRows:
         self.elements = torch.from_numpy(np.concatenate(elements)).to(device)
         self.squares = torch.zeros(len(self.weight), device=device)
         self._slots = torch.zeros(len(self.weight), dtype=torch.long, device=device)
+        self.anchors: Tensor | None = None  # (lines, D)
+
+    def place(self, t: int) -> tuple[TableRows, int] | None:
+        """These and the line of row 0 of table `t` among all, if it is here."""
+        return (self, self.group.starts[self.tables.index(t)]) if t in self.tables else None
+
+    def settle(self, lines: Tensor, onto: int) -> None:
+        """Bring rows home, as seen from the row on the line `onto`."""
+        at_home = self.weight[onto].expand(len(lines), -1)
+        if self.anchors is not None:
+            at_home = at_home + self.anchors.index_select(0, lines)
+        self.weight.index_copy_(0, lines, at_home.clone())
 
     def take(self, lines: Tensor, shares: Tensor | None = None) -> None:
         """Rows of the tables that all rows of the data look at (n, K, T), and with what shares."""
@@ -347,15 +383,21 @@ class TableRows:
         known = (first & (self.lines != self.group.offsets).flatten())[:, None]
         own = total * known
         step = squares_step(self.squares, lines, own, rate)
+        if self.anchors is not None:
+            step = step * self.paces.index_select(0, lines)
         pull = (mass * self.pulls.index_select(0, lines))[:, None]
         now = self.vectors.view(-1, width)
         middle = self.weight.index_select(0, self.group.offsets)
         middles = middle.expand(len(lines) // n_tables, -1, -1).reshape(-1, width)
+        if self.anchors is not None:
+            middles = middles + self.anchors.index_select(0, lines)
         away = (now - step * own - middles) / (1 + step * pull)
         self.weight.index_add_(0, lines, (middles + away - now) * known)
         opposite = torch.where(known, -pull * away, total)
         of_centers = opposite.view(-1, n_tables, width).sum(0)
         step = squares_step(self.squares, self.group.offsets, of_centers, rate)
+        if self.anchors is not None:
+            step = step * self.paces.index_select(0, self.group.offsets)
         self.weight.index_add_(0, self.group.offsets, -step * of_centers)
 
     def _first_looks(self, lines: Tensor) -> tuple[Tensor, Tensor]:

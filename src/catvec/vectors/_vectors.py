@@ -385,6 +385,14 @@ class CategoryVectors(Bridging, Editing):
         pairs = _pairs_line(list(self._pairs.values()))
         return "\n".join([head, *_overview(list(self._columns.values())), *pairs])
 
+    def __copy__(self) -> CategoryVectors:
+        """Itself: nothing in it changes."""
+        return self
+
+    def __deepcopy__(self, memo: Mapping[int, Any]) -> CategoryVectors:
+        """Itself, so that a clone of an estimator that is given vectors has no copy of them."""
+        return self
+
     # --- inside ---
 
     def _opened(self, frame: object) -> Frame:
