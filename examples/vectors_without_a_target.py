@@ -3,12 +3,10 @@
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from sklearn.metrics import r2_score
-from sklearn.neighbors import KNeighborsRegressor
 
-from catvec import EmbeddingPretrainer
+from catvec import EmbeddingPretrainer, EmbeddingRegressor
 
 LABELLED = 150  # aircraft whose seats are known
 
@@ -41,15 +39,15 @@ def main() -> None:
     for name, cosine in aircraft.most_similar("N14228", topn=4):
         print(f"  {name}  {cosine:.2f}  {model.get(name, 'not in the register')}")
 
-    # The register names the seats of a few aircraft; the routes tell those of the others.
+    # The register tells the seats of a few aircraft; their routes tell those of the others.
     known = planes[planes["tailnum"].isin(list(aircraft))].sample(frac=1.0, random_state=0)
     train, test = known[:LABELLED], known[LABELLED:]
-    vectors = {name: aircraft[name] for name in known["tailnum"]}
-    X_train, X_test = (np.stack([vectors[t] for t in part["tailnum"]]) for part in (train, test))
-    neighbors = KNeighborsRegressor(5, metric="cosine", weights="distance")
-    predicted = neighbors.fit(X_train, train["seats"]).predict(X_test)
-    score = r2_score(test["seats"], predicted)
-    print(f"\nSeats of {len(test):,} aircraft from {LABELLED} known ones: R2 {score:.2f}")
+    print(f"\nSeats of {len(test):,} aircraft from {LABELLED} known ones:")
+    for label, init in (("from scratch", None), ("from routes", pretrainer.vectors_)):
+        regressor = EmbeddingRegressor(init=init, pairs=None, n_networks=4, random_state=0)
+        regressor.fit(train[["tailnum"]], train["seats"])
+        score = r2_score(test["seats"], regressor.predict(test[["tailnum"]]))
+        print(f"  {label:12} R2 {score:.2f}")
 
 
 if __name__ == "__main__":
