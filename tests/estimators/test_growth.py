@@ -10,7 +10,7 @@ import pytest
 from catvec import EmbeddingClassifier, EmbeddingEncoder, EmbeddingRegressor
 from catvec.errors import InputError, ParameterError, TrainingError
 from catvec.frames import open_frame
-from catvec.vectors import rotation
+from catvec.vectors import CategoryVectors, ColumnVectors, rotation
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -143,6 +143,48 @@ def test_new_categories_start_at_the_prior_and_are_learned(kind):
             model.partial_fit(frame.iloc[rows], y[rows])
     assert loss() < 0.9 * before
     assert len(model.vectors_["city"]) == 20
+
+
+def test_new_categories_may_start_at_given_vectors():
+    frame, y, _ = table(21, 600)
+    model = quick(EmbeddingRegressor, embedding_dim=3, learning_rate=1e-5, max_epochs=1)
+    model.fit(frame, y)
+    for one in model._continuation.learned:  # vectors far from one another
+        rng = np.random.default_rng(0)
+        one.network.tables.weight(0)[2:] = rng.normal(size=(len(model.vectors_["city"]), 3))
+    model._vectors_are_old = True
+    city = model.vectors_["city"]
+    turn, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))
+    effects, confidences = city.by_code()[1:]
+    turned = ColumnVectors(city.vocabulary, city.by_code()[0] @ turn + 2, effects, confidences)
+    known = CategoryVectors([turned]).append("city", ["new"], turned["city 03"][None])
+    at_new, at_old = (frame[:20].assign(city=name) for name in ("new", "city 03"))
+    other = copy.deepcopy(model)
+    model.partial_fit(at_new[:1], y[:1], vectors=known, existing="frozen")
+    other.partial_fit(at_new[:1], y[:1], existing="frozen")
+    np.testing.assert_allclose(model.predict(at_new), model.predict(at_old), atol=0.02)
+    assert np.abs(other.predict(at_new) - other.predict(at_old)).max() > 0.1
+    np.testing.assert_allclose(
+        model.vectors_["city"]["new"], model.vectors_["city"]["city 03"], atol=0.02
+    )
+    narrow = ColumnVectors(city.vocabulary, turned.by_code()[0][:, :2], effects, confidences)
+    other_width = CategoryVectors([narrow])
+    with pytest.raises(ParameterError, match="column 'city' must have 3 dimensions"):
+        model.partial_fit(at_new[:1], y[:1], vectors=other_width)
+    with pytest.raises(ParameterError, match="`vectors` must be a CategoryVectors"):
+        model.partial_fit(at_new[:1], y[:1], vectors={"city": [1]})
+
+
+def test_a_stream_of_small_frames_ends_about_where_one_pass_over_all_rows_does():
+    """What benchmarks/growth.py measures, on generated rows."""
+    frame, y, _ = table(22, 1700, n_cities=40)
+    rows, test = np.arange(1500), np.arange(1500, 1700)
+    grown = quick(EmbeddingRegressor, max_epochs=8).fit(frame[:300], y[:300])
+    for part in np.array_split(rows[300:], 80):
+        grown.partial_fit(frame.iloc[part], y[part])
+    once = quick(EmbeddingRegressor, max_epochs=1).fit(frame[:1500], y[:1500])
+    losses = [np.mean((m.predict(frame.iloc[test]) - y[test]) ** 2) for m in (grown, once)]
+    assert losses[0] < 1.02 * losses[1]
 
 
 def test_a_model_with_pairs_grows():

@@ -13,10 +13,12 @@ from sklearn.utils.validation import check_is_fitted
 from catvec._checks import check_float, check_option, refuse
 from catvec.errors import ParameterError
 from catvec.estimators import _files
+from catvec.estimators._choice import Choice
 from catvec.estimators._drift import column_drift, effect_shifts
 from catvec.estimators._drift_report import DriftReport
 from catvec.estimators._growth import (
     Continuation,
+    check_given,
     grown_vectors,
     learn_further,
     refuse_fixed,
@@ -27,7 +29,7 @@ from catvec.estimators._learning import Learner
 from catvec.estimators._parameters import SharedParameters, check_parameters
 from catvec.estimators._training_set import TrainingSet, read_further_rows, read_training_set
 from catvec.estimators._transfer import check_transfer
-from catvec.frames import Arrays, Frame, SchemaGrowth, open_frame
+from catvec.frames import Arrays, Frame, Schema, Target, open_frame
 from catvec.network import Network
 from catvec.vectors import CategoryVectors
 from catvec.vectors._storage import PathLike
@@ -39,6 +41,9 @@ class EmbeddingEstimator(SharedParameters):
     """Base of the estimators. Subclasses say their `losses` and their task."""
 
     losses: ClassVar[Sequence[str]]
+    schema_: Schema
+    target_: Target
+    choice_: Choice
     networks_: list[Network]
     _continuation: Continuation | None = None  # what `partial_fit` goes on from
     _vectors: CategoryVectors | None = None
@@ -100,6 +105,7 @@ class EmbeddingEstimator(SharedParameters):
         classes: object = None,
         existing: str = "trained",
         half_life: float | None = None,
+        vectors: CategoryVectors | None = None,
     ) -> Self:
         """Learn further rows, and the categories that they bring.
 
@@ -126,6 +132,10 @@ class EmbeddingEstimator(SharedParameters):
             After how many rows a row weighs half in effects and confidences, the later rows of a
             frame being the younger ones; the networks then learn on faster. By default nothing is
             forgotten. Counts of `vectors_` are of all rows ever seen.
+        vectors : CategoryVectors, optional
+            Where new categories start that it knows, by column name; of the widths of this model.
+            They are turned to where the networks have the categories that both know, so those of
+            another fit will do. Not used by the first call.
 
         Returns
         -------
@@ -161,6 +171,7 @@ class EmbeddingEstimator(SharedParameters):
             )
         refuse_without(self._continuation, self.networks_)
         refuse_fixed(self.schema_)
+        check_given(vectors, self.schema_, self.choice_.dims)
         self._check_classes(classes)
         frame = self._opened(X)
         values, weight = read_further_rows(
@@ -171,7 +182,21 @@ class EmbeddingEstimator(SharedParameters):
             class_weight=getattr(self, "class_weight", None),
         )
         growth = self.schema_.grow(frame, min_frequency=self.min_frequency)
-        self._learn_further(growth, values, weight, existing == "frozen", half_life)
+        if existing == "frozen":  # what was learned until now is what stays
+            self.vectors_  # noqa: B018
+        state = learn_further(
+            self,
+            growth,
+            values,
+            weight,
+            frozen=existing == "frozen",
+            half_life=half_life,
+            given=vectors,
+        )
+        self.schema_, self._continuation = growth.schema, state
+        if self.networks_:
+            self.networks_ = [one.network for one in state.learned]
+        self._vectors_are_old = True
         return self
 
     def drift_report(self, X: object, y: object = None, *, alpha: float = 0.01) -> DriftReport:
@@ -223,22 +248,6 @@ class EmbeddingEstimator(SharedParameters):
             schema, self.target_, self.vectors_, before, schema.read(frame), values, alpha
         )
         return DriftReport(frame.n_rows, alpha, columns, shifts, *overall)
-
-    def _learn_further(
-        self,
-        growth: SchemaGrowth,
-        values: np.ndarray,
-        weight: np.ndarray,
-        frozen: bool,
-        half_life: float | None,
-    ) -> None:
-        if frozen:  # what was learned until now is what stays
-            self.vectors_  # noqa: B018
-        state = learn_further(self, growth, values, weight, frozen=frozen, half_life=half_life)
-        self.schema_, self._continuation = growth.schema, state
-        if self.networks_:
-            self.networks_ = [one.network for one in state.learned]
-        self._vectors_are_old = True
 
     def _check_classes(self, classes: object) -> None:
         if classes is None:

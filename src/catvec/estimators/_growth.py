@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from catvec._checks import some
+from catvec._checks import refuse, some
 from catvec.effects import Evidence, Statistics, effects_of
 from catvec.errors import ParameterError
+from catvec.estimators._choice import choose_batch_size
 from catvec.estimators._learning import Committee, assembled
-from catvec.estimators._parameters import SharedParameters
 from catvec.estimators._plan import FEWEST_OF_PAIR
 from catvec.estimators._training_set import TrainingSet, network_inputs
 from catvec.frames import (
@@ -23,6 +23,7 @@ from catvec.frames import (
     SchemaGrowth,
     Target,
     Vocabulary,
+    join,
 )
 from catvec.network import (
     Inputs,
@@ -164,9 +165,8 @@ def _memory(
 ) -> Memory:
     if isinstance(one.step, Step):
         return Memory.of(one.step)
-    schema, shrinkage = training.schema, estimator.choice_.shrinkage
-    settings, data = _settings(estimator, schema, shrinkage, loss), training.data()
-    return Memory.estimated(one.network, settings, data, load_kernels("numpy"))
+    settings = _settings(estimator, training.schema, loss, len(training))
+    return Memory.estimated(one.network, settings, training.data(), load_kernels("numpy"))
 
 
 def learn_further(
@@ -177,6 +177,7 @@ def learn_further(
     *,
     frozen: bool,
     half_life: float | None,
+    given: CategoryVectors | None = None,
 ) -> Continuation:
     """Take up further rows.
 
@@ -192,6 +193,8 @@ def learn_further(
         Whether only what is new since the last call without it is learned.
     half_life : float or None
         After how many rows a row weighs half; None: it never does.
+    given : CategoryVectors, optional
+        Where new categories start.
 
     Returns
     -------
@@ -219,8 +222,61 @@ def learn_further(
     )
     if before.learned:
         with np.errstate(all="ignore"):  # a loss that is not finite ends in a TrainingError
-            after.learned = _learn_on(estimator, growth, after, values, weight, faded, kept, frozen)
+            after.learned = _grown_networks(estimator, growth, before.learned, given)
+            _learn_on(estimator, growth, after, values, weight, faded, kept, frozen)
     return after
+
+
+def _grown_networks(
+    estimator: EmbeddingEstimator,
+    growth: SchemaGrowth,
+    learned: Sequence[Learned],
+    given: CategoryVectors | None,
+) -> list[Learned]:
+    """The networks with rows for what is new."""
+    moved = [
+        to[: vocabulary.n_codes]  # tables have no rows for rare values
+        for to, vocabulary in zip(growth.moved, estimator.schema_.vocabularies, strict=False)
+    ]
+    moved += growth.moved[len(moved) :]
+    grown = [one.grown(moved, growth.starts) for one in learned]
+    if given is not None:
+        old = estimator.schema_.vocabularies
+        for c, (before, after) in enumerate(zip(old, growth.schema.vocabularies, strict=True)):
+            if after.n_codes > before.n_codes and after.name in given:
+                for one in grown:
+                    table = one.network.tables.weight(one.network.composition.tables[c][0])
+                    _start_at(table, before.n_codes, after, given[after.name])
+    return grown
+
+
+def _start_at(table: np.ndarray, n_old: int, vocabulary: Vocabulary, given: ColumnVectors) -> None:
+    """Give new rows of a table the vectors of their categories, as far as there are any.
+
+    These are brought to the table's basis by the categories that both sides knew before.
+    """
+    codes = join(vocabulary, given.vocabulary)[1].moved[: given.vocabulary.n_codes]
+    known = np.flatnonzero(codes < n_old)
+    new = np.flatnonzero((codes >= n_old) & (codes < vocabulary.n_codes))
+    if len(new):
+        counts = vocabulary.counts[codes[known]]
+        weights = counts if counts.any() else None
+        placed = align(given.by_code()[0], table[codes[known]], weights, rows=known)
+        table[codes[new]] = placed[new]
+
+
+def check_given(given: CategoryVectors | None, schema: Schema, dims: Sequence[int]) -> None:
+    """Refuse vectors that tables cannot take up."""
+    if given is None:
+        return
+    if not isinstance(given, CategoryVectors):
+        raise refuse("vectors", "a CategoryVectors", given)
+    for vocabulary, dim in zip(schema.vocabularies, dims, strict=False):
+        if vocabulary.name in given and given[vocabulary.name].embedding_dim != dim:
+            raise ParameterError(
+                f"`vectors` of column {vocabulary.name!r} must have {dim} dimensions, as this"
+                f" model's, got {given[vocabulary.name].embedding_dim}"
+            )
 
 
 def _learn_on(
@@ -232,22 +288,16 @@ def _learn_on(
     faded: np.ndarray,
     kept: float,
     frozen: bool,
-) -> list[Learned]:
+) -> None:
     """Have each network pass over the rows once."""
     schema = growth.schema
     inputs = _told_apart(schema, network_inputs(schema, growth.arrays))
     target = estimator.target_.standardized(values)
     data = TrainingData(inputs, target, weight.astype(np.float32))
-    settings = _settings(estimator, schema, estimator.choice_.shrinkage, state.loss)
+    settings = _settings(estimator, schema, state.loss, state.n_rows)
     kernels = load_kernels("numba" if estimator.engine == "numba" else "numpy")
-    moved = [
-        to[: vocabulary.n_codes]  # tables have no rows for rare values
-        for to, vocabulary in zip(growth.moved, estimator.schema_.vocabularies, strict=False)
-    ]
-    moved += growth.moved[len(moved) :]
     mean_weight = state.statistics.totals[0] / state.n_rows
-    learned = [one.grown(moved, growth.starts) for one in state.learned]
-    for number, one in enumerate(learned):
+    for number, one in enumerate(state.learned):
         one.memory.forget(kept)
         one.learn(
             data,
@@ -258,18 +308,16 @@ def _learn_on(
             mean_weight=mean_weight,
             frozen=frozen,
         )
-    return learned
 
 
-def _settings(
-    p: SharedParameters, schema: Schema, shrinkage: Sequence[float], loss: str
-) -> TrainingConfig:
+def _settings(p: EmbeddingEstimator, schema: Schema, loss: str, n_rows: float) -> TrainingConfig:
+    """How further rows are learned after `n_rows`: by steps of the size that a fit would take."""
     return TrainingConfig(
         loss=loss,
         quantile=p.quantile,
-        shrinkage=tuple(SHRINKAGE * strength for strength in shrinkage),
+        shrinkage=tuple(SHRINKAGE * strength for strength in p.choice_.shrinkage),
         learning_rate=RATE * float(p.learning_rate),
-        batch_size=p.batch_size,
+        batch_size=choose_batch_size(p.batch_size, int(n_rows)),
         embedding_dropout=float(p.embedding_dropout),
         category_dropout=float(p.category_dropout),
         pair_columns=schema.pair_columns,
