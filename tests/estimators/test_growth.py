@@ -9,7 +9,7 @@ import pytest
 
 from catvec import EmbeddingClassifier, EmbeddingEncoder, EmbeddingRegressor
 from catvec.errors import InputError, ParameterError, TrainingError
-from catvec.frames import open_frame
+from catvec.frames import grow_schema, open_frame
 from catvec.vectors import CategoryVectors, ColumnVectors, rotation
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -126,7 +126,7 @@ def test_new_categories_start_at_the_prior_and_are_learned(kind):
     model = quick(kind).fit(frame[~late], y[~late])
     network = model.networks_[0]
     old = network.tables.weight(0).copy()
-    growth = model.schema_.grow(open_frame(frame[late]))
+    growth = grow_schema(model.schema_, open_frame(frame[late]))
     learned = model._continuation.learned[0].grown(growth.moved, growth.starts)
     new = learned.network.tables.weight(0)
     np.testing.assert_array_equal(new[: len(old)], old)

@@ -207,3 +207,21 @@ def test_what_has_no_networks_is_refused(table):
         from_estimator(encoder)
     with pytest.raises(ParameterError, match="`module` must be a module of"):
         to_estimator(torch.nn.Linear(2, 2))
+
+
+def test_a_model_trained_by_torch_learns_on():
+    rng = np.random.default_rng(0)
+    city = rng.integers(8, size=600)
+    y = np.sin(3 * city) + 0.2 * rng.normal(size=600)
+    X = {"city": [f"c{i}" for i in city]}
+    model = EmbeddingRegressor(
+        engine="torch", n_networks=1, max_epochs=3, shrinkage=2.0, pairs=None, random_state=0
+    ).fit(X, y)
+    later = rng.integers(12, size=900)
+    z = np.sin(3 * later) + 0.2 * rng.normal(size=900)
+    new = {"city": np.array([f"c{i}" for i in later])}
+    before = np.mean((model.predict(new) - z) ** 2)
+    for rows in np.array_split(np.arange(900), 20):
+        model.partial_fit({"city": new["city"][rows]}, z[rows])
+    assert np.mean((model.predict(new) - z) ** 2) < before
+    assert model.vectors_["city"].counts.sum() == 1500

@@ -29,7 +29,7 @@ from catvec.estimators._learning import Learner
 from catvec.estimators._parameters import SharedParameters, check_parameters
 from catvec.estimators._training_set import TrainingSet, read_further_rows, read_training_set
 from catvec.estimators._transfer import check_transfer
-from catvec.frames import Arrays, Frame, Schema, Target, open_frame
+from catvec.frames import Arrays, Frame, Schema, Target, grow_schema, open_frame
 from catvec.network import Network
 from catvec.vectors import CategoryVectors
 from catvec.vectors._storage import PathLike
@@ -170,6 +170,7 @@ class EmbeddingEstimator(SharedParameters):
                 " column's centre, and no longer to those given; fit all rows anew"
             )
         refuse_without(self._continuation, self.networks_)
+        assert self._continuation is not None
         refuse_fixed(self.schema_)
         check_given(vectors, self.schema_, self.choice_.dims)
         self._check_classes(classes)
@@ -181,15 +182,16 @@ class EmbeddingEstimator(SharedParameters):
             sample_weight=sample_weight,
             class_weight=getattr(self, "class_weight", None),
         )
-        growth = self.schema_.grow(frame, min_frequency=self.min_frequency)
-        if existing == "frozen":  # what was learned until now is what stays
+        growth = grow_schema(self.schema_, frame, min_frequency=self.min_frequency)
+        frozen = existing == "frozen"
+        if frozen and not self._continuation.is_frozen:  # what was learned until now is what stays
             self.vectors_  # noqa: B018
         state = learn_further(
             self,
             growth,
             values,
             weight,
-            frozen=existing == "frozen",
+            frozen=frozen,
             half_life=half_life,
             given=vectors,
         )

@@ -80,6 +80,11 @@ class Continuation:
     seed: int
     n_calls: int = 0
 
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the last rows were learned with `existing="frozen"`."""
+        return any(one.memory.kept.any() for one in self.learned)
+
     def to_parts(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """What JSON holds, and arrays by name for a file; the networks go elsewhere."""
         statistics = self.statistics

@@ -23,7 +23,8 @@ from catvec.frames._pairs import OTHER as OTHER
 from catvec.frames._pairs import Pair as Pair
 from catvec.frames._schema import Arrays as Arrays
 from catvec.frames._schema import Schema as Schema
-from catvec.frames._schema import SchemaGrowth as SchemaGrowth
+from catvec.frames._schema_growth import SchemaGrowth as SchemaGrowth
+from catvec.frames._schema_growth import grow_schema as grow_schema
 from catvec.frames._splits import Fold as Fold
 from catvec.frames._splits import Ties as Ties
 from catvec.frames._splits import make_folds as make_folds

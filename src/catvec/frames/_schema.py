@@ -13,12 +13,12 @@ from catvec._checks import some
 from catvec.errors import InputError
 from catvec.frames._column import Column, concatenated
 from catvec.frames._frame import Frame
-from catvec.frames._growth import extend, grow
+from catvec.frames._growth import extend
 from catvec.frames._hashing import HashedVocabulary
 from catvec.frames._kinds import Kind, TableSpec, check_specs, kinds_of
 from catvec.frames._numbers import Number
-from catvec.frames._pairs import OTHER, Pair
-from catvec.frames._vocabulary import FIRST, MISSING, UNKNOWN, Vocabulary
+from catvec.frames._pairs import Pair
+from catvec.frames._vocabulary import MISSING, UNKNOWN, Vocabulary
 
 logger = logging.getLogger("catvec")
 
@@ -63,32 +63,6 @@ class Arrays:
         Arrays
         """
         return Arrays(self.codes[rows], self.values[rows], self.hashes[rows])
-
-
-@dataclass(frozen=True, eq=False)
-class SchemaGrowth:
-    """A schema that knows further rows, and where what it knew before has gone.
-
-    Attributes
-    ----------
-    schema : Schema
-        With the categories and combinations of these rows, too; numbers stay as they were.
-    arrays : Arrays
-        The further rows, by the new codes.
-    lines : ndarray of shape (n_rows, n_categorical + n_pairs), int32
-        As their codes, but rare values are told apart; see `Vocabulary.lines`.
-    moved : tuple of ndarray, int64
-        By categorical column the new line of each old one, by pair the new code of each old one.
-    starts : tuple of ndarray, int64
-        By column and pair the old code by which each new code was answered so far: the unknown's,
-        or for new combinations of known categories that of other combinations.
-    """
-
-    schema: Schema
-    arrays: Arrays
-    lines: np.ndarray
-    moved: tuple[np.ndarray, ...]
-    starts: tuple[np.ndarray, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -281,52 +255,6 @@ class Schema:
         lines = [v.lines(c) for v, c in zip(self.vocabularies, columns, strict=True)]
         return _stacked(lines, frame.n_rows, np.int32)
 
-    def grow(self, frame: Frame, *, min_frequency: int = 1) -> SchemaGrowth:
-        """Count the rows of another table, and take up the categories that they bring.
-
-        Parameters
-        ----------
-        frame : Frame
-            As `read` takes it.
-        min_frequency : int, default=1
-            Categories in fewer rows than this, earlier ones included, share the unknown row.
-
-        Returns
-        -------
-        SchemaGrowth
-
-        Raises
-        ------
-        InputError
-            As `read`.
-        """
-        columns, values = self._columns(frame)
-        grown = [
-            grow(vocabulary, column, min_frequency=min_frequency)
-            for vocabulary, column in zip(self.vocabularies, columns, strict=True)
-        ]
-        schema = replace(self, vocabularies=tuple(g.vocabulary for g in grown), pairs=())
-        codes = [g.vocabulary.all_codes(c) for g, c in zip(grown, columns, strict=True)]
-        arrays = _arrays(codes, values)
-        codes_of = dict(zip((v.name for v in self.vocabularies), arrays.codes.T, strict=True))
-        old_of = {v.name: v.n_codes for v in self.vocabularies}
-        new_of = {v.name: v.n_codes for v in schema.vocabularies}
-        moved = [g.moved for g in grown]
-        starts = [np.zeros(new_of[name] - old_of[name], np.int64) for name in old_of]
-        pairs = []
-        for pair in self.pairs:
-            rows = codes_of[pair.first], codes_of[pair.second]
-            larger, places = pair.grown(new_of[pair.second], rows)
-            pairs.append(larger)
-            moved.append(places)
-            starts.append(_answered_by(larger, places, old_of))
-        schema = schema.with_pairs(pairs)
-        arrays = schema._with_pairs(arrays)
-        lines = arrays.codes
-        if any(v.n_lines > v.n_codes for v in schema.vocabularies):
-            lines = np.concatenate([schema.lines(frame), lines[:, len(codes) :]], axis=1)
-        return SchemaGrowth(schema, arrays, lines, tuple(moved), tuple(starts))
-
     def check_known(self, frame: Frame) -> None:
         """Refuse a table with categories that training never saw.
 
@@ -423,14 +351,6 @@ class Schema:
                 f" {len(self.names)} features as input"
             )
         return dict(zip(self.names, frame.names, strict=True))
-
-
-def _answered_by(pair: Pair, moved: np.ndarray, n_old: Mapping[str, int]) -> np.ndarray:
-    """By new combination the old code that answered it, as long as columns had `n_old` codes."""
-    first, second = pair.column_codes()
-    known = (first < n_old[pair.first]) & (second < n_old[pair.second])
-    new = np.delete(known, moved[FIRST:] - FIRST)
-    return np.where(new, OTHER, UNKNOWN).astype(np.int64)
 
 
 # --- which column is what ---------------------------------------------------------------
