@@ -17,7 +17,7 @@ classes and a gamma prior for counts: all of them have this one form.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -162,6 +162,39 @@ class Statistics:
             by_output = [np.bincount(to, column, size) for column in of_codes.T]
             sums.append(np.stack(by_output, axis=1))
         return Statistics(tuple(weights), tuple(sums), self.totals, self.squares)
+
+
+class RunningStatistics:
+    """Statistics of rows that come in parts, added up in place: for many codes and many parts.
+
+    Parameters
+    ----------
+    n_codes : sequence of int
+        Codes of each column.
+    n_classes : int
+        As of `Evidence`.
+    """
+
+    def __init__(self, n_codes: Sequence[int], n_classes: int) -> None:
+        self._weights = tuple(np.zeros(n) for n in n_codes)
+        self._sums = tuple(np.zeros((n, n_classes)) for n in n_codes)
+        self._whole = Statistics((), (), np.zeros(n_classes + 1), 0.0)
+
+    def add(self, evidence: Evidence) -> None:
+        """Add some rows; code by code in their order, so that parts change no sum by a bit."""
+        weight, values = evidence.weight, evidence.values
+        for c, (weights, sums) in enumerate(zip(self._weights, self._sums, strict=True)):
+            codes = evidence.codes[:, c]
+            np.add.at(weights, codes, weight)
+            if evidence.n_classes == 1:
+                np.add.at(sums[:, 0], codes, weight * values)
+            else:
+                np.add.at(sums, (codes, values.astype(np.int64)), weight)
+        self._whole = self._whole.plus(Statistics.of(replace(evidence, n_codes=())))
+
+    def statistics(self) -> Statistics:
+        """Those of all rows so far."""
+        return replace(self._whole, weights=self._weights, sums=self._sums)
 
 
 def learn_effects(evidence: Evidence) -> list[Effect]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -27,6 +28,7 @@ from catvec.estimators._growth import (
 )
 from catvec.estimators._learning import Learner
 from catvec.estimators._parameters import SharedParameters, check_parameters
+from catvec.estimators._source_table import SourceTable, opened
 from catvec.estimators._training_set import TrainingSet, read_further_rows, read_training_set
 from catvec.estimators._transfer import check_transfer
 from catvec.frames import Arrays, Frame, Schema, Target, grow_schema, open_frame
@@ -62,22 +64,34 @@ class EmbeddingEstimator(SharedParameters):
         groups: object = None,
         X_val: object = None,
         y_val: object = None,
+        vocabulary_counts: Mapping[str, Any] | None = None,
+        cache: str | Path | None = None,
     ) -> Self:
         """Learn from a table.
 
         Parameters
         ----------
         X : DataFrame, pyarrow.Table, mapping of columns, or array-like of shape (n_rows, n_columns)
-            The training table.
-        y : array-like of shape (n_rows,)
-            The target: numbers, or labels of any one type; not negative for counts.
-        sample_weight : array-like of shape (n_rows,), optional
+            The training table. Or one that need not fit into memory: a Parquet file, a folder or a
+            pattern of them (``"sales/*.parquet"``), or frames one after the other; then `y`,
+            `sample_weight` and `groups` are names of columns.
+        y : array-like of shape (n_rows,), or str
+            The target: numbers, or labels of any one type; not negative for counts. Or the name of
+            its column.
+        sample_weight : array-like of shape (n_rows,), or str, optional
             Weights, in rows: a row of weight 2 counts as two. Weights that add up to 1 would say
             that there is one row, from which nothing can be believed.
-        groups : array-like of shape (n_rows,), optional
+        groups : array-like of shape (n_rows,), or str, optional
             Rows of a group stay together in every split.
         X_val, y_val : table and array-like, optional
             Rows to decide by when to stop, instead of some of the training rows.
+        vocabulary_counts : mapping of str to table, optional
+            By column a table with the columns ``category`` and ``count``, as a database makes it:
+            its categories are taken from there, and others are unknown.
+        cache : path, optional
+            A folder for what a fit to a table larger than memory has on disk. It stays if the fit
+            is killed, and the same fit begun again goes on from there; after the fit it is
+            removed. By default a temporary folder.
 
         Returns
         -------
@@ -93,7 +107,9 @@ class EmbeddingEstimator(SharedParameters):
         TrainingError
             If the loss becomes infinite.
         """
-        self._fit(X, y, sample_weight=sample_weight, groups=groups, X_val=X_val, y_val=y_val)
+        data = dict(sample_weight=sample_weight, groups=groups, X_val=X_val, y_val=y_val)
+        with opened(X, y, data, vocabulary_counts=vocabulary_counts, cache=cache) as (X, y, data):
+            self._fit(X, y, **data)
         return self
 
     def partial_fit(
@@ -282,7 +298,7 @@ class EmbeddingEstimator(SharedParameters):
     def _fit(self, X: object, y: object, **data: Any) -> None:
         raise NotImplementedError
 
-    def _trains(self, training: TrainingSet) -> bool:  # noqa: ARG002
+    def trains(self, training: TrainingSet) -> bool:  # noqa: ARG002
         """Whether networks are wanted, for which something is to be chosen."""
         return True
 
@@ -292,12 +308,19 @@ class EmbeddingEstimator(SharedParameters):
         """Check the parameters, read the table, choose what is "auto"; sets what that tells."""
         check_parameters(self, self.losses)
         check_transfer(self)
-        frame, training = read_training_set(self, X, y, task=self._task(), **data)
+        learner: Learner
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        learner = Learner(self, training, seed, n_fits=n_fits if self._trains(training) else 0)
-        self.n_features_in_ = len(frame.names)
-        if frame.named:
-            self.feature_names_in_ = np.asarray(frame.names, dtype=object)
+        if isinstance(X, SourceTable):
+            from catvec.estimators._streaming import StreamedLearner
+
+            learner = StreamedLearner(self, X, seed, task=self._task(), n_fits=n_fits, **data)
+        else:
+            _, training = read_training_set(self, X, y, task=self._task(), **data)
+            learner = Learner(self, training, seed, n_fits=n_fits if self.trains(training) else 0)
+        names = learner.training.schema.names
+        self.n_features_in_ = len(names)
+        if learner.training.schema.named:
+            self.feature_names_in_ = np.asarray(names, dtype=object)
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
         training = learner.training  # with the pairs that were chosen

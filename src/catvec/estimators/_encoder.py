@@ -20,9 +20,9 @@ from catvec.estimators._learning import (
     Committee,
     Learner,
     averaged_scores,
-    category_vectors,
 )
 from catvec.estimators._parameters import document
+from catvec.estimators._source_table import SourceTable
 from catvec.estimators._training_set import TrainingSet, network_inputs
 from catvec.frames import FIRST, Arrays, Fold, Vocabulary, make_folds
 from catvec.network import make_loss
@@ -139,10 +139,10 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         n_folds = self.cv if isinstance(self.cv, int) else 5  # about as much work as that
         training, learner = self._start(X, y, data, n_fits=1 + n_folds)
         folds = self._folds(training, learner, y)
-        sets = [np.arange(len(training)), *(fold.train for fold in folds)]
-        trained = learner.committees(sets if self._trains(training) else [])
+        sets = [learner.everything, *(fold.train for fold in folds)]
+        trained = learner.committees(sets if self.trains(training) else [])
         learner.finish(trained)
-        self._finish(training, learner, *trained[:1])
+        self._finish(learner, *trained[:1])
         encoded = self._encode(self.vectors_, training.schema.unknown_row())
         encoded = np.repeat(encoded, len(training), axis=0)  # rows that no fold tests stay so
         self.cross_fitted_ = np.zeros(len(training), bool)
@@ -150,7 +150,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         arrays = self._some_unknown(training, learner.seed)
         for i, fold in enumerate(folds):
             networks = trained[i + 1].networks if trained else []
-            vectors = category_vectors(training, networks, rows=fold.train, reference=self.vectors_)
+            vectors = learner.vectors(networks, rows=fold.train, reference=self.vectors_)
             self.cross_fitted_[fold.test] = True
             rows = arrays.take(fold.test)
             encoded[fold.test] = self._encode(vectors, rows)
@@ -216,15 +216,15 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
 
     def _fit(self, X: object, y: object, **data: Any) -> None:
         training, learner = self._start(X, y, data, n_fits=1)
-        rows = [np.arange(len(training))] if self._trains(training) else []
+        rows = [learner.everything] if self.trains(training) else []
         trained = learner.committees(rows)
         learner.finish(trained)
-        self._finish(training, learner, *trained)
+        self._finish(learner, *trained)
 
     def _task(self) -> str:
         return self.task
 
-    def _trains(self, training: TrainingSet) -> bool:
+    def trains(self, training: TrainingSet) -> bool:
         return self.output != "effects" and bool(training.schema.vocabularies)
 
     def _start(
@@ -234,22 +234,17 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         check_option("output", self.output, OUTPUTS)
         if isinstance(self.cv, int):
             check_int("cv", self.cv, minimum=2)
-        return self._prepare(
-            X,
-            y,
-            n_fits=n_fits,
-            in_order=isinstance(self.cv, TimeSeriesSplit),
-            **data,
-        )
+        if not isinstance(X, SourceTable):
+            data = {**data, "in_order": isinstance(self.cv, TimeSeriesSplit)}
+        return self._prepare(X, y, n_fits=n_fits, **data)
 
-    def _finish(
-        self, training: TrainingSet, learner: Learner, committee: Committee | None = None
-    ) -> None:
+    def _finish(self, learner: Learner, committee: Committee | None = None) -> None:
+        training = learner.training
         networks = committee.networks if committee else []
         self.networks_ = networks if self.joint_score and self.output == "both" else []
         self.history_ = committee.history if committee else []
-        self.vectors_ = category_vectors(training, networks)
-        self._continuation = continuation(self, training, committee, learner.loss, learner.seed)
+        self.vectors_ = learner.vectors(networks)
+        self._continuation = continuation(self, learner, committee)
         vocabularies = training.schema.vocabularies
         self._coded = [v.name for v in vocabularies if v.n_codes - FIRST <= MOST_CODES]
         names = self.get_feature_names_out().tolist()

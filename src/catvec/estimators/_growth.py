@@ -12,7 +12,7 @@ from catvec._checks import refuse, some
 from catvec.effects import Evidence, Statistics, effects_of
 from catvec.errors import ParameterError
 from catvec.estimators._choice import choose_batch_size
-from catvec.estimators._learning import Committee, assembled
+from catvec.estimators._learning import Committee, Learner, assembled
 from catvec.estimators._plan import FEWEST_OF_PAIR
 from catvec.estimators._training_set import TrainingSet, network_inputs
 from catvec.frames import (
@@ -135,11 +135,7 @@ class Continuation:
 
 
 def continuation(
-    estimator: EmbeddingEstimator,
-    training: TrainingSet,
-    committee: Committee | None,
-    loss: str,
-    seed: int,
+    estimator: EmbeddingEstimator, learner: Learner, committee: Committee | None
 ) -> Continuation:
     """What a fit leaves behind.
 
@@ -147,22 +143,20 @@ def continuation(
     ----------
     estimator : EmbeddingEstimator
         Which has just been fitted.
-    training : TrainingSet
-        All rows of the fit.
+    learner : Learner
+        Of the fit.
     committee : Committee or None
         The networks, after their last pass; None where effects are all that was learned.
-    loss : str
-        What they minimised.
-    seed : int
-        Of the fit.
 
     Returns
     -------
     Continuation
     """
     trained = committee.trained if committee else []
+    training, loss = learner.training, learner.loss
     learned = [Learned(one.network, _memory(one, estimator, training, loss)) for one in trained]
-    return Continuation(training.statistics(), float(len(training)), learned, loss, seed)
+    statistics = learner.line_statistics()
+    return Continuation(statistics, float(learner.n_rows), learned, loss, learner.seed)
 
 
 def _memory(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from catvec._checks import refuse
-from catvec.effects import Effect, learn_effects
+from catvec.effects import Effect, Statistics, learn_effects
 from catvec.estimators._choice import (
     SHRINKAGES,
     Choice,
@@ -23,6 +23,7 @@ from catvec.estimators._parameters import SharedParameters, is_list
 from catvec.estimators._plan import Plan
 from catvec.estimators._search import search
 from catvec.estimators._training_set import TrainingSet
+from catvec.estimators._transfer import Transfer
 from catvec.estimators._transfer import KnownVectors
 from catvec.frames import FULL, Schema, Target
 from catvec.network import (
@@ -122,6 +123,8 @@ class Learner:
     n_fits : int, default=1
         Committees that will be trained: one on all rows and one by fold; 0 where effects are all
         that is wanted, and then nothing is tried.
+    n_rows : int, optional
+        Rows of the whole table, where those of the training set are a sample of it.
 
     Attributes
     ----------
@@ -138,13 +141,15 @@ class Learner:
         seed: int,
         *,
         n_fits: int = 1,
+        n_rows: int | None = None,
     ) -> None:
+        self.n_rows = n_rows = len(training) if n_rows is None else n_rows
         self.p, self.seed = p, seed
         self.loss = LOSS_OF_TASK[training.target.task] if p.loss == "auto" else p.loss
         self.n_jobs = n_threads(p.n_jobs)
-        row_epochs = len(training) * p.max_epochs * max(n_fits, 1)
+        row_epochs = n_rows * p.max_epochs * max(n_fits, 1)
         self.n_networks = choose_n_networks(p.n_networks, row_epochs, p.fewest_networks)
-        engine = choose_engine(p.engine, self._row_epochs(training, n_fits))
+        engine = choose_engine(p.engine, self._row_epochs(n_rows, n_fits))
         if engine == "torch" and training.schema.kinds:
             raise refuse(
                 "engine", '"auto", "numpy" or "numba" with the kinds of `tables` asked for', engine
@@ -165,6 +170,11 @@ class Learner:
     def data(self) -> TrainingData:
         """What networks learn from; effects alone need none of it."""
         return self.plan.data
+
+    @property
+    def everything(self) -> Any:
+        """All rows, as `committees` takes them."""
+        return np.arange(len(self.training))
 
     def committees(self, sets: Sequence[np.ndarray]) -> list[Committee]:
         """Train a committee on each of several sets of rows, side by side.
@@ -201,14 +211,31 @@ class Learner:
         """Have networks learn the rows they held out, too, once these have judged them."""
         stopped = [c for c in committees if c.held_out is not None]
         trained = [one for committee in stopped for one in committee.trained]
-        in_time = self.training.ties.time is not None
-        learn_held_out(trained, LAST_PASSES_IN_TIME if in_time else 1, n_jobs=self.n_jobs)
+        learn_held_out(trained, self._n_last_passes, n_jobs=self.n_jobs)
+
+    def vectors(
+        self,
+        networks: Sequence[Network],
+        *,
+        rows: Any = None,
+        reference: CategoryVectors | None = None,
+    ) -> CategoryVectors:
+        """Effects and vectors of some or all rows; see `category_vectors`."""
+        return category_vectors(self.training, networks, rows=rows, reference=reference)
+
+    def line_statistics(self) -> Statistics:
+        """What later rows are added to; see `TrainingSet.statistics`."""
+        return self.training.statistics()
 
     # --- inside ---
 
-    def _row_epochs(self, training: TrainingSet, n_fits: int) -> int:
+    @property
+    def _n_last_passes(self) -> int:
+        return LAST_PASSES_IN_TIME if self.p.time_column is not None else 1
+
+    def _row_epochs(self, n_rows: int, n_fits: int) -> int:
         """Work ahead, at most; a small batch counts as a full one, since it takes about as long."""
-        n_rows, p = len(training), self.p
+        p = self.p
         batch = choose_batch_size(p.batch_size, n_rows)
         n_trials = len(SHRINKAGES) if n_fits and p.shrinkage == "auto" else 0
         as_full = n_rows * max(1, p.batch_size // batch)
@@ -277,25 +304,52 @@ def category_vectors(
         Column by column in the order of the schema.
     """
     evidence = training.evidence() if rows is None else training.evidence().take(rows)
-    effects = learn_effects(evidence)
-    if reference is not None:
-        effects = [
-            replace(effect, confidences=_as_in(part.by_code()[-1], effect.confidences))
-            for effect, part in zip(effects, _parts(reference), strict=True)
-        ]
-    vectors, importances = [], []
-    all_counts = _counts_of_tables(training.schema, evidence.codes)
-    for c, (vocabulary, counts) in enumerate(
-        zip(training.schema.vocabularies, all_counts, strict=True)
-    ):
-        importances.append(networks[0].importances(c) if networks else None)
+    schema = training.schema
+    effects = with_reference(learn_effects(evidence), reference)
+    counts = [
+        np.bincount(evidence.codes[:, c], minlength=vocabulary.n_codes)
+        for c, vocabulary in enumerate(schema.vocabularies)
+    ]
+    vectors = turned_vectors(schema, networks, counts, reference, training.transfer)
+    importances = importances_of(schema, networks)
+    return assembled(schema, training.target, effects, vectors, importances, metadata=metadata)
+
+
+def importances_of(schema: Schema, networks: Sequence[Network]) -> list[np.ndarray | None]:
+    """By column the importances of its hash functions, if it has several."""
+    return [
+        networks[0].importances(c) if networks else None for c in range(len(schema.vocabularies))
+    ]
+
+
+def with_reference(effects: list[Effect], reference: CategoryVectors | None) -> list[Effect]:
+    """Effects with the confidences of the fit on all rows, if there is one."""
+    if reference is None:
+        return effects
+    return [
+        replace(effect, confidences=_as_in(part.by_code()[-1], effect.confidences))
+        for effect, part in zip(effects, _parts(reference), strict=True)
+    ]
+
+
+def turned_vectors(
+    schema: Schema,
+    networks: Sequence[Network],
+    counts: Sequence[np.ndarray],
+    reference: CategoryVectors | None,
+    transfer: Transfer | None = None,
+) -> list[np.ndarray]:
+    """Vectors by column, averaged over networks in one basis; that of the reference, if any."""
+    vectors = []
+    of_tables = _counts_of_tables(schema, counts)
+    for c, (vocabulary, rows) in enumerate(zip(schema.vocabularies, of_tables, strict=True)):
         # Means with weights of different networks have no mean with weights: one stands for all.
-        tables = [n.vectors(c) for n in (networks if importances[-1] is None else networks[:1])]
-        held = None if training.transfer is None else training.transfer.held(c)
+        weighted = bool(networks) and networks[0].importances(c) is not None
+        tables = [network.vectors(c) for network in (networks[:1] if weighted else networks)]
+        held = None if transfer is None else transfer.held(c)
         base = None if reference is None else reference[vocabulary.name].by_code()[0]
-        vectors.append(_together(tables, counts, vocabulary.n_codes, base, held))
-    schema, target = training.schema, training.target
-    return assembled(schema, target, effects, vectors, importances, metadata=metadata)
+        vectors.append(_together(tables, rows, vocabulary.n_codes, base, held))
+    return vectors
 
 
 def assembled(
@@ -349,10 +403,8 @@ def assembled(
     return CategoryVectors(columns, pairs=pairs, metadata=metadata)
 
 
-def _counts_of_tables(schema: Schema, codes: np.ndarray) -> list[np.ndarray]:
+def _counts_of_tables(schema: Schema, counts: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Rows by code of each column; of columns that share a table, which has one basis, together."""
-    vocabularies = schema.vocabularies
-    counts = [np.bincount(codes[:, c], minlength=v.n_codes) for c, v in enumerate(vocabularies)]
     kinds = schema.kinds or [FULL] * len(counts)
     owners = [k.number if k.name == "shared" else c for c, k in enumerate(kinds)]
     return [

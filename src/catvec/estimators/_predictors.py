@@ -13,7 +13,7 @@ from catvec.estimators._base import EmbeddingEstimator
 from catvec.estimators._choice import FEW_NETWORKS
 from catvec.estimators._explanation import Explanation, column_importances, explain
 from catvec.estimators._growth import continuation
-from catvec.estimators._learning import Committee, averaged_scores, category_vectors, n_threads
+from catvec.estimators._learning import Committee, averaged_scores, n_threads
 from catvec.estimators._parameters import document
 from catvec.estimators._scores import held_out_scores
 from catvec.estimators._training_set import TrainingSet, network_inputs
@@ -45,7 +45,7 @@ class EmbeddingPredictor(EmbeddingEstimator):
 
     def _fit(self, X: object, y: object, **data: Any) -> None:
         training, learner = self._prepare(X, y, **data)
-        (committee,) = learner.committees([np.arange(len(training))])
+        (committee,) = learner.committees([learner.everything])
         self.loss_ = learner.loss
         self.networks_ = committee.networks
         self.history_ = committee.history
@@ -54,8 +54,8 @@ class EmbeddingPredictor(EmbeddingEstimator):
             training, committee.networks, committee.held_out, self._link(), learner.seed
         )
         learner.finish([committee])
-        self.vectors_ = category_vectors(training, committee.networks)
-        self._continuation = continuation(self, training, committee, learner.loss, learner.seed)
+        self.vectors_ = learner.vectors(committee.networks)
+        self._continuation = continuation(self, learner, committee)
 
     def explain(self, X: object) -> Explanation:
         """Tell what each column adds to each prediction, on the link scale.

@@ -134,6 +134,8 @@ def read_training_set(
     y_val: object = None,
     classes: object = None,
     in_order: bool = False,
+    target: Target | None = None,
+    vocabulary_counts: Mapping[str, Any] | None = None,
 ) -> tuple[Frame, TrainingSet]:
     """Open the user's table and target, and learn their columns.
 
@@ -156,8 +158,8 @@ def read_training_set(
     if time is None and in_order:  # a splitter in time says that the rows are in its order
         time = np.arange(frame.n_rows)
     init = sources(p, frame)
-    target = learn_target(y, task, classes)
-    schema, arrays, pair_rows = _learn_schema(p, frame, leave_out, target, init)
+    target = learn_target(y, task, classes) if target is None else target
+    schema, arrays, pair_rows = _learn_schema(p, frame, leave_out, target, init, vocabulary_counts)
     if target.classes is not None and len(target.classes) < 2:
         (only,) = target.classes.tolist()
         raise InputError(f"the target has one class only, {only!r}; a classifier needs two")
@@ -180,7 +182,7 @@ def read_training_set(
         pair_rows=pair_rows,
         transfer=None if p.init is None else Transfer.of(p, schema, init),
     )
-    return frame, replace(training, held_out=_held_out(training, X_val, y_val))
+    return frame, replace(training, held_out=held_out_rows(training, X_val, y_val))
 
 
 def read_further_rows(
@@ -219,6 +221,7 @@ def _learn_schema(
     leave_out: Sequence[str],
     target: Target,
     init: Mapping[str, ColumnVectors],
+    vocabulary_counts: Mapping[str, Any] | None,
 ) -> tuple[Schema, Arrays, int | None]:
     """Columns and rows; and how many combinations pairs may have, where memory is limited."""
     n_knots = KNOTS if p.n_knots == "auto" else int(p.n_knots)
@@ -234,6 +237,7 @@ def _learn_schema(
             leave_out=leave_out,
             specs=specs,
             known={name: source.vocabulary for name, source in init.items()},
+            vocabulary_counts=vocabulary_counts,
         )
 
     schema, arrays = learned(specs)
@@ -310,7 +314,8 @@ def _weights(
     if sample_weight is not None:
         weight = _checked_weights(frame, sample_weight)
     if class_weight is not None:
-        by_class = _class_weights(class_weight, target, values, weight)
+        rows = np.bincount(values.astype(np.int64), weight, target.n_labels)
+        by_class = class_weights(class_weight, target, rows)
         weight = by_class[values.astype(np.int64)] * (1.0 if weight is None else weight)
     return weight
 
@@ -327,13 +332,13 @@ def _checked_weights(frame: Frame, sample_weight: object) -> np.ndarray:
     return weight
 
 
-def _class_weights(
-    class_weight: Mapping[Any, float] | str, target: Target, values: np.ndarray, weight: Any
+def class_weights(
+    class_weight: Mapping[Any, float] | str, target: Target, rows: np.ndarray
 ) -> np.ndarray:
+    """Weights by class, from what was asked for and the rows of each class."""
     classes = target.classes
     assert classes is not None
     if class_weight == "balanced":
-        rows = np.bincount(values.astype(np.int64), weight, len(classes))
         return rows.sum() / (len(classes) * rows)
     if not isinstance(class_weight, Mapping):
         raise refuse("class_weight", 'None, "balanced" or a mapping by class', class_weight)
@@ -352,7 +357,8 @@ def _group_numbers(frame: Frame, groups: object) -> np.ndarray | None:
     return number.astype(np.int64)
 
 
-def _held_out(training: TrainingSet, X_val: object, y_val: object) -> TrainingData | None:
+def held_out_rows(training: TrainingSet, X_val: object, y_val: object) -> TrainingData | None:
+    """The rows that the user gave to decide when to stop, if any."""
     if (X_val is None) != (y_val is None):
         raise InputError("give both X_val and y_val, or neither")
     if X_val is None:

@@ -30,6 +30,10 @@ from catvec.frames._splits import Ties as Ties
 from catvec.frames._splits import make_folds as make_folds
 from catvec.frames._splits import make_held_out as make_held_out
 from catvec.frames._splits import twins as twins
+from catvec.frames._survey import StreamRoles as StreamRoles
+from catvec.frames._survey import Survey as Survey
+from catvec.frames._survey import row_keys as row_keys
+from catvec.frames._survey import survey as survey
 from catvec.frames._target import TASKS as TASKS
 from catvec.frames._target import Target as Target
 from catvec.frames._target import infer_task as infer_task

@@ -7,7 +7,7 @@ within a limit of memory and writes what exceeds it to disk.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from catvec._checks import refuse
+from catvec._checks import refuse, some
 from catvec.errors import InputError, MissingDependencyError
 from catvec.frames._column import Column, plain
 from catvec.frames._frame import one_column, open_frame
@@ -95,29 +95,41 @@ def counted_vocabulary(
     return Vocabulary.learn(column, min_frequency=min_frequency, rows=rows)[0]
 
 
-def given_vocabulary(name: str, table: Any, min_frequency: int) -> Vocabulary:
-    """The vocabulary of a user's table of values and counts.
+def given_vocabularies(
+    tables: Mapping[str, Any], categorical: Sequence[str], min_frequency: int
+) -> dict[str, Vocabulary]:
+    """The vocabularies of a user's tables of values and counts.
 
     Parameters
     ----------
-    name : str
-        The column; the table has it, or ``category``, and ``count``.
-    table : DataFrame, pyarrow.Table or mapping
-        A row by value.
+    tables : mapping of str to DataFrame, pyarrow.Table or mapping
+        By column a table with the column ``category``, or the name of the column, and ``count``.
+    categorical : sequence of str
+        The categorical columns.
     min_frequency : int
         As `Vocabulary.learn` takes it.
 
     Returns
     -------
-    Vocabulary
+    dict of str to Vocabulary
 
     Raises
     ------
     InputError
-        If the table has other columns, or a count is missing or below 1.
+        If a table has other columns, a count is missing or below 1, or a column is not categorical.
     ParameterError
-        If it is no table.
+        If one is no table.
     """
+    strange = [name for name in tables if name not in categorical]
+    if strange:
+        raise InputError(
+            f"`vocabulary_counts` names {some(strange)}, which are no categorical columns; these"
+            f" are {some(categorical)}"
+        )
+    return {name: _given_vocabulary(name, table, min_frequency) for name, table in tables.items()}
+
+
+def _given_vocabulary(name: str, table: Any, min_frequency: int) -> Vocabulary:
     try:
         frame = open_frame(table)
     except InputError as error:
@@ -180,7 +192,7 @@ def count_by_duckdb(source: Source, name: str, min_frequency: int, folder: Path)
     with contextlib.closing(duckdb.connect(config=config)) as connection:
         connection.register("rows_of_column", reader)
         try:
-            found: Any = connection.execute(query).to_arrow_table()
+            found: Any = connection.sql(query).to_arrow_table()
         except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
             raise InputError(
                 f"column {name!r} could not be counted in {str(folder)!r}: {error}"

@@ -81,6 +81,11 @@ class Frame:
         column = make_column(name, elements, len(elements))
         return column, np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
 
+    def without(self, names: Collection[str]) -> Frame:
+        """The table less some columns."""
+        left = tuple(name for name in self.names if name not in names)
+        return Frame(left, self.n_rows, self.named, self._read)
+
     def resolve(self, columns: Collection[str | int], parameter: str) -> list[str]:
         """The names that a parameter's columns mean: names, or positions.
 
@@ -126,7 +131,8 @@ def open_frame(X: object) -> Frame:
     ----------
     X : DataFrame, pyarrow.Table, mapping of columns, or array-like of shape (n_rows, n_columns)
         pandas and polars frames, Arrow tables, whatever else narwhals reads eagerly, a dict of
-        equally long sequences, or a two-dimensional array or list of rows (columns by position).
+        equally long sequences, or a two-dimensional array or list of rows (columns by position);
+        a `Frame` is returned as it is.
 
     Returns
     -------
@@ -138,6 +144,8 @@ def open_frame(X: object) -> Frame:
     InputError
         If `X` is no table, is not two-dimensional, or names a column twice.
     """
+    if isinstance(X, Frame):
+        return X
     if isinstance(X, Mapping):
         return _open_mapping(X)
     if isinstance(X, pa.RecordBatch):

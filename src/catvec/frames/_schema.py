@@ -12,6 +12,7 @@ import numpy as np
 from catvec._checks import some
 from catvec.errors import InputError
 from catvec.frames._column import Column, concatenated
+from catvec.frames._counting import given_vocabularies
 from catvec.frames._frame import Frame
 from catvec.frames._growth import extend
 from catvec.frames._hashing import HashedVocabulary
@@ -104,6 +105,7 @@ class Schema:
         leave_out: Sequence[str] = (),
         specs: Mapping[str, TableSpec] | None = None,
         known: Mapping[str, Vocabulary] | None = None,
+        vocabulary_counts: Mapping[str, Any] | None = None,
     ) -> tuple[Schema, Arrays]:
         """Learn the columns of a training table, and read it.
 
@@ -124,6 +126,8 @@ class Schema:
         known : mapping of str to Vocabulary, optional
             Categories by column that have codes whether training rows hold them or not; those of
             other than categorical columns are passed over.
+        vocabulary_counts : mapping of str to table, optional
+            Values and counts by column, from which its vocabulary is taken.
 
         Returns
         -------
@@ -139,7 +143,8 @@ class Schema:
         categorical, numeric = _roles(frame, columns, leave_out)
         specs = specs or {}
         check_specs(specs, categorical)
-        learned = _vocabularies(frame, categorical, specs, min_frequency)
+        given = given_vocabularies(vocabulary_counts or {}, categorical, min_frequency)
+        learned = _vocabularies(frame, categorical, specs, min_frequency, given)
         _log_wide(learned)
         learned = [_with_known(frame, v, codes, known or {}) for v, codes in learned]
         values = _stacked([frame.column(name).floats() for name in numeric], frame.n_rows, float)
@@ -383,7 +388,11 @@ def _holds_text(frame: Frame, name: str) -> bool:
 
 
 def _vocabularies(
-    frame: Frame, names: Sequence[str], specs: Mapping[str, TableSpec], min_frequency: int
+    frame: Frame,
+    names: Sequence[str],
+    specs: Mapping[str, TableSpec],
+    min_frequency: int,
+    given: Mapping[str, Vocabulary],
 ) -> list[tuple[Vocabulary, np.ndarray]]:
     """Vocabulary and codes of each column; those that share a table learn from all their rows."""
     learned = {}
@@ -395,7 +404,10 @@ def _vocabularies(
         column = frame.column(owner)
         if len(group) > 1:
             column = concatenated([frame.column(name) for name in group])
-        vocabulary, codes = _learned(column, spec, min_frequency)
+        if owner in given:
+            vocabulary, codes = given[owner], given[owner].encode(column)
+        else:
+            vocabulary, codes = _learned(column, spec, min_frequency)
         if len(group) == 1:
             learned[owner] = vocabulary, codes
             continue

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from catvec._checks import some
 from catvec.errors import InputError
 from catvec.frames._column import Column, plain
-from catvec.frames._counting import ValueCounter, count_by_duckdb, given_vocabulary
+from catvec.frames._counting import ValueCounter, count_by_duckdb, given_vocabularies
 from catvec.frames._frame import open_frame
 from catvec.frames._numbers import Number
 from catvec.frames._schema import Schema
@@ -122,7 +122,7 @@ def survey(
     InputError
         If a column is misfit, the target has gaps, or there are no rows.
     """
-    given = _given(vocabulary_counts or {}, roles, min_frequency)
+    given = given_vocabularies(vocabulary_counts or {}, roles.categorical, min_frequency)
     to_count = [name for name in (*roles.categorical, roles.groups) if name and name not in given]
     counters = {name: ValueCounter(name) for name in to_count}
     labels = TargetSurvey(roles.target, task)
@@ -305,18 +305,6 @@ def label_vector(values: pa.Array) -> np.ndarray:
 
 
 # --- inside -----------------------------------------------------------------------------
-
-
-def _given(
-    tables: Mapping[str, Any], roles: StreamRoles, min_frequency: int
-) -> dict[str, Vocabulary]:
-    strange = [name for name in tables if name not in roles.categorical]
-    if strange:
-        raise InputError(
-            f"`vocabulary_counts` names {some(strange)}, which are no categorical columns; these"
-            f" are {some(roles.categorical)}"
-        )
-    return {name: given_vocabulary(name, table, min_frequency) for name, table in tables.items()}
 
 
 def _has_gaps(chunk: Chunk, name: str) -> bool:

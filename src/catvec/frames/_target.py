@@ -45,6 +45,11 @@ class Target:
         """Scores by row: one, or one by class for more than two classes."""
         return len(self.classes) if self.task == "multiclass" and self.classes is not None else 1
 
+    @property
+    def n_labels(self) -> int:
+        """Labels of classes; 0 without."""
+        return 0 if self.classes is None else len(self.classes)
+
     def values(self, y: np.ndarray) -> np.ndarray:
         """Labels as class numbers, counts and measures as they are; float64.
 

@@ -2,7 +2,7 @@
 
 from catvec.network._anchors import FREEZE, Anchor, Anchors
 from catvec.network._attribution import attribute
-from catvec.network._blocks import Blocks, StreamedData, record_type
+from catvec.network._blocks import BLOCK_ROWS, Blocks, StreamedData, record_type
 from catvec.network._checkpoint import Checkpoint
 from catvec.network._committee import learn_held_out, train, train_committee
 from catvec.network._composition import further_columns, looked_up
@@ -25,6 +25,7 @@ from catvec.network._training import (
 )
 
 __all__ = [
+    "BLOCK_ROWS",
     "ENGINES",
     "FREEZE",
     "INTERACTIONS",

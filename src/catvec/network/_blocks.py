@@ -21,7 +21,7 @@ from catvec.network._data import TrainingData
 from catvec.network._inputs import Inputs
 from catvec.network._kernels import Array
 
-__all__ = ["Blocks", "StreamedData", "record_type"]
+__all__ = ["BLOCK_ROWS", "Blocks", "StreamedData", "record_type"]
 
 BLOCK_ROWS = 65_536
 """Rows of a block, about."""

@@ -1,0 +1,271 @@
+"""What `fit` is given, opened: a table in memory, or one that need not fit into it, and its cache.
+
+A source that is small is read, and goes the way of a table in memory.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from catvec._checks import refuse
+from catvec.errors import InputError
+from catvec.frames import Frame, open_frame
+from catvec.frames._files import replacing
+from catvec.frames._source import Chunk, Source, is_source, one_array, open_source
+from catvec.frames._survey import label_vector
+
+SMALL = 20_000_000  # rows times columns up to which a source is read into memory: 160 MB of numbers
+MARK = "catvec-cache.json"  # what tells a cache from a folder of the user's
+
+
+class Workspace:
+    """The folder of one fit: codes, checkpoints and whatever else is on disk meanwhile.
+
+    Parameters
+    ----------
+    cache : path, optional
+        The folder, which stays if the fit does not end, and is taken up by the same fit begun
+        again. By default a temporary one that is always removed.
+    """
+
+    def __init__(self, cache: str | Path | None) -> None:
+        self.is_kept = cache is not None
+        self.folder = Path(tempfile.mkdtemp(prefix="catvec-") if cache is None else cache)
+        if self.is_kept:
+            self._claim()
+
+    def _claim(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"`cache` {str(self.folder)!r} is no folder to write to: {error.strerror}"
+            ) from error
+        if any(self.folder.iterdir()) and not (self.folder / MARK).exists():
+            raise InputError(
+                f"`cache` {str(self.folder)!r} holds other files; choose a new or an empty folder"
+            )
+        if not (self.folder / MARK).exists():
+            self._write_mark({})
+
+    def begin(self, fingerprint: Any, seed: int) -> int:
+        """Take up what is there if it is of the same fit, else clear it.
+
+        Parameters
+        ----------
+        fingerprint : JSON-able
+            What tells a fit of this table with these parameters from others.
+        seed : int
+            Of the fit, if it is a new one.
+
+        Returns
+        -------
+        int
+            The seed to go on with.
+        """
+        if not self.is_kept:
+            return seed
+        mark = json.loads((self.folder / MARK).read_text())
+        fingerprint = json.loads(json.dumps(fingerprint, default=repr))
+        if mark.get("fingerprint") != fingerprint:
+            shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
+            mark = {"fingerprint": fingerprint, "seed": seed}
+            self._write_mark(mark)
+        return int(mark["seed"])
+
+    def fresh(self, name: str) -> Path:
+        """An empty folder in it."""
+        shutil.rmtree(self.folder / name, ignore_errors=True)
+        return self.shared(name)
+
+    def shared(self, name: str) -> Path:
+        """A folder in it, with what it holds."""
+        try:
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"could not write to {str(self.folder)!r}: {error.strerror or error}"
+            ) from error
+        return self.folder / name
+
+    def end(self, *, done: bool) -> None:
+        """Remove the folder, unless a fit that did not end may be taken up again.
+
+        What that needs are its checkpoints: rows on disk are made again.
+        """
+        if done or not self.is_kept:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        else:
+            for name in ("rows", "paired", "frames", "duckdb"):
+                shutil.rmtree(self.folder / name, ignore_errors=True)
+
+    def _write_mark(self, content: Any) -> None:
+        with replacing(self.folder / MARK) as temporary:
+            temporary.write_text(json.dumps(content))
+
+
+@dataclass(frozen=True, eq=False)
+class SourceTable:
+    """A table that is larger than memory, and which of its columns say something about rows.
+
+    Attributes
+    ----------
+    source : Source
+    target : str
+    weight, groups : str or None
+        Columns with the weights of the rows, and what binds them.
+    workspace : Workspace
+    vocabulary_counts : mapping of str to table
+        Values and counts that need not be counted.
+    """
+
+    source: Source
+    target: str
+    weight: str | None
+    groups: str | None
+    workspace: Workspace
+    vocabulary_counts: Mapping[str, Any]
+
+
+@contextmanager
+def opened(
+    X: object,
+    y: object,
+    data: dict[str, Any],
+    *,
+    vocabulary_counts: Mapping[str, Any] | None = None,
+    cache: str | Path | None = None,
+) -> Iterator[tuple[object, object, dict[str, Any]]]:
+    """What to fit to: table, target and the rest, with names of columns looked up.
+
+    Parameters
+    ----------
+    X : table or source
+    y : array-like, or str
+        A str names the column of the target, which a source needs.
+    data : dict
+        Other arguments of `fit`; `sample_weight` and `groups` may name columns, too.
+    vocabulary_counts, cache
+        As `fit` takes them.
+
+    Yields
+    ------
+    X : table or SourceTable
+    y : array-like or None
+    data : dict
+    """
+    counts = vocabulary_counts or {}
+    if not isinstance(counts, Mapping):
+        raise refuse("vocabulary_counts", "a mapping of tables by column", counts)
+    if not is_source(X):
+        yield (
+            _with_columns(open_frame(X), y, data, counts)
+            if _names_any(y, data)
+            else (
+                X,
+                y,
+                data | ({"vocabulary_counts": counts} if counts else {}),
+            )
+        )
+        return
+    workspace = Workspace(cache)
+    done = False
+    try:
+        source = open_source(X, workspace.folder / "frames")
+        _check_names(source, y, data)
+        data = data | {name: _whole_source(data.get(name)) for name in ("X_val",)}
+        data = _named_validation(data, str(y))
+        if _is_small(source):
+            yield _with_columns(open_frame(whole(source)), y, data, counts)
+        else:
+            weight, groups = data.pop("sample_weight", None), data.pop("groups", None)
+            yield SourceTable(source, str(y), weight, groups, workspace, counts), None, data
+        done = True
+    finally:
+        workspace.end(done=done)
+
+
+def whole(source: Source) -> pa.Table:
+    """All rows of a source in memory; columns of a category type as dictionaries."""
+    names = list(source.names)
+    tables = [chunk.table(names) for chunk in source.chunks(names)]
+    table = pa.concat_tables(tables, promote_options="permissive")
+    for name in source.coded:
+        place = table.column_names.index(name)
+        table = table.set_column(place, name, table[name].dictionary_encode())
+    return table
+
+
+# --- inside -----------------------------------------------------------------------------
+
+
+def _names_any(y: object, data: Mapping[str, Any]) -> bool:
+    return any(isinstance(v, str) for v in (y, data.get("sample_weight"), data.get("groups")))
+
+
+def _with_columns(
+    frame: Frame, y: object, data: dict[str, Any], counts: Mapping[str, Any]
+) -> tuple[object, object, dict[str, Any]]:
+    """A table without the columns that are named for something else, and these."""
+    rows = Chunk(frame, "the table", 0)
+    data = data | ({"vocabulary_counts": counts} if counts else {})
+    hidden = []
+    if isinstance(y, str):
+        hidden.append(y)
+        data = _named_validation(data, y)
+        y = label_vector(one_array(rows.column(y)))
+    if isinstance(name := data.get("sample_weight"), str):
+        hidden.append(name)
+        data = {**data, "sample_weight": rows.column(name).floats()}
+    if isinstance(name := data.get("groups"), str):
+        hidden.append(name)
+        data = {**data, "groups": one_array(rows.column(name))}
+    return frame.without(hidden), y, data
+
+
+def _named_validation(data: dict[str, Any], y: str) -> dict[str, Any]:
+    """The target of rows to stop by, where it is a column of them."""
+    X_val, y_val = data.get("X_val"), data.get("y_val")
+    if X_val is None or not (y_val is None or isinstance(y_val, str)):
+        return data
+    frame = open_frame(X_val)
+    column = Chunk(frame, "X_val", 0).column(y_val or y)
+    return {**data, "X_val": frame, "y_val": label_vector(one_array(column))}
+
+
+def _whole_source(X: object) -> object:
+    return whole(open_source(X, Path())) if X is not None and is_source(X) else X
+
+
+def _check_names(source: Source, y: object, data: Mapping[str, Any]) -> None:
+    if not isinstance(y, str):
+        raise refuse("y", "the name of the target's column, as X is read from disk", y)
+    for parameter in ("sample_weight", "groups"):
+        if not isinstance(data.get(parameter), str | None):
+            what = "the name of a column, as X is read from disk"
+            raise refuse(parameter, what, data[parameter])
+    for name in (y, data.get("sample_weight"), data.get("groups")):
+        if name is not None and name not in source.names:
+            raise InputError(f"no column {name!r} in {source.label}; it has {list(source.names)}")
+
+
+def _is_small(source: Source) -> bool:
+    most = SMALL // max(len(source.names), 1)
+    n_rows = getattr(source, "n_rows", None)
+    if n_rows is not None:
+        return bool(n_rows <= most)
+    seen = 0
+    for chunk in source.chunks(source.names[:1]):
+        seen += chunk.frame.n_rows
+        if seen > most:
+            return False
+    return True

@@ -1,0 +1,326 @@
+"""Fits to tables that are larger than memory: choices from a sample, training from disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from catvec._checks import some
+from catvec.effects import Statistics, effects_of
+from catvec.errors import InputError
+from catvec.estimators._choice import Choice, choose_batch_size
+from catvec.estimators._dealing import (
+    Deal,
+    Dealt,
+    GroupDeal,
+    Reader,
+    TimeDeal,
+    deal_rows,
+    learn_pairs,
+    statistics_of,
+    with_pair_codes,
+)
+from catvec.estimators._learning import (
+    Committee,
+    Learner,
+    assembled,
+    importances_of,
+    turned_vectors,
+    with_reference,
+)
+from catvec.estimators._source_table import SourceTable
+from catvec.estimators._training_set import (
+    KNOTS,
+    TrainingSet,
+    class_weights,
+    held_out_rows,
+    read_training_set,
+)
+from catvec.frames import StreamRoles, Ties, open_frame, survey
+from catvec.frames._survey import label_vector
+from catvec.network import Checkpoint, Job, Network, StreamedData, TrainingData, learn_held_out
+from catvec.vectors import CategoryVectors
+
+if TYPE_CHECKING:
+    from catvec.estimators._base import EmbeddingEstimator
+
+LAST_PASS_SHARE = (
+    0.02  # of the rows, that are held out; with less a last pass is not worth its time
+)
+UNTOLD = ("n_jobs", "verbose", "callback", "random_state")  # parameters that change no result
+
+
+class StreamedLearner(Learner):
+    """As `Learner`, for a table on disk; its sets of rows are sets of blocks.
+
+    Parameters
+    ----------
+    p : EmbeddingEstimator
+        Checked.
+    table : SourceTable
+    seed : int
+    task : str
+        As `learn_target` takes it.
+    n_fits : int
+        As of `Learner`.
+    n_folds : int, default=1
+        Folds that the rows are dealt to.
+    class_weight, X_val, y_val
+        As `fit` takes them.
+    """
+
+    def __init__(
+        self,
+        p: EmbeddingEstimator,
+        table: SourceTable,
+        seed: int,
+        *,
+        task: str,
+        n_fits: int = 1,
+        n_folds: int = 1,
+        class_weight: Any = None,
+        X_val: object = None,
+        y_val: object = None,
+    ) -> None:
+        self.table = table
+        self.roles = _roles(p, table)
+        self._checkpoints = table.workspace.is_kept and p.engine != "torch"
+        fingerprint = [table.source.fingerprint(), vars(self.roles), n_folds, _told(p)]
+        seed = table.workspace.begin(fingerprint, seed)
+        self.survey = survey(
+            table.source,
+            self.roles,
+            task,
+            min_frequency=p.min_frequency,
+            n_knots=KNOTS if p.n_knots == "auto" else int(p.n_knots),
+            seed=seed,
+            folder=table.workspace.folder,
+            vocabulary_counts=table.vocabulary_counts,
+        )
+        self._choose(p, seed, n_fits)
+        self.p = p
+        weights = None
+        if class_weight is not None and self.survey.class_rows is not None:
+            weights = class_weights(class_weight, self.survey.target, self.survey.class_rows)
+        self.reader = Reader(self.roles, self.survey, weights)
+        self.deal = self._make_deal(n_folds)
+        self._deal()
+        self._make_shell(X_val, y_val)
+
+    # --- in place of a learner's own ---
+
+    @property
+    def everything(self) -> Any:
+        """All blocks."""
+        return self.deal.everything
+
+    def committees(self, sets: Sequence[Any]) -> list[Committee]:
+        """As `Learner.committees`, of sets of blocks."""
+        jobs, held_out = [], []
+        for s, blocks in enumerate(sets):
+            for i in range(self.n_networks):
+                job, rows = self._job(blocks, s, i)
+                jobs.append(job)
+                held_out.append(rows)
+        trained = self._run(jobs, "training")
+        n = self.n_networks
+        given = self.training.held_out is not None
+        committees = []
+        for s in range(len(sets)):
+            mine = slice(s * n, (s + 1) * n)
+            rows_of = held_out[mine]
+            judged = not given and all(len(rows) for rows in rows_of)
+            committees.append(Committee(trained[mine], rows_of if judged else None))
+        return committees
+
+    def finish(self, committees: Sequence[Committee]) -> None:
+        """As `Learner.finish`, where what was held out is not next to nothing."""
+        trained = [one for c in committees if c.held_out is not None for one in c.trained]
+        sizes = self.blocks.sizes
+        for one in trained:
+            assert one.run is not None
+            data = one.run.job.data
+            assert isinstance(data, StreamedData)
+            share = sum(sizes[b] for b in data.held_out) / max(sum(sizes), 1)
+            if share < LAST_PASS_SHARE:
+                return
+        learn_held_out(trained, self._n_last_passes, n_jobs=self.n_jobs)
+
+    def vectors(
+        self,
+        networks: Sequence[Network],
+        *,
+        rows: Any = None,
+        reference: CategoryVectors | None = None,
+    ) -> CategoryVectors:
+        """As `Learner.vectors`; `rows` are blocks."""
+        schema, target = self.training.schema, self.training.target
+        statistics = self.statistics
+        if rows is not None:
+            statistics = statistics_of(self.blocks, rows, schema, target)
+        effects = with_reference(effects_of(statistics, target.task), reference)
+        counts = statistics.weights[: len(schema.vocabularies)]
+        vectors = turned_vectors(schema, networks, counts, reference)
+        return assembled(schema, target, effects, vectors, importances_of(schema, networks))
+
+    def line_statistics(self) -> Statistics:
+        """As `Learner.line_statistics`."""
+        of_lines, n = self.dealt.of_lines, len(self.schema.vocabularies)
+        if of_lines is None:
+            return self.statistics
+        return replace(
+            self.statistics,
+            weights=of_lines.weights + self.statistics.weights[n:],
+            sums=of_lines.sums + self.statistics.sums[n:],
+        )
+
+    # --- inside ---
+
+    def _choose(self, p: EmbeddingEstimator, seed: int, n_fits: int) -> None:
+        """What is "auto", from the sample as a table of its own."""
+        rows, roles = self.survey.sample, self.roles
+        parameters = p.get_params(deep=False)
+        sampled = type(p)(**{**parameters, "columns": roles.categorical, "min_frequency": 1})
+        sampled.time_column = roles.time
+        frame = open_frame(rows)
+        hidden = {roles.target, roles.weight, roles.groups} - {*roles.categorical, *roles.numeric}
+        _, training = read_training_set(
+            sampled,
+            frame.without([name for name in hidden if name]),
+            label_vector(rows[roles.target].combine_chunks()),
+            task=self.survey.target.task,
+            target=self.survey.target,
+            sample_weight=None if roles.weight is None else frame.column(roles.weight).floats(),
+            groups=None if roles.groups is None else rows[roles.groups].combine_chunks(),
+        )
+        n_fits = n_fits if p.trains(training) else 0
+        super().__init__(sampled, training, seed, n_fits=n_fits, n_rows=self.survey.n_rows)
+        self._first = []
+        self._tried = self.choice.tried
+
+    def _make_deal(self, n_folds: int) -> Deal:
+        fraction = float(self.p.validation_fraction)
+        of_deal = (self.survey.n_rows, max(n_folds, 1), fraction, self.seed)
+        if self.roles.time is not None:
+            times = open_frame(self.survey.sample).column(self.roles.time).floats()
+            return TimeDeal(times, *of_deal)
+        if self.survey.groups is not None:
+            return GroupDeal(self.survey.groups.counts, *of_deal)
+        return Deal(*of_deal)
+
+    def _deal(self) -> None:
+        """Write the codes, then those of the pairs."""
+        workspace, source = self.table.workspace, self.table.source
+        dealt = deal_rows(source, self.reader, self.deal, self._kept(), workspace.fresh("rows"))
+        schema, statistics = self.survey.schema, dealt.statistics
+        pairs = [(pair.first, pair.second) for pair in self.plan.training.schema.pairs]
+        self.blocks = dealt.blocks
+        if pairs:
+            schema = schema.with_pairs(learn_pairs(self.blocks, schema, pairs))
+            self.blocks = with_pair_codes(self.blocks, schema, workspace.fresh("paired"))
+            first = len(schema.vocabularies)
+            statistics = _joined(
+                statistics,
+                statistics_of(self.blocks, self.everything, schema, self.survey.target, first),
+            )
+        self.schema, self.statistics, self.dealt = schema, statistics, dealt
+
+    def _kept(self) -> list[int]:
+        """Blocks that some network holds out."""
+        sets = [self.everything, *(train for train, _ in self.deal.folds())]
+        held = [self.deal.held_out(s, i) for s in sets for i in range(self.n_networks)]
+        return sorted({block for blocks in held for block in blocks})
+
+    def _make_shell(self, X_val: object, y_val: object) -> None:
+        """The training set of the rows that are in memory, and the plan of networks for all."""
+        dealt: Dealt = self.dealt
+        arrays = dealt.kept
+        if self.schema.pairs:
+            codes = [arrays.codes, self.schema.pair_codes(arrays.codes)]
+            arrays = replace(arrays, codes=np.concatenate(codes, axis=1))
+        ties = Ties(len(arrays))
+        training = TrainingSet(
+            self.schema, self.survey.target, arrays, dealt.values, dealt.weight, ties
+        )
+        self.training = replace(training, held_out=held_out_rows(training, X_val, y_val))
+        self.plan = self.plan.of(self.training)
+        self.choice = Choice(
+            self.plan.dims,
+            self.plan.knot_dims,
+            self.setting.shrinkage,
+            self._tried,
+            tuple((pair.first, pair.second) for pair in self.schema.pairs),
+            self.setting.interactions,
+        )
+
+    def _job(self, blocks: Sequence[int], s: int, i: int) -> tuple[Job, np.ndarray]:
+        """Network i on these blocks, less those that it holds out; and the rows it holds out."""
+        held = () if self.training.held_out is not None else self.deal.held_out(blocks, i)
+        numbers = tuple(block for block in blocks if block not in held)
+        data = StreamedData(self.blocks, numbers, self._in_memory(), held, self.dealt.mean_weight)
+        rows = np.flatnonzero(np.isin(self.dealt.block, held))
+        of_shell = np.arange(len(self.training))
+        job = self.plan.job(of_shell, None, i, self.setting)
+        held_out = self.training.held_out
+        if held_out is None and len(rows):
+            held_out = replace(self.plan.data, rows=rows)
+        batch = choose_batch_size(self.p.batch_size, len(data))
+        checkpoint = None
+        if self._checkpoints:
+            folder = self.table.workspace.shared("checkpoints")
+            checkpoint = Checkpoint(folder / f"network-{s}-{i}")
+        training = replace(job.training, batch_size=batch)
+        job = replace(job, data=data, held_out=held_out, training=training, checkpoint=checkpoint)
+        return job, rows
+
+    def _in_memory(self) -> TrainingData:
+        """Rows that a network's first bias is from: those that are kept, or a block."""
+        if len(self.training):
+            return self.plan.data
+        return StreamedData(self.blocks, (), self.plan.data).load(self.everything[:1])
+
+
+def _roles(p: EmbeddingEstimator, table: SourceTable) -> StreamRoles:
+    source = table.source
+    named = {"time_column": [p.time_column] if p.time_column is not None else []}
+    named["columns"] = list(p.columns) if p.columns is not None else []
+    for parameter, columns in named.items():
+        for name in columns:
+            if name not in source.names:
+                raise InputError(
+                    f"no column {name!r}, which `{parameter}` names; the columns are"
+                    f" {some(source.names)}"
+                )
+    time = None if p.time_column is None else str(p.time_column)
+    hidden = {table.target, table.weight, table.groups, time}
+    given = None if p.columns is None else set(map(str, p.columns))
+    rest = [n for n in source.names if n not in hidden or (given is not None and n in given)]
+    is_text = {name: source.kinds[name] == "text" for name in rest}
+    if given is None:
+        kinds = {name: source.kinds[name] for name in rest}
+        given = {n for n in rest if n in source.coded or kinds[n] in ("text", "boolean", "empty")}
+    texts = [name for name in rest if name not in given and is_text[name]]
+    if texts:
+        raise InputError(
+            f"columns that hold text are not named in `columns`: {some(texts)}; name them"
+            " there, or leave them out of the table"
+        )
+    categorical = [name for name in rest if name in given]
+    numeric = [name for name in rest if name not in given]
+    return StreamRoles(table.target, table.weight, table.groups, time, categorical, numeric)
+
+
+def _told(p: EmbeddingEstimator) -> dict[str, str]:
+    parameters = p.get_params(deep=False).items()
+    return {name: repr(value) for name, value in parameters if name not in UNTOLD}
+
+
+def _joined(of_columns: Statistics, of_pairs: Statistics) -> Statistics:
+    return replace(
+        of_columns,
+        weights=of_columns.weights + of_pairs.weights,
+        sums=of_columns.sums + of_pairs.sums,
+    )

@@ -1,0 +1,259 @@
+"""Fits to tables that need not fit into memory, beside fits to the same tables in memory."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from catvec import EmbeddingClassifier, EmbeddingEncoder, EmbeddingRegressor
+from catvec.estimators import _source_table as source_table
+from catvec.frames import _counting as counting
+from catvec.frames import _source as source_module
+
+QUICK = {
+    "random_state": 0,
+    "n_networks": 2,
+    "max_epochs": 4,
+    "shrinkage": 10.0,
+    "embedding_dim": 4,
+    "pairs": None,
+    "interactions": "concatenate",
+    "hidden_sizes": (16,),
+    "n_knots": 8,
+}
+
+
+def planted(n_rows=3000, seed=0):
+    rng = np.random.default_rng(seed)
+    user = rng.zipf(1.5, n_rows) % 90
+    city = rng.integers(0, 12, n_rows)
+    gap = rng.random(n_rows) < 0.05
+    size = np.where(rng.random(n_rows) < 0.1, np.nan, rng.normal(5, 2, n_rows))
+    effect = rng.normal(0, 2, 90)[user] + rng.normal(0, 1, 12)[city]
+    y = effect + 0.3 * np.nan_to_num(size) + rng.normal(0, 0.5, n_rows)
+    names = np.array([f"u{i}" for i in range(90)], dtype=object)[user]
+    names[gap] = None
+    return pa.table(
+        {
+            "user": pa.array(names),
+            "city": pa.array([f"c{c}" for c in city]),
+            "size": pa.array(size),
+            "y": pa.array(y),
+            "label": pa.array(np.where(y > y.mean(), "high", "low")),
+            "w": pa.array(rng.uniform(0.5, 2, n_rows)),
+            "home": pa.array(rng.integers(0, 300, n_rows)),
+            "day": pa.array(np.arange(n_rows) // 10),
+        }
+    )
+
+
+TABLE = planted()
+FEATURES = ["user", "city", "size"]
+
+
+@pytest.fixture
+def large(monkeypatch):
+    """Take every source for one that is larger than memory."""
+    monkeypatch.setattr(source_table, "SMALL", 0)
+
+
+def written(tmp_path, table, n_files=3):
+    folder = tmp_path / "table"
+    folder.mkdir()
+    for i, rows in enumerate(np.array_split(np.arange(len(table)), n_files)):
+        pq.write_table(table.take(pa.array(rows)), folder / f"{i}.parquet", row_group_size=500)
+    return folder
+
+
+def assert_same_knowledge(found, wanted):
+    """Vocabularies, counts, effects and confidences to the bit."""
+    assert list(found) == list(wanted)
+    for name in wanted:
+        assert found[name].categories.tolist() == wanted[name].categories.tolist()
+        np.testing.assert_array_equal(found[name].vocabulary.counts, wanted[name].vocabulary.counts)
+        np.testing.assert_array_equal(found[name].effects, wanted[name].effects)
+        np.testing.assert_array_equal(found[name].confidences, wanted[name].confidences)
+
+
+@pytest.mark.parametrize("chunk_rows", [7, 1000, 10**6])
+@pytest.mark.usefixtures("large")
+def test_vocabularies_counts_and_effects_are_those_of_memory(tmp_path, monkeypatch, chunk_rows):
+    table = TABLE.slice(0, 700) if chunk_rows == 7 else TABLE
+    monkeypatch.setattr(source_module, "CHUNK_ROWS", chunk_rows)
+    folder = written(tmp_path, table.select([*FEATURES, "y"]))
+    settings = {**QUICK, "min_frequency": 5, "output": "effects"}
+    on_disk = EmbeddingEncoder(**settings).fit(folder, "y")
+    in_memory = EmbeddingEncoder(**settings).fit(table.select(FEATURES), np.asarray(table["y"]))
+    assert_same_knowledge(on_disk.vectors_, in_memory.vectors_)
+    assert on_disk.feature_names_in_.tolist() == FEATURES
+    new = table.select(FEATURES).slice(0, 20)
+    np.testing.assert_array_equal(on_disk.transform(new), in_memory.transform(new))
+
+
+@pytest.mark.usefixtures("large")
+def test_a_single_row_at_a_time_changes_no_code(tmp_path, monkeypatch):
+    table = TABLE.select([*FEATURES, "y"]).slice(0, 120)
+    path = tmp_path / "rows.parquet"
+    pq.write_table(table, path)
+    settings = {**QUICK, "output": "effects"}
+    wanted = EmbeddingEncoder(**settings).fit(path, "y")
+    monkeypatch.setattr(source_module, "CHUNK_ROWS", 1)
+    assert_same_knowledge(EmbeddingEncoder(**settings).fit(path, "y").vectors_, wanted.vectors_)
+
+
+@pytest.mark.usefixtures("large")
+def test_a_regression_learns_from_disk_what_it_learns_in_memory(tmp_path):
+    folder = written(tmp_path, TABLE.select([*FEATURES, "y"]))
+    settings = {**QUICK, "max_epochs": 12}
+    on_disk = EmbeddingRegressor(**settings).fit(folder, "y")
+    y = np.asarray(TABLE["y"])
+    in_memory = EmbeddingRegressor(**settings).fit(TABLE.select(FEATURES), y)
+    new = planted(seed=0).select(FEATURES)
+    rmse = [np.sqrt(np.mean((m.predict(new) - y) ** 2)) for m in (on_disk, in_memory)]
+    assert rmse[0] == pytest.approx(rmse[1], rel=0.1)
+    assert rmse[0] < 0.5 * y.std()
+    assert on_disk.validation_scores_["R2"]["model"] > 0.7
+    assert on_disk.column_importances_["user"] > on_disk.column_importances_["size"] > 0
+    assert_same_knowledge(on_disk.vectors_, in_memory.vectors_)
+
+
+@pytest.mark.usefixtures("large")
+def test_a_classifier_with_weights_and_groups(tmp_path):
+    folder = written(tmp_path, TABLE.select([*FEATURES, "label", "w", "home"]))
+    settings = {**QUICK, "class_weight": "balanced"}
+    on_disk = EmbeddingClassifier(**settings).fit(folder, "label", sample_weight="w", groups="home")
+    in_memory = EmbeddingClassifier(**{**settings, "class_weight": None}).fit(
+        TABLE.select([*FEATURES, "label", "w", "home"]), "label", sample_weight="w", groups="home"
+    )
+    assert on_disk.classes_.tolist() == in_memory.classes_.tolist() == ["high", "low"]
+    assert on_disk.feature_names_in_.tolist() == in_memory.feature_names_in_.tolist() == FEATURES
+    assert on_disk.validation_scores_["AUC"]["model"] > 0.8
+
+
+@pytest.mark.usefixtures("large")
+def test_counts_poisson_and_time(tmp_path):
+    rng = np.random.default_rng(0)
+    table = TABLE.append_column("n", pa.array(rng.poisson(2.0, len(TABLE))))
+    folder = written(tmp_path, table.select([*FEATURES, "n", "day"]))
+    settings = {**QUICK, "loss": "poisson", "time_column": "day"}
+    model = EmbeddingRegressor(**settings).fit(folder, "n")
+    assert model.feature_names_in_.tolist() == [*FEATURES, "day"]
+    assert np.isfinite(model.predict(table.select([*FEATURES, "day"]))).all()
+    assert [n.name for n in model.schema_.numbers] == ["size"]
+
+
+@pytest.mark.usefixtures("large")
+def test_choices_and_pairs_come_from_a_sample(tmp_path):
+    rng = np.random.default_rng(1)
+    a, b = rng.integers(0, 8, (2, 4000))
+    y = np.where((a + b) % 2, 1.0, -1.0) + rng.normal(0, 0.1, 4000)
+    table = pa.table({"a": a, "b": b, "y": y})
+    folder = written(tmp_path, table)
+    settings = {**QUICK, "columns": ["a", "b"], "shrinkage": "auto", "pairs": [("a", "b")]}
+    model = EmbeddingRegressor(**{**settings, "max_epochs": 10}).fit(folder, "y")
+    assert list(model.vectors_.pairs) == ["a*b"]
+    wanted = EmbeddingRegressor(**settings).fit(table.select(["a", "b"]), y)
+    for found, own in ((model, model.vectors_.pairs["a*b"]),):
+        np.testing.assert_array_equal(own.pair.keys, wanted.vectors_.pairs["a*b"].pair.keys)
+        np.testing.assert_array_equal(own.pair.counts, wanted.vectors_.pairs["a*b"].pair.counts)
+        np.testing.assert_allclose(own.effects, wanted.vectors_.pairs["a*b"].effects, rtol=1e-5)
+        assert found.validation_scores_["R2"]["model"] > 0.8
+    assert model.choice_.tried
+
+
+@pytest.mark.parametrize("kind", ["iterator", "list", "file", "small"])
+def test_every_kind_of_source(tmp_path, monkeypatch, kind):
+    if kind != "small":
+        monkeypatch.setattr(source_table, "SMALL", 0)
+    table = TABLE.select([*FEATURES, "y"])
+    frames = [table.slice(0, 1000).to_pandas(), table.slice(1000, 2000).to_pandas()]
+    pq.write_table(table, tmp_path / "rows.parquet")
+    X = {"iterator": iter(frames), "list": frames}.get(kind, str(tmp_path / "rows.parquet"))
+    encoder = EmbeddingEncoder(**{**QUICK, "output": "effects"}).fit(X, "y")
+    wanted = EmbeddingEncoder(**{**QUICK, "output": "effects"}).fit(table, "y")
+    assert_same_knowledge(encoder.vectors_, wanted.vectors_)
+
+
+@pytest.mark.usefixtures("large")
+def test_a_column_of_many_values_is_counted_by_duckdb(tmp_path, monkeypatch):
+    monkeypatch.setattr(counting, "MOST_VALUES", 5)
+    monkeypatch.setattr(counting, "SLACK", 1)
+    table = TABLE.select([*FEATURES, "y"]).append_column(
+        "code", pa.array([float(i % 40) if i % 3 else None for i in range(len(TABLE))])
+    )
+    folder = written(tmp_path, table)
+    settings = {**QUICK, "output": "effects", "columns": ["user", "city", "code"]}
+    on_disk = EmbeddingEncoder(**settings).fit(folder, "y")
+    wanted = EmbeddingEncoder(**settings).fit(table, "y")
+    assert_same_knowledge(on_disk.vectors_, wanted.vectors_)
+
+
+@pytest.mark.usefixtures("large")
+def test_without_duckdb_many_values_are_one_clear_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(counting, "MOST_VALUES", 5)
+    monkeypatch.setattr(counting, "SLACK", 1)
+    monkeypatch.setattr(counting, "find_spec", lambda _: None)
+    folder = written(tmp_path, TABLE.select(["user", "y"]))
+    with pytest.raises(ImportError, match=r"'user' has more than 5 values.*pip install"):
+        EmbeddingEncoder(**QUICK).fit(folder, "y")
+
+
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_counts_may_be_given(tmp_path, monkeypatch, in_memory):
+    table = TABLE.select([*FEATURES, "y"])
+    counts = table.group_by("city").aggregate([([], "count_all")])
+    counts = pa.table({"category": counts["city"], "count": counts["count_all"]})
+    if not in_memory:
+        monkeypatch.setattr(source_table, "SMALL", 0)
+    X = table if in_memory else written(tmp_path, table)
+    settings = {**QUICK, "output": "effects"}
+    given = EmbeddingEncoder(**settings).fit(X, "y", vocabulary_counts={"city": counts})
+    assert_same_knowledge(given.vectors_, EmbeddingEncoder(**settings).fit(table, "y").vectors_)
+    few = counts.filter(pa.compute.not_equal(counts["category"], "c3"))
+    fewer = EmbeddingEncoder(**settings).fit(X, "y", vocabulary_counts={"city": few})
+    assert "c3" not in fewer.vectors_["city"]
+    with pytest.raises(ValueError, match="`vocabulary_counts` names 'size'"):
+        EmbeddingEncoder(**settings).fit(X, "y", vocabulary_counts={"size": counts})
+    bad = counts.rename_columns(["category", "n"])
+    with pytest.raises(ValueError, match="must have the columns 'category' and 'count'"):
+        EmbeddingEncoder(**settings).fit(X, "y", vocabulary_counts={"city": bad})
+
+
+@pytest.mark.usefixtures("large")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"y": "absent"}, "no column 'absent'"),
+        ({"y": [1, 2]}, "`y` must be the name of the target's column"),
+        ({"sample_weight": [1.0]}, "`sample_weight` must be the name of a column"),
+        ({"y": "gap"}, r"the target 'gap' is missing in \d+ rows of .*parquet.*drop them"),
+        ({"y": "user"}, "the target 'user' is missing"),
+        ({"y": "label"}, "must be numeric"),
+    ],
+)
+def test_mistakes_are_one_clear_error(tmp_path, options, message):
+    gap = pa.array([None if i % 9 == 5 else 1.0 for i in range(len(TABLE))])
+    folder = written(tmp_path, TABLE.append_column("gap", gap))
+    with pytest.raises(ValueError, match=message):
+        EmbeddingRegressor(**QUICK, columns=["user", "city", "label"]).fit(
+            folder, **{"y": "y", **options}
+        )
+
+
+@pytest.mark.usefixtures("large")
+def test_a_temporary_cache_is_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(source_table.tempfile, "tempdir", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    folder = written(tmp_path, TABLE.select([*FEATURES, "y"]))
+    EmbeddingEncoder(**QUICK).fit(folder, "y")
+    with pytest.raises(ValueError, match="no column"):
+        EmbeddingEncoder(**QUICK, columns=["absent"]).fit(folder, "y")
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+@pytest.mark.usefixtures("large")
+def test_a_cache_of_others_is_left_alone(tmp_path):
+    folder = written(tmp_path, TABLE.select([*FEATURES, "y"]))
+    with pytest.raises(ValueError, match="holds other files"):
+        EmbeddingEncoder(**QUICK).fit(folder, "y", cache=folder)
+    assert len(list(folder.iterdir())) == 3
