@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import numpy as np
+import pyarrow as pa
 from sklearn.base import TransformerMixin
 from sklearn.model_selection import TimeSeriesSplit, check_cv
 from sklearn.utils.validation import check_is_fitted
 
-from catvec._checks import check_int, check_option, some
+from catvec._checks import check_int, check_option, refuse, some
 from catvec.errors import InputError
 from catvec.estimators._base import EmbeddingEstimator
 from catvec.estimators._choice import MOST_CODES
+from catvec.estimators._encoded_rows import Encoding, RowEncoder, beside, write_tables
 from catvec.estimators._growth import continuation
 from catvec.estimators._learning import (
     Committee,
@@ -22,9 +26,12 @@ from catvec.estimators._learning import (
     averaged_scores,
 )
 from catvec.estimators._parameters import document
-from catvec.estimators._source_table import SourceTable
+from catvec.estimators._source_table import SourceTable, opened
+from catvec.estimators._streaming import StreamedLearner
 from catvec.estimators._training_set import TrainingSet, network_inputs
-from catvec.frames import FIRST, Arrays, Fold, Vocabulary, make_folds
+from catvec.frames import FIRST, Arrays, Fold, Vocabulary, make_folds, open_frame
+from catvec.frames._files import check_writable
+from catvec.frames._source import Chunk
 from catvec.network import make_loss
 from catvec.vectors import CategoryVectors
 
@@ -117,13 +124,14 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         groups: object = None,
         X_val: object = None,
         y_val: object = None,
+        vocabulary_counts: Mapping[str, Any] | None = None,
     ) -> np.ndarray:
         """Learn from all rows, and encode each row by a fit that never saw its target.
 
         Parameters
         ----------
-        X, y, sample_weight, groups, X_val, y_val
-            As in `fit`.
+        X, y, sample_weight, groups, X_val, y_val, vocabulary_counts
+            As in `fit`; a table that does not fit into memory is for `fit_encode`.
 
         Returns
         -------
@@ -136,6 +144,106 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
             As in `fit`.
         """
         data = dict(sample_weight=sample_weight, groups=groups, X_val=X_val, y_val=y_val)
+        with opened(X, y, data, vocabulary_counts=vocabulary_counts) as (X, y, data):
+            if isinstance(X, SourceTable):
+                raise InputError(
+                    f"{X.source.label} is too large to be encoded in memory; use fit_encode, which"
+                    " writes a Parquet file"
+                )
+            return self._fit_transform(X, y, data)
+
+    def fit_encode(
+        self,
+        X: object,
+        y: object = None,
+        *,
+        out: str | Path,
+        keep: Sequence[str] = (),
+        sample_weight: object = None,
+        groups: object = None,
+        X_val: object = None,
+        y_val: object = None,
+        vocabulary_counts: Mapping[str, Any] | None = None,
+        cache: str | Path | None = None,
+    ) -> Self:
+        """As `fit_transform`, for tables of any size: the encoded rows go to a Parquet file.
+
+        Parameters
+        ----------
+        X, y, sample_weight, groups, X_val, y_val, vocabulary_counts, cache
+            As in `fit`.
+        out : path
+            The Parquet file; rows in the order of `X`, columns as `get_feature_names_out` names
+            them. It is replaced in one step at the end.
+        keep : sequence of str
+            Columns of `X` to copy before them, such as the target.
+
+        Returns
+        -------
+        EmbeddingEncoder
+            Itself, fitted.
+
+        Raises
+        ------
+        InputError, ParameterError
+            As in `fit`, or if the disk refuses.
+        """
+        path = Path(out)
+        if check_writable(path) != "parquet":
+            raise refuse("out", "a path that ends in .parquet", str(out))
+        data = dict(sample_weight=sample_weight, groups=groups, X_val=X_val, y_val=y_val)
+        with opened(X, y, data, vocabulary_counts=vocabulary_counts, cache=cache) as (X, y, data):
+            write_tables(self._encoded(X, y, data, keep), path)
+        return self
+
+    def _encoded(
+        self, X: object, y: object, data: dict[str, Any], keep: Sequence[str]
+    ) -> Iterator[pa.Table]:
+        """The rows of a table encoded by fits without them, after a fit to all."""
+        if isinstance(X, SourceTable):
+            for name in keep:
+                if name not in X.source.names:
+                    raise InputError(f"no column {name!r} in {X.source.label}, to be kept")
+            encoder = self._fit_folds(X, data)
+            yield from encoder.tables(self.get_feature_names_out().tolist(), keep)
+            return
+        frame = open_frame(X)
+        kept = Chunk(frame.whole or frame, "the table", 0).table(list(keep))
+        matrix = self._fit_transform(frame, y, data)
+        yield beside(kept, self.get_feature_names_out().tolist(), matrix)
+
+    def _fit_folds(self, X: SourceTable, data: dict[str, Any]) -> RowEncoder:
+        """Fit to all rows on disk and to folds of them."""
+        if not isinstance(self.cv, int):
+            raise refuse("cv", "an int for a table that is larger than memory", self.cv)
+        _, learner = self._start(X, None, {**data, "n_folds": self.cv}, n_fits=1 + self.cv)
+        assert isinstance(learner, StreamedLearner)
+        splits = learner.deal.folds()
+        trains = self.trains(learner.training)
+        sets = [learner.everything, *(train for train, _ in splits)]
+        committees = learner.committees(sets if trains else [])
+        learner.finish(committees)
+        self._finish(learner, *committees[:1])
+        encodings = []
+        for i, (train, _) in enumerate(splits):
+            networks = committees[i + 1].networks if trains else []
+            vectors = learner.vectors(networks, rows=train, reference=self.vectors_)
+            encodings.append(Encoding(vectors, networks if self.networks_ else []))
+        return RowEncoder(
+            learner,
+            list(zip(splits, encodings, strict=True)),
+            self._unmet(learner),
+            self._encode,
+            self._side_by_side,
+            float(self.category_dropout) if trains else 0.0,
+        )
+
+    def _unmet(self, learner: Learner) -> tuple[np.ndarray, np.ndarray]:
+        """What a row that no fold tests is given, and its scores; as one row each."""
+        encoded = self._encode(self.vectors_, learner.training.schema.unknown_row())
+        return encoded, self._constant_scores(learner)
+
+    def _fit_transform(self, X: object, y: object, data: dict[str, Any]) -> np.ndarray:
         n_folds = self.cv if isinstance(self.cv, int) else 5  # about as much work as that
         training, learner = self._start(X, y, data, n_fits=1 + n_folds)
         folds = self._folds(training, learner, y)
@@ -143,10 +251,9 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         trained = learner.committees(sets if self.trains(training) else [])
         learner.finish(trained)
         self._finish(learner, *trained[:1])
-        encoded = self._encode(self.vectors_, training.schema.unknown_row())
-        encoded = np.repeat(encoded, len(training), axis=0)  # rows that no fold tests stay so
+        unmet = self._unmet(learner)  # rows that no fold tests stay so
+        encoded, scores = (np.repeat(part, len(training), axis=0) for part in unmet)
         self.cross_fitted_ = np.zeros(len(training), bool)
-        scores = self._constant_scores(training, learner)
         arrays = self._some_unknown(training, learner.seed)
         for i, fold in enumerate(folds):
             networks = trained[i + 1].networks if trained else []
@@ -273,7 +380,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         category without effect and confidence among new rows.
         """
         arrays, schema = training.arrays, training.schema
-        if not self.category_dropout or not self._trains(training):
+        if not self.category_dropout or not self.trains(training):
             return arrays
         drawn = np.random.default_rng([seed, 5]).random((len(arrays), len(schema.vocabularies)))
         return schema.hidden(arrays, drawn < self.category_dropout)
@@ -320,13 +427,13 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
             return [f"joint_score_{label}" for label in self.target_.classes]
         return ["joint_score"]
 
-    def _constant_scores(self, training: TrainingSet, learner: Learner) -> np.ndarray:
-        """What a row that no fold tests is given, as it is for the whole table."""
+    def _constant_scores(self, learner: Learner) -> np.ndarray:
+        """The scores of a row that no fold tests, as they are for the whole table."""
         if not self.networks_:
-            return np.empty((len(training), 0))
-        data, n_outputs = learner.data, training.target.n_outputs
+            return np.empty((1, 0))
+        data, n_outputs = learner.data, learner.training.target.n_outputs
         loss = make_loss(learner.loss, n_outputs, self.quantile)
-        return np.tile(loss.initial(data.target, data.weight), (len(training), 1))
+        return np.reshape(loss.initial(data.target, data.weight), (1, -1))
 
     def _side_by_side(self, encoded: np.ndarray, arrays: Arrays, scores: np.ndarray) -> np.ndarray:
         # float64, since a number that is passed through must stay what it was.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from catvec._checks import some
+from catvec._checks import refuse, some
 from catvec.effects import Statistics, effects_of
 from catvec.errors import InputError
 from catvec.estimators._choice import Choice, choose_batch_size
@@ -39,7 +39,7 @@ from catvec.estimators._training_set import (
     held_out_rows,
     read_training_set,
 )
-from catvec.frames import StreamRoles, Ties, open_frame, survey
+from catvec.frames import Arrays, StreamRoles, Ties, open_frame, survey
 from catvec.frames._survey import label_vector
 from catvec.network import Checkpoint, Job, Network, StreamedData, TrainingData, learn_held_out
 from catvec.vectors import CategoryVectors
@@ -85,6 +85,8 @@ class StreamedLearner(Learner):
         X_val: object = None,
         y_val: object = None,
     ) -> None:
+        if p.tables is not None:
+            raise refuse("tables", "None for a table that is larger than memory", p.tables)
         self.table = table
         self.roles = _roles(p, table)
         self._checkpoints = table.workspace.is_kept and p.engine != "torch"
@@ -234,13 +236,17 @@ class StreamedLearner(Learner):
         held = [self.deal.held_out(s, i) for s in sets for i in range(self.n_networks)]
         return sorted({block for blocks in held for block in blocks})
 
+    def with_pairs(self, arrays: Arrays) -> Arrays:
+        """Rows with the codes of the pairs beside those of the columns."""
+        if not self.schema.pairs:
+            return arrays
+        codes = [arrays.codes, self.schema.pair_codes(arrays.codes)]
+        return replace(arrays, codes=np.concatenate(codes, axis=1))
+
     def _make_shell(self, X_val: object, y_val: object) -> None:
         """The training set of the rows that are in memory, and the plan of networks for all."""
         dealt: Dealt = self.dealt
-        arrays = dealt.kept
-        if self.schema.pairs:
-            codes = [arrays.codes, self.schema.pair_codes(arrays.codes)]
-            arrays = replace(arrays, codes=np.concatenate(codes, axis=1))
+        arrays = self.with_pairs(dealt.kept)
         ties = Ties(len(arrays))
         training = TrainingSet(
             self.schema, self.survey.target, arrays, dealt.values, dealt.weight, ties

@@ -277,7 +277,7 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def check_writable(path: Path) -> None:
+def check_writable(path: Path) -> str:
     """Refuse a file that could not be written, before the work whose result it takes.
 
     Parameters
@@ -285,12 +285,17 @@ def check_writable(path: Path) -> None:
     path : Path
         The file.
 
+    Returns
+    -------
+    {"csv", "parquet", "arrow"}
+        Its format.
+
     Raises
     ------
     InputError
         If its ending is not known, it is a folder, or its folder is absent or read-only.
     """
-    file_format(path)
+    kind = file_format(path)
     if path.is_dir():
         raise InputError(f"could not write {str(path)!r}: it is a folder")
     probe = path.with_name(f".{secrets.token_hex(6)}.catvec.tmp")
@@ -299,6 +304,7 @@ def check_writable(path: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise InputError(f"could not write {str(path)!r}: {error.strerror or error}") from error
+    return kind
 
 
 # --- the formats ------------------------------------------------------------------------

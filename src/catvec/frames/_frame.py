@@ -37,12 +37,15 @@ class Frame:
         Rows of the table.
     named : bool
         False for an array, whose columns are known by their positions only.
+    whole : Frame or None
+        The table with all of its columns, if this one is without some.
     """
 
     names: tuple[str, ...]
     n_rows: int
     named: bool
     _read: Callable[[str], Any] = field(repr=False)
+    whole: Frame | None = None
     _columns: dict[str, Column] = field(default_factory=dict, repr=False)
 
     def column(self, name: str) -> Column:
@@ -84,7 +87,7 @@ class Frame:
     def without(self, names: Collection[str]) -> Frame:
         """The table less some columns."""
         left = tuple(name for name in self.names if name not in names)
-        return Frame(left, self.n_rows, self.named, self._read)
+        return Frame(left, self.n_rows, self.named, self._read, self)
 
     def resolve(self, columns: Collection[str | int], parameter: str) -> list[str]:
         """The names that a parameter's columns mean: names, or positions.

@@ -81,6 +81,46 @@ class Pair:
             keys, counts = keys[kept], counts[kept]
         return cls(first, second, n_second, keys, counts.astype(np.int64))
 
+    def grown(
+        self, n_second: int, codes: tuple[np.ndarray, np.ndarray], most: int = MOST_KEYS
+    ) -> tuple[Pair, np.ndarray]:
+        """The combinations with those of further rows.
+
+        Parameters
+        ----------
+        n_second : int
+            Codes that the second column now has; those of both columns stayed.
+        codes : pair of ndarray of shape (n_rows,), int32
+            Codes of both columns in the further rows.
+        most : int
+            Combinations kept: all old ones, and the most frequent new ones while there is room.
+
+        Returns
+        -------
+        pair : Pair
+            Its codes follow the keys, as always, so old ones may have moved.
+        moved : ndarray of shape (n_codes,), int64
+            By old code the new one.
+        """
+        first, second = self.column_codes()
+        old = first.astype(np.int64) * n_second + second  # in the same order
+        found, rows = np.unique(_keys(*codes, n_second), return_counts=True)
+        rows = rows[found >= 0].astype(np.int64)
+        found = found[found >= 0]
+        place = np.searchsorted(old, found)
+        known = place < len(old)
+        known[known] = old[place[known]] == found[known]
+        counts = self.counts.copy()
+        counts[place[known]] += rows[known]
+        new = np.flatnonzero(~known)
+        if len(new) > (room := max(most - len(old), 0)):
+            new = np.sort(new[np.argsort(-rows[new], kind="stable")[:room]])
+        keys = np.insert(old, place[new], found[new])
+        counts = np.insert(counts, place[new], rows[new])
+        moved = np.arange(FIRST + len(old))
+        moved[FIRST:] += np.searchsorted(found[new], old)
+        return Pair(self.first, self.second, n_second, keys, counts), moved
+
     @property
     def name(self) -> str:
         """As the columns of an encoder call it: ``Store*DayOfWeek``."""

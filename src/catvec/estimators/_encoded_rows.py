@@ -1,0 +1,138 @@
+"""Cross-fitted rows of a table that is larger than memory: Parquet in, Parquet out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from catvec.errors import InputError
+from catvec.estimators._dealing import Split
+from catvec.estimators._learning import averaged_scores
+from catvec.estimators._streaming import StreamedLearner
+from catvec.estimators._training_set import network_inputs
+from catvec.frames import Arrays, row_keys
+from catvec.frames._files import replacing
+from catvec.frames._source import Chunk
+from catvec.network import Network
+from catvec.vectors import CategoryVectors
+
+GROUP_ROWS = 131_072  # rows of a row group that is written, at most
+
+
+@dataclass(frozen=True, eq=False)
+class Encoding:
+    """What encodes the rows of some blocks.
+
+    Attributes
+    ----------
+    vectors : CategoryVectors
+    networks : sequence of Network
+        Whose scores are written; none for none.
+    """
+
+    vectors: CategoryVectors
+    networks: Sequence[Network]
+
+
+SideBySide = Callable[[np.ndarray, Arrays, np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class RowEncoder:
+    """Encodes the rows of a table, each by the fold that did not learn from it.
+
+    Attributes
+    ----------
+    learner : StreamedLearner
+    encodings : list of (Split, Encoding)
+        By fold.
+    unmet : tuple of ndarray
+        Encoded row and scores for rows that no fold encodes.
+    encode : callable
+        Vectors and codes to what is written of them.
+    side_by_side : callable
+        Encoded columns, arrays and scores to a matrix.
+    category_dropout : float
+        Share of the categories that are taken for unknown, as networks see them in training.
+    """
+
+    learner: StreamedLearner
+    encodings: list[tuple[Split, Encoding]]
+    unmet: tuple[np.ndarray, np.ndarray]
+    encode: Callable[[CategoryVectors, Arrays], np.ndarray]
+    side_by_side: SideBySide
+    category_dropout: float
+
+    def rows(self, chunk: Chunk) -> np.ndarray:
+        """The encoded rows of a chunk, float64."""
+        reader, deal = self.learner.reader, self.learner.deal
+        arrays = self._some_unknown(self.learner.with_pairs(reader.arrays(chunk)), chunk.start)
+        places = reader.places(deal, chunk)
+        encoded, scores = (np.repeat(part, len(arrays), axis=0) for part in self.unmet)
+        for (_, test), encoding in self.encodings:
+            mine = np.flatnonzero(np.isin(places, test))
+            some = arrays.take(mine)
+            encoded[mine] = self.encode(encoding.vectors, some)
+            if encoding.networks:
+                inputs = network_inputs(self.learner.training.schema, some)
+                scores[mine] = averaged_scores(encoding.networks, inputs)
+        return self.side_by_side(encoded, arrays, scores)
+
+    def _some_unknown(self, arrays: Arrays, start: int) -> Arrays:
+        if not self.category_dropout:
+            return arrays
+        schema, seed = self.learner.training.schema, self.learner.seed
+        limit = np.uint64(self.category_dropout * 2.0**64)
+        columns = [
+            row_keys(start, len(arrays), seed + 2 + c) < limit
+            for c in range(len(schema.vocabularies))
+        ]
+        return schema.hidden(arrays, np.stack(columns, axis=1))
+
+    def tables(self, names: Sequence[str], keep: Sequence[str]) -> Iterator[pa.Table]:
+        """The table's rows in their order: columns that are kept, then encoded ones."""
+        source = self.learner.table.source
+        wanted = list(dict.fromkeys([*self.learner.roles.names, *keep]))
+        for chunk in source.chunks(wanted):
+            kept = chunk.table(list(keep))
+            yield beside(kept, names, self.rows(chunk))
+
+
+def beside(kept: pa.Table, names: Sequence[str], matrix: np.ndarray) -> pa.Table:
+    """Columns that are kept, then those of a matrix."""
+    taken = [name for name in kept.column_names if name in names]
+    if taken:
+        raise InputError(f"the column {taken[0]!r} cannot be kept: an encoded column has that name")
+    columns = {name: kept[name] for name in kept.column_names}
+    return pa.table(columns | {name: pa.array(matrix[:, i]) for i, name in enumerate(names)})
+
+
+def write_tables(tables: Iterator[pa.Table], path: Path) -> None:
+    """Write tables one after the other into a Parquet file; all or nothing.
+
+    Parameters
+    ----------
+    tables : iterator of pyarrow.Table
+        Of one schema, but for columns of nulls and of integers and floats.
+    path : Path
+        The file.
+
+    Raises
+    ------
+    InputError
+        If the disk refuses; what was there is then unchanged.
+    """
+    with replacing(path) as temporary:
+        writer: pq.ParquetWriter | None = None
+        try:
+            for table in tables:
+                writer = writer or pq.ParquetWriter(temporary, table.schema, compression="zstd")
+                writer.write_table(table.cast(writer.schema), row_group_size=GROUP_ROWS)
+        finally:
+            if writer is not None:
+                writer.close()
