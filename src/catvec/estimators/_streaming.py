@@ -85,8 +85,9 @@ class StreamedLearner(Learner):
         X_val: object = None,
         y_val: object = None,
     ) -> None:
-        if p.tables is not None:
-            raise refuse("tables", "None for a table that is larger than memory", p.tables)
+        for parameter in ("tables", "memory_budget", "init"):
+            if (given := getattr(p, parameter, None)) is not None:
+                raise refuse(parameter, "None for a table that is larger than memory", given)
         self.table = table
         self.roles = _roles(p, table)
         self._checkpoints = table.workspace.is_kept and p.engine != "torch"
