@@ -298,7 +298,7 @@ class EmbeddingEstimator(SharedParameters):
     def _fit(self, X: object, y: object, **data: Any) -> None:
         raise NotImplementedError
 
-    def trains(self, training: TrainingSet) -> bool:  # noqa: ARG002
+    def _trains(self, training: TrainingSet) -> bool:  # noqa: ARG002
         """Whether networks are wanted, for which something is to be chosen."""
         return True
 
@@ -316,7 +316,7 @@ class EmbeddingEstimator(SharedParameters):
             learner = StreamedLearner(self, X, seed, task=self._task(), n_fits=n_fits, **data)
         else:
             _, training = read_training_set(self, X, y, task=self._task(), **data)
-            learner = Learner(self, training, seed, n_fits=n_fits if self.trains(training) else 0)
+            learner = Learner(self, training, seed, n_fits=n_fits if self._trains(training) else 0)
         names = learner.training.schema.names
         self.n_features_in_ = len(names)
         if learner.training.schema.named:

@@ -69,7 +69,16 @@ class RowEncoder:
     category_dropout: float
 
     def rows(self, chunk: Chunk) -> np.ndarray:
-        """The encoded rows of a chunk, float64."""
+        """The encoded rows of a chunk.
+
+        Parameters
+        ----------
+        chunk : Chunk
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_features), float64
+        """
         reader, deal = self.learner.reader, self.learner.deal
         arrays = self._some_unknown(self.learner.with_pairs(reader.arrays(chunk)), chunk.start)
         places = reader.places(deal, chunk)
@@ -95,7 +104,20 @@ class RowEncoder:
         return schema.hidden(arrays, np.stack(columns, axis=1))
 
     def tables(self, names: Sequence[str], keep: Sequence[str]) -> Iterator[pa.Table]:
-        """The table's rows in their order: columns that are kept, then encoded ones."""
+        """The table's rows in their order: columns that are kept, then encoded ones.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Of the encoded columns.
+        keep : sequence of str
+            Columns of the source.
+
+        Returns
+        -------
+        iterator of pyarrow.Table
+            Chunk by chunk.
+        """
         source = self.learner.table.source
         wanted = list(dict.fromkeys([*self.learner.roles.names, *keep]))
         for chunk in source.chunks(wanted):

@@ -219,7 +219,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         _, learner = self._start(X, None, {**data, "n_folds": self.cv}, n_fits=1 + self.cv)
         assert isinstance(learner, StreamedLearner)
         splits = learner.deal.folds()
-        trains = self.trains(learner.training)
+        trains = self._trains(learner.training)
         sets = [learner.everything, *(train for train, _ in splits)]
         committees = learner.committees(sets if trains else [])
         learner.finish(committees)
@@ -248,7 +248,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         training, learner = self._start(X, y, data, n_fits=1 + n_folds)
         folds = self._folds(training, learner, y)
         sets = [learner.everything, *(fold.train for fold in folds)]
-        trained = learner.committees(sets if self.trains(training) else [])
+        trained = learner.committees(sets if self._trains(training) else [])
         learner.finish(trained)
         self._finish(learner, *trained[:1])
         unmet = self._unmet(learner)  # rows that no fold tests stay so
@@ -323,7 +323,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
 
     def _fit(self, X: object, y: object, **data: Any) -> None:
         training, learner = self._start(X, y, data, n_fits=1)
-        rows = [learner.everything] if self.trains(training) else []
+        rows = [learner.everything] if self._trains(training) else []
         trained = learner.committees(rows)
         learner.finish(trained)
         self._finish(learner, *trained)
@@ -331,7 +331,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
     def _task(self) -> str:
         return self.task
 
-    def trains(self, training: TrainingSet) -> bool:
+    def _trains(self, training: TrainingSet) -> bool:
         return self.output != "effects" and bool(training.schema.vocabularies)
 
     def _start(
@@ -380,7 +380,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         category without effect and confidence among new rows.
         """
         arrays, schema = training.arrays, training.schema
-        if not self.category_dropout or not self.trains(training):
+        if not self.category_dropout or not self._trains(training):
             return arrays
         drawn = np.random.default_rng([seed, 5]).random((len(arrays), len(schema.vocabularies)))
         return schema.hidden(arrays, drawn < self.category_dropout)

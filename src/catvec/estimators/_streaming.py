@@ -199,7 +199,7 @@ class StreamedLearner(Learner):
             sample_weight=None if roles.weight is None else frame.column(roles.weight).floats(),
             groups=None if roles.groups is None else rows[roles.groups].combine_chunks(),
         )
-        n_fits = n_fits if p.trains(training) else 0
+        n_fits = n_fits if p._trains(training) else 0
         super().__init__(sampled, training, seed, n_fits=n_fits, n_rows=self.survey.n_rows)
         self._first = []
         self._tried = self.choice.tried
