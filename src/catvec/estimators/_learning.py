@@ -23,8 +23,7 @@ from catvec.estimators._parameters import SharedParameters, is_list
 from catvec.estimators._plan import Plan
 from catvec.estimators._search import search
 from catvec.estimators._training_set import TrainingSet
-from catvec.estimators._transfer import Transfer
-from catvec.estimators._transfer import KnownVectors
+from catvec.estimators._transfer import KnownVectors, Transfer
 from catvec.frames import FULL, Schema, Target
 from catvec.network import (
     Backend,
