@@ -7,7 +7,6 @@ import pytest
 from sklearn.model_selection import PredefinedSplit
 
 from catvec import EmbeddingEncoder
-from catvec.estimators import _source_table as source_table
 from catvec.estimators._dealing import Deal, GroupDeal, TimeDeal
 from catvec.frames import _source as source_module
 from tests.estimators.test_streaming import FEATURES, QUICK, TABLE, written
@@ -18,7 +17,7 @@ EFFECTS = {**QUICK, "output": "effects"}
 @pytest.fixture
 def large(monkeypatch):
     """Take every source for one that is larger than memory."""
-    monkeypatch.setattr(source_table, "SMALL", 0)
+    monkeypatch.setattr(source_module, "SMALL", 0)
 
 
 def matrix(table):

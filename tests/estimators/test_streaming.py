@@ -54,7 +54,7 @@ FEATURES = ["user", "city", "size"]
 @pytest.fixture
 def large(monkeypatch):
     """Take every source for one that is larger than memory."""
-    monkeypatch.setattr(source_table, "SMALL", 0)
+    monkeypatch.setattr(source_module, "SMALL", 0)
 
 
 def written(tmp_path, table, n_files=3):
@@ -164,7 +164,7 @@ def test_choices_and_pairs_come_from_a_sample(tmp_path):
 @pytest.mark.parametrize("kind", ["iterator", "list", "file", "small"])
 def test_every_kind_of_source(tmp_path, monkeypatch, kind):
     if kind != "small":
-        monkeypatch.setattr(source_table, "SMALL", 0)
+        monkeypatch.setattr(source_module, "SMALL", 0)
     table = TABLE.select([*FEATURES, "y"])
     frames = [table.slice(0, 1000).to_pandas(), table.slice(1000, 2000).to_pandas()]
     pq.write_table(table, tmp_path / "rows.parquet")
@@ -204,7 +204,7 @@ def test_counts_may_be_given(tmp_path, monkeypatch, in_memory):
     counts = table.group_by("city").aggregate([([], "count_all")])
     counts = pa.table({"category": counts["city"], "count": counts["count_all"]})
     if not in_memory:
-        monkeypatch.setattr(source_table, "SMALL", 0)
+        monkeypatch.setattr(source_module, "SMALL", 0)
     X = table if in_memory else written(tmp_path, table)
     settings = {**QUICK, "output": "effects"}
     given = EmbeddingEncoder(**settings).fit(X, "y", vocabulary_counts={"city": counts})

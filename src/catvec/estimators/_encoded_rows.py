@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from catvec.errors import InputError
 from catvec.estimators._dealing import Split
@@ -16,12 +14,9 @@ from catvec.estimators._learning import averaged_scores
 from catvec.estimators._streaming import StreamedLearner
 from catvec.estimators._training_set import network_inputs
 from catvec.frames import Arrays, row_keys
-from catvec.frames._files import replacing
 from catvec.frames._source import Chunk
 from catvec.network import Network
 from catvec.vectors import CategoryVectors
-
-GROUP_ROWS = 131_072  # rows of a row group that is written, at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,29 +127,3 @@ def beside(kept: pa.Table, names: Sequence[str], matrix: np.ndarray) -> pa.Table
         raise InputError(f"the column {taken[0]!r} cannot be kept: an encoded column has that name")
     columns = {name: kept[name] for name in kept.column_names}
     return pa.table(columns | {name: pa.array(matrix[:, i]) for i, name in enumerate(names)})
-
-
-def write_tables(tables: Iterator[pa.Table], path: Path) -> None:
-    """Write tables one after the other into a Parquet file; all or nothing.
-
-    Parameters
-    ----------
-    tables : iterator of pyarrow.Table
-        Of one schema, but for columns of nulls and of integers and floats.
-    path : Path
-        The file.
-
-    Raises
-    ------
-    InputError
-        If the disk refuses; what was there is then unchanged.
-    """
-    with replacing(path) as temporary:
-        writer: pq.ParquetWriter | None = None
-        try:
-            for table in tables:
-                writer = writer or pq.ParquetWriter(temporary, table.schema, compression="zstd")
-                writer.write_table(table.cast(writer.schema), row_group_size=GROUP_ROWS)
-        finally:
-            if writer is not None:
-                writer.close()

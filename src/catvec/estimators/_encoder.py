@@ -18,7 +18,7 @@ from catvec._checks import check_int, check_option, refuse, some
 from catvec.errors import InputError
 from catvec.estimators._base import EmbeddingEstimator
 from catvec.estimators._choice import MOST_CODES
-from catvec.estimators._encoded_rows import Encoding, RowEncoder, beside, write_tables
+from catvec.estimators._encoded_rows import Encoding, RowEncoder, beside
 from catvec.estimators._growth import continuation
 from catvec.estimators._learning import (
     Committee,
@@ -30,7 +30,7 @@ from catvec.estimators._source_table import SourceTable, opened
 from catvec.estimators._streaming import StreamedLearner
 from catvec.estimators._training_set import TrainingSet, network_inputs
 from catvec.frames import FIRST, Arrays, Fold, Vocabulary, make_folds, open_frame
-from catvec.frames._files import check_writable
+from catvec.frames._files import check_writable, write_tables
 from catvec.frames._source import Chunk
 from catvec.network import make_loss
 from catvec.vectors import CategoryVectors
@@ -202,7 +202,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         """The rows of a table encoded by fits without them, after a fit to all."""
         if isinstance(X, SourceTable):
             for name in keep:
-                if name not in X.source.names:
+                if name not in X.source.kinds:
                     raise InputError(f"no column {name!r} in {X.source.label}, to be kept")
             encoder = self._fit_folds(X, data)
             yield from encoder.tables(self.get_feature_names_out().tolist(), keep)

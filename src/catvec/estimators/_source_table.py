@@ -14,16 +14,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from catvec._checks import refuse
 from catvec.errors import InputError
 from catvec.frames import Frame, open_frame
 from catvec.frames._files import replacing
-from catvec.frames._source import Chunk, Source, is_source, one_array, open_source
+from catvec.frames._source import (
+    Chunk,
+    Source,
+    is_small,
+    is_source,
+    one_array,
+    open_source,
+    whole,
+)
 from catvec.frames._survey import label_vector
 
-SMALL = 20_000_000  # rows times columns up to which a source is read into memory: 160 MB of numbers
 MARK = "catvec-cache.json"  # what tells a cache from a folder of the user's
 
 
@@ -184,7 +189,7 @@ def opened(
         _check_names(source, y, data)
         data = data | {name: _whole_source(data.get(name)) for name in ("X_val",)}
         data = _named_validation(data, str(y))
-        if _is_small(source):
+        if is_small(source):
             yield _with_columns(open_frame(whole(source)), y, data, counts)
         else:
             weight, groups = data.pop("sample_weight", None), data.pop("groups", None)
@@ -192,17 +197,6 @@ def opened(
         done = True
     finally:
         workspace.end(done=done)
-
-
-def whole(source: Source) -> pa.Table:
-    """All rows of a source in memory; columns of a category type as dictionaries."""
-    names = list(source.names)
-    tables = [chunk.table(names) for chunk in source.chunks(names)]
-    table = pa.concat_tables(tables, promote_options="permissive")
-    for name in source.coded:
-        place = table.column_names.index(name)
-        table = table.set_column(place, name, table[name].dictionary_encode())
-    return table
 
 
 # --- inside -----------------------------------------------------------------------------
@@ -256,16 +250,3 @@ def _check_names(source: Source, y: object, data: Mapping[str, Any]) -> None:
     for name in (y, data.get("sample_weight"), data.get("groups")):
         if name is not None and name not in source.names:
             raise InputError(f"no column {name!r} in {source.label}; it has {list(source.names)}")
-
-
-def _is_small(source: Source) -> bool:
-    most = SMALL // max(len(source.names), 1)
-    n_rows = getattr(source, "n_rows", None)
-    if n_rows is not None:
-        return bool(n_rows <= most)
-    seen = 0
-    for chunk in source.chunks(source.names[:1]):
-        seen += chunk.frame.n_rows
-        if seen > most:
-            return False
-    return True

@@ -14,7 +14,7 @@ import io
 import os
 import secrets
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -202,34 +202,70 @@ def write_table(table: pa.Table, path: str | os.PathLike[str]) -> None:
     InputError
         If the ending is not known or the disk refuses; what was there is then unchanged.
     """
-    path = Path(path)
-    kind = file_format(path)
-    with replacing(path) as temporary:
-        if kind == "parquet":
-            import pyarrow.parquet as pq
-
-            pq.write_table(table, temporary, compression="zstd")
-        elif kind == "arrow":
-            with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, table.schema) as to:
-                to.write_table(table)
-        else:
-            tabs = ".tsv" in [suffix.lower() for suffix in path.suffixes[-2:]]
-            packed = "gzip" if path.suffix.lower() == ".gz" else None
-            with pa.output_stream(str(temporary), compression=packed) as stream:
-                write_csv(table, stream, "\t" if tabs else ",")
+    write_tables(iter([table]), path)
 
 
-def write_csv(table: pa.Table, stream: Any, delimiter: str = ",") -> None:
-    """Write a table as CSV into a binary stream.
+def write_tables(tables: Iterator[pa.Table], path: str | os.PathLike[str]) -> int:
+    """Write tables one after the other into a file, as `write_table` writes one.
 
     Parameters
     ----------
-    table : pyarrow.Table
-        The rows. Missing values become empty fields, empty texts ``""``.
+    tables : iterator of pyarrow.Table
+        At least one; all with the columns of the first, whose types the others are cast to.
+    path : str or path-like
+        The file.
+
+    Returns
+    -------
+    int
+        Rows that were written.
+
+    Raises
+    ------
+    InputError
+        As `write_table`.
+    """
+    path = Path(path)
+    kind = file_format(path)
+    with replacing(path) as temporary, contextlib.ExitStack() as stack:
+        first = next(tables)
+        if kind == "csv":
+            packed = "gzip" if path.suffix.lower() == ".gz" else None
+            stream = stack.enter_context(pa.output_stream(str(temporary), compression=packed))
+            tabs = ".tsv" in [suffix.lower() for suffix in path.suffixes[-2:]]
+            return write_csv(chain([first], tables), stream, "\t" if tabs else ",")
+        if kind == "parquet":
+            import pyarrow.parquet as pq
+
+            writer = pq.ParquetWriter(temporary, first.schema, compression="zstd")
+        else:
+            sink = stack.enter_context(pa.OSFile(str(temporary), "wb"))
+            writer = pa.ipc.new_file(sink, first.schema)
+        with writer:
+            return sum(_written(table, writer) for table in chain([first], tables))
+
+
+def _written(table: pa.Table, writer: Any) -> int:
+    writer.write_table(table.cast(writer.schema) if hasattr(writer, "schema") else table)
+    return len(table)
+
+
+def write_csv(tables: Iterable[pa.Table], stream: Any, delimiter: str = ",") -> int:
+    """Write tables one after the other as CSV into a binary stream.
+
+    Parameters
+    ----------
+    tables : iterable of pyarrow.Table
+        At least one. Missing values become empty fields, empty texts ``""``.
     stream : binary stream
         Where to.
     delimiter : str, default=","
         Between two fields.
+
+    Returns
+    -------
+    int
+        Rows that were written.
 
     Raises
     ------
@@ -237,8 +273,13 @@ def write_csv(table: pa.Table, stream: Any, delimiter: str = ",") -> None:
         If a column holds what CSV cannot, such as lists.
     """
     options = pacsv.WriteOptions(delimiter=delimiter, quoting_style="needed")
+    n_rows = 0
     try:
-        pacsv.write_csv(table, stream, options)
+        for table in tables:
+            pacsv.write_csv(table, stream, options)
+            n_rows += len(table)
+            options.include_header = False
+        return n_rows
     except pa.ArrowInvalid as error:
         raise InputError(f"the rows cannot be written as CSV: {error}") from error
 

@@ -5,21 +5,24 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from catvec._checks import some
 from catvec.errors import InputError
 from catvec.frames._column import Column, family_of_type, plain
-from catvec.frames._files import file_format, open_table, readable
+from catvec.frames._files import TableFile, file_format, open_table, readable
 from catvec.frames._frame import Frame, is_frame, open_frame
 
 CHUNK_ROWS = 262_144  # rows read at once, at most
+SMALL = 20_000_000  # rows times columns that are read into memory at once: 160 MB of numbers
 PATTERN = "*?["  # what makes a path a pattern of several
 
 
@@ -99,7 +102,7 @@ class Source(Protocol):
 
 def is_source(X: object) -> bool:
     """Whether it is a path, a pattern, or frames one after the other: no frame of its own."""
-    if isinstance(X, str | os.PathLike | Iterator):
+    if isinstance(X, str | os.PathLike | Iterator | ParquetSource | FrameSource):
         return True
     if isinstance(X, list | tuple):
         return bool(X) and is_frame(X[0])
@@ -123,22 +126,78 @@ def open_source(X: Any, folder: Path) -> Source:
     Returns
     -------
     Source
+        `X` itself if it is one.
 
     Raises
     ------
     InputError
         If there is nothing, or files differ in their columns; the message names file and column.
     """
+    if isinstance(X, ParquetSource | FrameSource):
+        return X
     if isinstance(X, str | os.PathLike):
         return _open_paths(X)
     if isinstance(X, Iterator):
         paths, coded = _spooled(X, folder)
-        return ParquetSource(paths, "the frames", coded)
+        source = ParquetSource(paths, "the frames", coded)
+        source.is_spooled = True
+        return source
     return FrameSource(lambda: iter(X))
 
 
+def is_small(source: Source) -> bool:
+    """Whether it has at most `SMALL` cells, and may be read into memory."""
+    most = SMALL // max(len(source.names), 1)
+    if isinstance(source, ParquetSource):
+        return source.n_rows <= most
+    seen = 0
+    for chunk in source.chunks(source.names[:1]):
+        seen += chunk.frame.n_rows
+        if seen > most:
+            return False
+    return True
+
+
+def whole(source: Source, columns: Sequence[str] | None = None) -> pa.Table:
+    """All rows of a source in memory; columns of a category type as dictionaries."""
+    names = list(source.names if columns is None else columns)
+    tables = [chunk.table(names) for chunk in source.chunks(names)]
+    if not tables:
+        return pa.table({name: pa.nulls(0) for name in names})
+    table = pa.concat_tables(tables, promote_options="permissive")
+    for name in source.coded.intersection(names):
+        place = table.column_names.index(name)
+        table = table.set_column(place, name, table[name].dictionary_encode())
+    return table
+
+
+class SourceFile(TableFile):
+    """A source as a table in a file: to be read at once, or chunk by chunk.
+
+    Attributes
+    ----------
+    source : Source
+        The table.
+    """
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source.label, source.names, lambda columns, _: whole(source, columns))
+        self.source = source
+
+
 class ParquetSource:
-    """Parquet files, one after the other; see `Source`."""
+    """Parquet files, one after the other; see `Source`.
+
+    Attributes
+    ----------
+    n_rows : int
+        Rows of all files.
+    known : str or None
+        A column: rows without a value there are left out.
+    """
+
+    known: str | None = None
+    is_spooled = False  # the files are ours, and their times tell nothing
 
     def __init__(self, paths: Sequence[Path], label: str, coded: Iterable[str] = ()) -> None:
         self.paths, self.label, self.coded = list(paths), label, set(coded)
@@ -169,18 +228,30 @@ class ParquetSource:
             if pa.types.is_dictionary(types[name]):
                 self.coded.add(name)
 
+    def without(self, names: Sequence[str], known: str | None = None) -> ParquetSource:
+        """The same less some columns, and less the rows without a value in `known`."""
+        other = copy(self)
+        other.names = tuple(name for name in self.names if name not in names)
+        other.known = known
+        return other
+
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
         """As `Source.chunks`."""
         start = 0
+        read = list(dict.fromkeys([*columns, self.known] if self.known else columns))
         for path in self.paths:
-            for table in _tables(path, list(columns)):
+            for table in _tables(path, read):
+                if self.known:
+                    table = table.filter(_is_known(table[self.known]))
                 yield Chunk(open_frame(table), repr(str(path)), start)
                 start += len(table)
 
     def fingerprint(self) -> list[Any]:
-        """As `Source.fingerprint`: paths, sizes and times of the files."""
+        """As `Source.fingerprint`: paths, sizes and times of the files, columns."""
         stats = [(str(path.resolve()), path.stat()) for path in self.paths]
-        return [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
+        times = [0 if self.is_spooled else stat.st_mtime_ns for _, stat in stats]
+        files = [[name, s.st_size, time] for (name, s), time in zip(stats, times, strict=True)]
+        return [files, self.names, self.known]
 
 
 class FrameSource:
@@ -217,6 +288,11 @@ class FrameSource:
 def one_array(column: Column) -> pa.Array:
     """The cells of a column of one family; nulls for an empty one."""
     return next(iter(column.families.values()), pa.nulls(column.n_rows))
+
+
+def _is_known(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Whether a value is neither null nor NaN."""
+    return pc.invert(pc.is_null(values, nan_is_null=pa.types.is_floating(values.type)))
 
 
 # --- inside -----------------------------------------------------------------------------
