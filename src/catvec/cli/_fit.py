@@ -15,11 +15,14 @@ from catvec.cli._console import Output
 from catvec.cli._fit_page import Fit, facts, print_page
 from catvec.cli._predict import STREAM, open_input, write_rows
 from catvec.cli._progress import EpochProgress
+from catvec.cli._source_training import SourceTraining, read_source
 from catvec.cli._training_table import Roles, TrainingTable, read_training_table
 from catvec.errors import InputError
-from catvec.frames._files import TableFile
+from catvec.frames._files import TableFile, file_format
+from catvec.frames._source import SourceFile
 
 if TYPE_CHECKING:
+    from catvec.estimators import EmbeddingEncoder
     from catvec.estimators._predictors import EmbeddingPredictor
 
 TASKS_OF_LOSSES = {
@@ -72,6 +75,10 @@ def fit(
     check_model_out(path)
     file = open_input(table, encoded_out)
     share, column = _validation(file, validation)
+    if isinstance(file, SourceFile) and column is not None:
+        raise InputError(f"{file.label} is larger than memory: --validation must be a share")
+    if isinstance(file, SourceFile) and encoded_out and file_format(encoded_out) != "parquet":
+        raise InputError(f"{file.label} is larger than memory: --encoded-out must be a .parquet")
     roles = Roles(
         target,
         categorical or (),
@@ -96,8 +103,14 @@ def fit(
     with EpochProgress(output.notes, quiet=quiet) as progress:
         loss = "quantile" if quantile is not None and loss == "auto" else loss
         task = TASKS_OF_LOSSES.get(loss, task) if task == "auto" else task
-        data = read_training_table(file, roles, task, skip_gaps=skip_gaps)
-        work = _Work(file, roles, data, parameters, progress, start)
+        data: TrainingTable
+        work: _Work
+        if isinstance(file, SourceFile):
+            data = read_source(file, roles, task, skip_gaps=skip_gaps)
+            work = _SourceWork(file, roles, data, parameters, progress, start, f"{path}.cache")
+        else:
+            data = read_training_table(file, roles, task, skip_gaps=skip_gaps)
+            work = _Work(file, roles, data, parameters, progress, start)
         model = {"loss": loss, "quantile": quantile, "n_networks": networks}
         done = work.done(model, path, encoded_out)
     print_page(output, done)
@@ -119,8 +132,7 @@ class _Work:
         """Fit the model, save it, and write the encoded rows if they are wanted."""
         model = self.fitted(**of_model)
         if encoded_out is not None:
-            columns = self.cross_fitted(model)
-            write_rows(self.file, self.data.rows, self.roles.keep, columns, encoded_out)
+            self.write_encoded(model, encoded_out)
         model.save(path)
         took = time.perf_counter() - self.start
         return Fit(self.file, self.roles, self.data, model, path, encoded_out, took)
@@ -140,17 +152,26 @@ class _Work:
             callback=self.progress.epoch,
             **self.parameters,
         )
-        return model.fit(*self._rows(), **self._splits())
+        self._fit(model)
+        return model
 
-    def cross_fitted(self, model: EmbeddingPredictor) -> dict[str, Any]:
-        """The rows encoded by fits without them; the model takes the encoder's vectors.
+    def write_encoded(self, model: EmbeddingPredictor, out: str) -> None:
+        """Write the rows encoded by fits without them; the model takes the encoder's vectors.
 
         So `catvec encode` answers new rows in the basis of these. Rows that only decided when to
         stop are encoded by the fit on all others.
         """
+        encoder = self._encoder(model)
+        write_rows(self.file, self.data.rows, self.roles.keep, self._encoded(encoder), out)
+        model.vectors_ = encoder.vectors_
+
+    def _fit(self, model: EmbeddingPredictor) -> None:
+        model.fit(*self._rows(), **self._splits())
+
+    def _encoder(self, model: EmbeddingPredictor) -> EmbeddingEncoder:
         from catvec.estimators import EmbeddingEncoder
 
-        encoder = EmbeddingEncoder(
+        return EmbeddingEncoder(
             columns=self.data.categorical,
             task=self.data.task,
             # `catvec encode` is to answer from the model's artifact alone, which has its pairs.
@@ -159,8 +180,9 @@ class _Work:
             category_codes=False,
             callback=lambda epoch: self.progress.epoch(epoch, "encoding the rows"),
         )
+
+    def _encoded(self, encoder: EmbeddingEncoder) -> dict[str, Any]:
         matrix = encoder.fit_transform(*self._rows(), **self._splits())
-        model.vectors_ = encoder.vectors_
         names = encoder.get_feature_names_out().tolist()
         held_out = self.data.held_out
         if held_out is not None:
@@ -190,8 +212,34 @@ class _Work:
         return self.data.rows.select(self.data.features).filter(mask)
 
 
+@dataclass(frozen=True)
+class _SourceWork(_Work):
+    """The same for a table that is larger than memory, with a cache beside the model.
+
+    A command that was killed goes on, begun again, where the training was.
+    """
+
+    cache: str
+
+    def write_encoded(self, model: EmbeddingPredictor, out: str) -> None:
+        """As `_Work.write_encoded`."""
+        encoder = self._encoder(model)
+        encoder.fit_encode(self._source(), **self._named(), out=out, keep=self.roles.keep)
+        model.vectors_ = encoder.vectors_
+
+    def _fit(self, model: EmbeddingPredictor) -> None:
+        model.fit(self._source(), **self._named())
+
+    def _source(self) -> Any:
+        assert isinstance(self.data, SourceTraining)
+        return self.data.source
+
+    def _named(self) -> dict[str, Any]:
+        return {"y": self.roles.target, "groups": self.roles.groups, "cache": self.cache}
+
+
 def _default_out(table: str) -> str:
-    name = "model" if table == STREAM else Path(table).name.split(".")[0]
+    name = "model" if table == STREAM else Path(table).name.split(".")[0].strip("*?[]") or "model"
     return f"{name}.catvec"
 
 

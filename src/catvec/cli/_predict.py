@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,15 @@ from catvec.cli import _options as options
 from catvec.cli._console import Output, plural, warn
 from catvec.errors import InputError
 from catvec.frames import open_frame
-from catvec.frames._files import TableFile, check_writable, open_table, write_csv, write_table
+from catvec.frames._files import (
+    TableFile,
+    check_writable,
+    open_table,
+    write_csv,
+    write_table,
+    write_tables,
+)
+from catvec.frames._source import SourceFile, open_file
 from catvec.vectors import CategoryVectors, read_artifact
 
 if TYPE_CHECKING:
@@ -43,10 +51,9 @@ def predict(
     output = started(quiet, json, out)
     file = open_input(table, out)
     estimator = load_predictor(model)
-    rows = _read_rows(file, families_of_model(estimator), keep or [])
-    columns = _predictions(estimator, rows)
-    write_rows(file, rows, keep or [], columns, out)
-    _say_written(output, len(rows), out, list(columns))
+    written = _Rows(file, families_of_model(estimator), keep or [], out)
+    written.write(lambda rows: _predictions(estimator, rows))
+    _say_written(output, written)
 
 
 def encode(
@@ -69,16 +76,15 @@ def encode(
     file = open_input(table, out)
     encoder = load_encoder(model)
     families = families_of_vectors(encoder.vectors, encoder.numbers)
-    rows = _read_rows(file, families, keep or [])
-    columns, as_in_training = encoder.encode(rows)
-    write_rows(file, rows, keep or [], columns, out)
-    if as_in_training:
+    written, met = _Rows(file, families, keep or [], out), _Met(encoder.vectors)
+    written.write(lambda rows: encoder.encode(rows, met))
+    if met.as_in_training:
         warn(
             f"{file.label} looks like the training table (the same rows by category), whose effects"
             " and vectors have seen its target; to train another model on it, use the rows of"
             " `catvec fit --encoded-out` instead"
         )
-    _say_written(output, len(rows), out, list(columns))
+    _say_written(output, written)
 
 
 # --- in ---------------------------------------------------------------------------------
@@ -101,7 +107,7 @@ def open_input(table: str, *outs: str | None) -> TableFile:
             raise InputError(f"{out!r} is the table that is read; write to another file")
     if table == STREAM:
         return open_table(sys.stdin.buffer, "standard input")
-    return open_table(table)
+    return open_file(table)
 
 
 def load_predictor(path: str) -> EmbeddingPredictor:
@@ -133,23 +139,16 @@ class Encoder:
     output: str
     estimator: EmbeddingEncoder | None
 
-    def encode(self, rows: Any) -> tuple[dict[str, Any], bool]:
-        """Encoded rows, column by column, and whether they look like those of the training.
-
-        They do where every category of every column is met exactly as often as it was then.
-        """
+    def encode(self, rows: Any, met: _Met) -> dict[str, Any]:
+        """Encoded rows, column by column; their categories are counted."""
         frame = open_frame(rows)
         vocabularies = [self.vectors[name].vocabulary for name in self.vectors]
         codes = [v.all_codes(frame.column(v.name)) for v in vocabularies]
         first = [seen if seen.ndim == 1 else seen[:, 0] for seen in codes]
-        has_target = any(self.vectors[name].confidences.any() for name in self.vectors)
-        same = has_target and all(
-            np.array_equal(np.bincount(seen, minlength=vocabulary.n_codes), vocabulary.counts)
-            for seen, vocabulary in zip(first, vocabularies, strict=True)
-        )
+        met.add(first)
         if self.estimator is not None:
             encoded = self.estimator.transform(rows)
-            return dict(zip(self.estimator.get_feature_names_out(), encoded.T, strict=True)), same
+            return dict(zip(self.estimator.get_feature_names_out(), encoded.T, strict=True))
         of_column = dict(zip(self.vectors, first, strict=True))
         for pair in (effects.pair for effects in self.vectors.pairs.values()):
             codes.append(pair.encode(of_column[pair.first], of_column[pair.second]))
@@ -159,7 +158,7 @@ class Encoder:
         if taken:
             raise InputError(f"an encoded column would be called {taken[0]!r}, as a numeric one is")
         columns: dict[str, Any] = {name: matrix[:, i] for i, name in enumerate(names)}
-        return columns | {name: frame.column(name).floats() for name in self.numbers}, same
+        return columns | {name: frame.column(name).floats() for name in self.numbers}
 
 
 def load_encoder(path: str) -> Encoder:
@@ -198,12 +197,63 @@ def families_of_model(estimator: EmbeddingPredictor) -> dict[str, Collection[str
     return families_of_vectors(estimator.vectors_, [n.name for n in estimator.schema_.numbers])
 
 
-def _read_rows(
-    file: TableFile, families: Mapping[str, Collection[str]], keep: Sequence[str]
-) -> pa.Table:
-    """The columns that the model reads, and those to be kept."""
-    columns = list(dict.fromkeys([*families, *keep]))
-    return file.read(columns, families=families)
+@dataclass
+class _Rows:
+    """Rows of a command: read in parts where the table is large, and written as they come."""
+
+    file: TableFile
+    families: Mapping[str, Collection[str]]
+    keep: Sequence[str]
+    out: str
+    n_rows: int = 0
+    names: list[str] = field(default_factory=list)
+
+    def write(self, columns_of: Callable[[pa.Table], dict[str, Any]]) -> None:
+        """Write kept columns, then those that are made of the rows."""
+        tables = (self._table(rows, columns_of(rows)) for rows in self._parts())
+        if self.out == STREAM:
+            self.n_rows = write_csv(tables, sys.stdout.buffer)
+        else:
+            self.n_rows = write_tables(tables, self.out)
+
+    def _parts(self) -> Iterator[pa.Table]:
+        columns = list(dict.fromkeys([*self.families, *self.keep]))
+        if not isinstance(self.file, SourceFile):
+            yield self.file.read(columns, families=self.families)
+            return
+        self.file.check(columns)
+        for chunk in self.file.source.chunks(columns):
+            yield chunk.table(columns)
+
+    def _table(self, rows: pa.Table, columns: dict[str, Any]) -> pa.Table:
+        self.names = list(columns)
+        return beside(self.file, rows, self.keep, columns)
+
+
+class _Met:
+    """How often the categories of encoded rows were met, to tell the training table.
+
+    Parameters
+    ----------
+    vectors : CategoryVectors
+        With the counts of the training.
+    """
+
+    def __init__(self, vectors: CategoryVectors) -> None:
+        self._has_target = any(vectors[name].confidences.any() for name in vectors)
+        self._trained = [vectors[name].vocabulary.counts for name in vectors]
+        self._met = [np.zeros(len(counts), np.int64) for counts in self._trained]
+
+    def add(self, codes: Sequence[np.ndarray]) -> None:
+        """Count the codes of some rows, column by column."""
+        for met, seen in zip(self._met, codes, strict=True):
+            met += np.bincount(seen, minlength=len(met))
+
+    @property
+    def as_in_training(self) -> bool:
+        """Whether every category of every column was met exactly as often as in training."""
+        pairs = zip(self._met, self._trained, strict=True)
+        return self._has_target and all(np.array_equal(met, counts) for met, counts in pairs)
 
 
 # --- columns ----------------------------------------------------------------------------
@@ -227,6 +277,17 @@ def write_rows(
     file: TableFile, rows: pa.Table, keep: Sequence[str], columns: Mapping[str, Any], out: str
 ) -> None:
     """Write kept columns, then new ones, to a file or to standard output."""
+    table = beside(file, rows, keep, columns)
+    if out == STREAM:
+        write_csv([table], sys.stdout.buffer)
+    else:
+        write_table(table, out)
+
+
+def beside(
+    file: TableFile, rows: pa.Table, keep: Sequence[str], columns: Mapping[str, Any]
+) -> pa.Table:
+    """Kept columns, then new ones."""
     taken = [name for name in keep if name in columns]
     if taken:
         raise InputError(
@@ -234,13 +295,9 @@ def write_rows(
             " that name"
         )
     kept = {name: _decoded(rows[name]) for name in keep}
-    table = pa.table(
+    return pa.table(
         kept | {name: pa.array(values, from_pandas=True) for name, values in columns.items()}
     )
-    if out == STREAM:
-        write_csv(table, sys.stdout.buffer)
-    else:
-        write_table(table, out)
 
 
 def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -250,7 +307,7 @@ def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column
 
 
-def _say_written(output: Output, n_rows: int, out: str, columns: list[str]) -> None:
-    if out != STREAM:
-        output.line(f"wrote {plural(n_rows, 'row')} to {out}")
-    output.result({"rows": n_rows, "out": out, "columns": columns})
+def _say_written(output: Output, rows: _Rows) -> None:
+    if rows.out != STREAM:
+        output.line(f"wrote {plural(rows.n_rows, 'row')} to {rows.out}")
+    output.result({"rows": rows.n_rows, "out": rows.out, "columns": rows.names})

@@ -74,7 +74,7 @@ class TrainingTable:
     Attributes
     ----------
     rows : pyarrow.Table
-        All columns of the file that are read, all rows.
+        All columns of the file that are read, all rows; only their number, if not in memory.
     features : list of str
         What the model sees, and the column that orders rows in time.
     categorical : list of str
@@ -190,11 +190,19 @@ def _categorical(file: TableFile, frame: Frame, features: Sequence[str], roles: 
         return found
     proposed = [name for name in features if _holds_integers(frame.column(name))]
     if not proposed:
-        raise InputError(f"{file.label} has no categorical column; name one with --categorical")
+        raise no_categorical(file.label)
     counts = [f"{shown(n)} ({_n_distinct(frame.column(n)):,})" for n in proposed[:PROPOSED]]
-    raise InputError(
-        f"{file.label} has no categorical column: text and booleans are, others must be named with"
-        f" --categorical; these hold integers, with as many values: {', '.join(counts)}"
+    told = f"these hold integers, with as many values: {', '.join(counts)}"
+    raise no_categorical(file.label, told)
+
+
+def no_categorical(label: str, integers: str = "") -> InputError:
+    """That a table has no categorical column, and which might be."""
+    if not integers:
+        return InputError(f"{label} has no categorical column; name one with --categorical")
+    return InputError(
+        f"{label} has no categorical column: text and booleans are, others must be named with"
+        f" --categorical; {integers}"
     )
 
 

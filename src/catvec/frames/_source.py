@@ -185,6 +185,32 @@ class SourceFile(TableFile):
         self.source = source
 
 
+def open_file(path: str | os.PathLike[str]) -> TableFile:
+    """Open a table of any size for reading: a file as `open_table`, or several Parquet files.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A file, a folder of Parquet files or a pattern of them.
+
+    Returns
+    -------
+    TableFile
+        A `SourceFile` for several files, and for one that is not small.
+
+    Raises
+    ------
+    InputError
+        As `open_table` and `open_source`.
+    """
+    several = Path(path).is_dir() or (not Path(path).exists() and _is_pattern(path))
+    if several or (Path(path).exists() and file_format(path) == "parquet"):
+        source = _open_paths(path)
+        if several or not is_small(source):
+            return SourceFile(source)
+    return open_table(path)
+
+
 class ParquetSource:
     """Parquet files, one after the other; see `Source`.
 
@@ -328,11 +354,15 @@ def _open_paths(X: str | os.PathLike[str]) -> Source:
     return FrameSource(lambda: iter([table]))
 
 
+def _is_pattern(path: str | os.PathLike[str]) -> bool:
+    return any(mark in str(path) for mark in PATTERN)
+
+
 def _paths(path: Path) -> list[Path]:
     if path.is_dir():
         found = (p for ending in ("parquet", "pq") for p in path.rglob(f"*.{ending}"))
         return sorted(p for p in found if not p.name.startswith((".", "_")))
-    if not path.exists() and any(mark in str(path) for mark in PATTERN):
+    if not path.exists() and _is_pattern(path):
         return sorted(Path(name) for name in glob.glob(str(path), recursive=True))
     if not path.exists():
         raise InputError(f"no such file: {str(path)!r}")
