@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from catvec.effects import Evidence, RunningStatistics, Statistics
 from catvec.errors import InputError
@@ -287,6 +288,7 @@ def deal_rows(
         mine = np.flatnonzero(np.isin(places, kept))
         parts.append((arrays.take(mine), values[mine], weight[mine], places[mine]))
     assert blocks is not None
+    pa.default_memory_pool().release_unused()
     statistics = running.statistics()
     if not statistics.totals[0] > 0:
         raise InputError("the weights of the rows must not be zero everywhere")

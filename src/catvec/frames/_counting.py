@@ -25,7 +25,7 @@ from catvec.frames._vocabulary import Vocabulary
 
 MOST_VALUES = 2_000_000  # distinct values of a column that are counted without DuckDB
 SLACK = 500_000  # values that may wait to be merged
-MEMORY_LIMIT = "512MB"  # of DuckDB, which then writes to disk
+MEMORY_LIMIT = "256MB"  # of DuckDB, which then writes to disk
 
 
 class ValueCounter:

@@ -143,6 +143,7 @@ def survey(
     for name, counter in counters.items():
         fewest = min_frequency if name in roles.categorical else 1
         if counter.is_full:
+            pa.default_memory_pool().release_unused()
             counted[name] = count_by_duckdb(source, name, fewest, folder)
         else:
             counted[name] = counter.vocabulary(fewest)
@@ -152,6 +153,7 @@ def survey(
     schema = Schema(_seen_names(source, roles), True, vocabularies, numbers)
     target, class_rows = labels.target()
     groups = counted[roles.groups] if roles.groups else None
+    pa.default_memory_pool().release_unused()  # half a gigabyte for a column of millions of texts
     return Survey(n_rows, schema, target, class_rows, groups, rows)
 
 
