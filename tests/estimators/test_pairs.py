@@ -12,7 +12,15 @@ from sklearn.metrics import r2_score
 from catvec import CategoryVectors, EmbeddingClassifier, EmbeddingEncoder, EmbeddingRegressor
 from catvec.errors import InputError, ParameterError
 from catvec.estimators import _pairs
-from catvec.estimators._pairs import FINER, MET_AGAIN, candidate_pairs, named_pairs, with_pairs
+from catvec.estimators._pairs import (
+    FINER,
+    MET_AGAIN,
+    MOST_PAIRED,
+    MOST_PAIRS,
+    candidate_pairs,
+    named_pairs,
+    with_pairs,
+)
 from catvec.estimators._parameters import SharedParameters
 from catvec.estimators._training_set import read_training_set
 
@@ -334,3 +342,16 @@ def test_a_constant_and_a_random_column_change_little():
         assert not any("constant" in pair for pair in fitted.choice_.pairs)
         scores.append(r2_score(truth[2400:], fitted.predict(table[2400:])))
     assert min(scores) > max(scores) - 0.1
+
+
+def test_of_many_columns_those_with_the_largest_effects_are_paired():
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 4, (2000, 60))
+    y = codes[:, 7] + codes[:, 50] + rng.normal(0, 0.1, 2000)
+    frame = {f"c{i}": [f"v{c}" for c in codes[:, i]] for i in range(60)}
+    _, training = read_training_set(SharedParameters(), frame, y, task="regression")
+    found = candidate_pairs(training)
+    assert len(found) == MOST_PAIRS
+    columns = {name for pair in found for name in pair}
+    assert {"c7", "c50"} <= columns
+    assert len(columns) <= MOST_PAIRED

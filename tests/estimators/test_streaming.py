@@ -257,3 +257,19 @@ def test_a_cache_of_others_is_left_alone(tmp_path):
     with pytest.raises(ValueError, match="holds other files"):
         EmbeddingEncoder(**QUICK).fit(folder, "y", cache=folder)
     assert len(list(folder.iterdir())) == 3
+
+
+@pytest.mark.usefixtures("large")
+@pytest.mark.parametrize("min_frequency", [1, 5])
+def test_further_rows_may_follow(tmp_path, min_frequency):
+    first, further = TABLE.slice(0, 2000), TABLE.slice(2000)
+    settings = {**QUICK, "min_frequency": min_frequency}
+    columns = [*FEATURES, "y"]
+    on_disk = EmbeddingRegressor(**settings).fit(written(tmp_path, first.select(columns)), "y")
+    in_memory = EmbeddingRegressor(**settings).fit(first.select(columns), "y")
+    for model in (on_disk, in_memory):
+        model.partial_fit(further.select(FEATURES), further["y"].to_numpy())
+    for name in ("user", "city"):
+        found, wanted = on_disk.vectors_[name], in_memory.vectors_[name]
+        assert found.categories.tolist() == wanted.categories.tolist()
+        np.testing.assert_allclose(found.effects, wanted.effects, rtol=1e-5, atol=1e-6)

@@ -20,7 +20,8 @@ Table = Annotated[
     str,
     typer.Argument(
         metavar="TABLE",
-        help="A table: .csv, .tsv, .parquet, .arrow or .feather; - for CSV on standard input.",
+        help="A table: .csv, .tsv, .parquet, .arrow or .feather; - for CSV on standard input."
+        " Or several: a folder or a quoted pattern of Parquet files.",
         show_default=False,
     ),
 ]

@@ -23,6 +23,7 @@ from catvec.frames import MOST_KEYS, HashedVocabulary, Pair, Schema
 from catvec.network import Inputs
 
 MOST_PAIRS = 36  # all of nine columns
+MOST_PAIRED = 40  # columns whose pairs are looked at: of 500 there would be 125,000 pairs
 FINER = 1.02  # a pair has more combinations than its finer column has categories, by this factor
 MET_AGAIN = 0.1  # share of rows whose combination is that of another row, too
 
@@ -108,7 +109,7 @@ def candidate_pairs(training: TrainingSet) -> list[tuple[str, str]]:
     distinct = [len(np.unique(codes[:, c])) for c in range(len(names))]
     worth = []
     open_columns = [c for c, name in enumerate(names) if name not in hashed]
-    for a, b in combinations(open_columns, 2):
+    for a, b in combinations(_to_pair(training, open_columns), 2):
         keys = codes[:, a].astype(np.int64) * training.schema.n_codes[b] + codes[:, b]
         _, counts = np.unique(keys, return_counts=True)
         finer = len(counts) > FINER * max(distinct[a], distinct[b])
@@ -118,6 +119,18 @@ def candidate_pairs(training: TrainingSet) -> list[tuple[str, str]]:
     called = Counter([*names, *map("*".join, worth)])
     worth = [pair for pair in worth if called["*".join(pair)] == 1]  # else results would clash
     return worth if len(worth) <= MOST_PAIRS else _strongest(training, worth)
+
+
+def _to_pair(training: TrainingSet, columns: list[int]) -> list[int]:
+    """The columns whose pairs are looked at: all, or those whose own effects explain most."""
+    if len(columns) <= MOST_PAIRED:
+        return columns
+    evidence = training.evidence()
+    effects, said = learn_effects(evidence), []
+    for c in columns:
+        rows = np.bincount(evidence.codes[:, c], evidence.weight, len(effects[c].effects))
+        said.append(float(np.sum(rows[:, None] * effects[c].effects ** 2)))
+    return sorted(columns[i] for i in np.argsort(said)[::-1][:MOST_PAIRED].tolist())
 
 
 def _strongest(training: TrainingSet, names: list[tuple[str, str]]) -> list[tuple[str, str]]:
