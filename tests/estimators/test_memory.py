@@ -71,9 +71,12 @@ def test_the_budget_holds(fraction, pairs, clicks, tmp_path):
 def test_counts_decide(clicks):
     X, y = clicks
     full = EmbeddingRegressor(pairs=None, **QUICK).fit(X, y)
-    budget = int(model_bytes(full) * 0.3)
+    budget = int(model_bytes(full) * 0.15)
     model = EmbeddingRegressor(pairs=None, memory_budget=budget, **QUICK).fit(X, y)
     user, shop = model.schema_.vocabularies
+    assert max(model.choice_.dims) == 2  # narrow before any category loses its row
+    assert model.networks_[0].tables.flat.dtype == np.float16
+    assert model.vectors_["user"].precision == "float16"
     assert isinstance(user, HashedVocabulary)
     assert not isinstance(shop, HashedVocabulary)  # its categories are all more frequent
     counts = X["user"].value_counts()
@@ -82,6 +85,28 @@ def test_counts_decide(clicks):
     assert user.n_buckets > 10
     frequent = counts.index[0]
     assert model.vectors_["user"].most_similar(frequent)
+
+
+def test_narrow_before_rows_are_shared(clicks):
+    X, y = clicks
+    full = EmbeddingRegressor(pairs=None, **QUICK).fit(X, y)
+    budget = int(model_bytes(full) * 0.4)
+    model = EmbeddingRegressor(pairs=None, memory_budget=budget, **QUICK).fit(X, y)
+    assert not any(isinstance(v, HashedVocabulary) for v in model.schema_.vocabularies)
+    assert max(model.choice_.dims) < max(full.choice_.dims)
+    given = EmbeddingRegressor(pairs=None, memory_budget=budget, embedding_dim=5, **QUICK)
+    assert set(given.fit(X, y).choice_.dims) == {5}  # what the user says stays
+
+
+def test_halves_predict_nearly_the_same(clicks):
+    X, y = clicks
+    settings = {**QUICK, "pairs": None, "embedding_dim": 4}
+    full = EmbeddingRegressor(**settings).fit(X, y)
+    budget = model_bytes(full) - 1
+    half = EmbeddingRegressor(memory_budget=budget, **settings).fit(X, y)
+    np.testing.assert_allclose(half.predict(X), full.predict(X), atol=2e-3)
+    with pytest.raises(ParameterError, match="cut to a `memory_budget`"):
+        half.partial_fit(X[:50], y[:50])
 
 
 def test_what_tables_says_stays(clicks):

@@ -25,6 +25,7 @@ from catvec.estimators._learning import (
     Learner,
     averaged_scores,
 )
+from catvec.estimators._memory import keep_halved
 from catvec.estimators._parameters import document
 from catvec.estimators._source_table import SourceTable, opened
 from catvec.estimators._streaming import StreamedLearner
@@ -352,6 +353,8 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         self.history_ = committee.history if committee else []
         self.vectors_ = learner.vectors(networks)
         self._continuation = continuation(self, learner, committee)
+        if training.limits.halved:
+            keep_halved(self)
         vocabularies = training.schema.vocabularies
         self._coded = [v.name for v in vocabularies if v.n_codes - FIRST <= MOST_CODES]
         names = self.get_feature_names_out().tolist()

@@ -417,7 +417,7 @@ def refuse_without(state: Continuation | None, networks: Sequence[Network]) -> N
     if state is None:
         raise ParameterError(
             "this model lacks the statistics of its training rows: it was saved by an older catvec,"
-            " or made of a PyTorch model; fit it anew"
+            " made of a PyTorch model, or cut to a `memory_budget`; fit it anew"
         )
     own = [one.network for one in state.learned]
     if networks and any(a is not b for a, b in zip(networks, own, strict=False)):

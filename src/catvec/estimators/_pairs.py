@@ -33,8 +33,8 @@ def with_pairs(training: TrainingSet, names: Sequence[tuple[str, str]]) -> Train
     schema, codes = training.schema, training.arrays.codes
     place = {vocabulary.name: c for c, vocabulary in enumerate(schema.vocabularies)}
     most = MOST_KEYS
-    if training.pair_rows is not None:
-        most = min(most, training.pair_rows // max(len(names), 1))
+    if training.limits.pair_rows is not None:
+        most = min(most, training.limits.pair_rows // max(len(names), 1))
     pairs = []
     for first, second in names:
         a, b = place[first], place[second]

@@ -12,7 +12,7 @@ from sklearn.utils.validation import column_or_1d
 from catvec._checks import check_float, refuse, some
 from catvec.effects import Evidence, Statistics
 from catvec.errors import InputError
-from catvec.estimators._memory import within_budget
+from catvec.estimators._memory import NO_LIMITS, Limits, within_budget
 from catvec.estimators._parameters import SharedParameters
 from catvec.estimators._transfer import Transfer, refuse_compressed, sources
 from catvec.frames import (
@@ -57,8 +57,8 @@ class TrainingSet:
         Rows the user gave to decide when to stop.
     lines : ndarray of shape (n_rows, n_categorical), int32, or None
         Codes that tell rare values apart, see `Vocabulary.lines`; None where none are rare.
-    pair_rows : int or None
-        Combinations that all pairs together may have, where memory is limited.
+    limits : Limits
+        What a budget of memory leaves.
     transfer : Transfer or None
         What vectors learned elsewhere say of the columns.
     """
@@ -71,7 +71,7 @@ class TrainingSet:
     ties: Ties
     held_out: TrainingData | None = None
     lines: np.ndarray | None = None
-    pair_rows: int | None = None
+    limits: Limits = NO_LIMITS
     transfer: Transfer | None = None
 
     def __len__(self) -> int:
@@ -159,7 +159,7 @@ def read_training_set(
         time = np.arange(frame.n_rows)
     init = sources(p, frame)
     target = learn_target(y, task, classes) if target is None else target
-    schema, arrays, pair_rows = _learn_schema(p, frame, leave_out, target, init, vocabulary_counts)
+    schema, arrays, limits = _learn_schema(p, frame, leave_out, target, init, vocabulary_counts)
     if target.classes is not None and len(target.classes) < 2:
         (only,) = target.classes.tolist()
         raise InputError(f"the target has one class only, {only!r}; a classifier needs two")
@@ -179,7 +179,7 @@ def read_training_set(
         weight,
         ties,
         lines=lines,
-        pair_rows=pair_rows,
+        limits=limits,
         transfer=None if p.init is None else Transfer.of(p, schema, init),
     )
     return frame, replace(training, held_out=held_out_rows(training, X_val, y_val))
@@ -242,12 +242,12 @@ def _learn_schema(
 
     schema, arrays = learned(specs)
     if p.memory_budget is None:
-        return schema, arrays, None
+        return schema, arrays, NO_LIMITS
     n_effects = target.n_outputs
-    fitting, pair_rows = within_budget(p, schema, specs, frame.n_rows, n_effects)
+    fitting, limits = within_budget(p, schema, specs, frame.n_rows, n_effects)
     if fitting != specs:
         schema, arrays = learned(fitting)
-    return schema, arrays, pair_rows
+    return schema, arrays, limits
 
 
 def read_target(y: object) -> np.ndarray:

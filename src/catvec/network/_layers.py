@@ -95,7 +95,7 @@ class Lookup:
         self.width = self.n_inputs + n_products
 
     def allocate(self, n_rows: int) -> None:
-        dtype = self.tables.flat.dtype
+        dtype = np.promote_types(self.tables.flat.dtype, np.float32)
         width = self.width + (self.composition.n_scratch if self.composition else 0)
         self._at = np.empty((n_rows, len(self.tables.layout)), np.int32)
         self._shares = np.empty((n_rows, self.tables.n_knotted), dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -186,6 +187,12 @@ class Network:
         n_knots, made = self.config.n_knots, self.composition
         return Lookup(self.tables, inputs, n_knots, n_products, composition=made, **dropouts)
 
+    def halved(self) -> Network:
+        """The same with tables in half precision, to predict with; not to be trained on."""
+        halved = copy.copy(self)
+        halved.tables = self.tables.halved()
+        return halved
+
     def vectors(self, c: int) -> Array:
         """Vectors of a column or pair by code (n_codes, dim), composed of what they are made of.
 
@@ -273,7 +280,7 @@ class Network:
         ----------
         config : NetworkConfig
         state : mapping of str to array
-            As `state` returned it, float32.
+            As `state` returned it, float32; tables also float16.
 
         Raises
         ------
@@ -281,6 +288,8 @@ class Network:
             If a name, shape or type is not the config's; the message says which.
         """
         network = cls(config)
+        if any(array.dtype == np.float16 for array in state.values()):
+            network = network.halved()
         own = network.state()
         if strange := sorted(own.keys() ^ state.keys()):
             raise ValueError(f"arrays missing or not expected in a saved network: {strange[:5]}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
@@ -78,6 +79,14 @@ class EmbeddingTables:
         self.flat *= self.flat.dtype.type(INITIAL_STD)
         for t in range(len(self)):
             self.table(t)[0] = 0
+
+    def halved(self) -> EmbeddingTables:
+        """A copy in half precision; as they are where its range does not do."""
+        halved = copy.copy(self)
+        with np.errstate(over="ignore"):
+            flat = self.flat.astype(np.float16)
+        halved.flat = flat if np.isfinite(flat).all() else self.flat
+        return halved
 
     def table(self, t: int) -> Array:
         """View (rows, width) of table `t`, counting the interpolated ones after the others."""
