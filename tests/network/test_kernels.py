@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from catvec.frames import Kind
+from catvec.frames import Kind, Lists
 from catvec.network import (
     INTERACTIONS,
     Inputs,
@@ -352,6 +352,9 @@ def test_one_signature_each_after_a_fit():
     looks = looked_up((Kind("sum", 2),), codes, codes[:, :0])
     data = replace(data, inputs=replace(inputs, looks=looks))
     train(replace(config, kinds=(Kind("sum", 2),)), settings, data, data, engine="numba")
+    lists = Lists(np.arange(71), codes[:, 0], np.ones(70, np.float32))
+    data = replace(data, inputs=replace(inputs, lists=(lists,)))
+    train(replace(config, kinds=(Kind("list"),)), settings, data, data, engine="numba")
     for name in _kernels_numba.__all__:
         assert len(getattr(_kernels_numba, name).signatures) == 1, name
 

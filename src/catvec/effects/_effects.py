@@ -16,10 +16,12 @@ classes and a gamma prior for counts: all of them have this one form.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+
+from catvec.frames import Lists
 
 STRONGEST = 1e9  # a column whose categories do not differ has no evidence to offer
 
@@ -41,6 +43,8 @@ class Evidence:
         Classes of a multiclass target, else 1.
     weight : ndarray of shape (n_rows,), float64
         Weights; a row of weight 2 counts as two rows.
+    lists : mapping of int to Lists
+        By column whose cells are lists their codes: a row counts for each as much as its share.
     """
 
     codes: np.ndarray
@@ -49,6 +53,7 @@ class Evidence:
     task: str
     n_classes: int
     weight: np.ndarray
+    lists: Mapping[int, Lists] = field(default_factory=dict)
 
     def take(self, rows: np.ndarray) -> Evidence:
         """The same of some of the rows."""
@@ -59,6 +64,7 @@ class Evidence:
             self.task,
             self.n_classes,
             self.weight[rows],
+            {column: lists.take(rows) for column, lists in self.lists.items()},
         )
 
 
@@ -241,11 +247,16 @@ def effects_of(statistics: Statistics, task: str) -> list[Effect]:
 def _sums(evidence: Evidence, column: int) -> tuple[np.ndarray, np.ndarray]:
     """Weight by code (n_codes,), and weighted sum of the target by code (n_codes, n_outputs)."""
     codes, n_codes = evidence.codes[:, column], evidence.n_codes[column]
-    n = np.bincount(codes, evidence.weight, n_codes)
+    weight, values = evidence.weight, evidence.values
+    if column in evidence.lists:
+        lists = evidence.lists[column].means()
+        codes, values = lists.codes, np.repeat(values, lists.lengths)
+        weight = np.repeat(weight, lists.lengths) * lists.shares
+    n = np.bincount(codes, weight, n_codes)
     if evidence.n_classes == 1:
-        return n, np.bincount(codes, evidence.weight * evidence.values, n_codes)[:, None]
-    cell = codes.astype(np.int64) * evidence.n_classes + evidence.values.astype(np.int64)
-    sums = np.bincount(cell, evidence.weight, n_codes * evidence.n_classes)
+        return n, np.bincount(codes, weight * values, n_codes)[:, None]
+    cell = codes.astype(np.int64) * evidence.n_classes + values.astype(np.int64)
+    sums = np.bincount(cell, weight, n_codes * evidence.n_classes)
     return n, sums.reshape(n_codes, evidence.n_classes)
 
 

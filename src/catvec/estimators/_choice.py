@@ -119,6 +119,8 @@ def supported_dims(
         if not has_open_width(p, vocabulary.name):
             continue
         share = np.bincount(codes[:, c], minlength=vocabulary.n_codes) / len(codes)
+        if schema.kinds and schema.kinds[c].name == "list":  # whose codes are those of elements
+            share = vocabulary.counts / max(int(vocabulary.counts.sum()), 1)
         vectors = tables[c].astype(np.float64)
         vectors = vectors - share @ vectors
         spectrum = np.linalg.svd(vectors * np.sqrt(share)[:, None], compute_uv=False) ** 2

@@ -30,7 +30,7 @@ from catvec.estimators._parameters import document
 from catvec.estimators._source_table import SourceTable, opened
 from catvec.estimators._streaming import StreamedLearner
 from catvec.estimators._training_set import TrainingSet, network_inputs
-from catvec.frames import FIRST, Arrays, Fold, Vocabulary, make_folds, open_frame
+from catvec.frames import FIRST, FULL, Arrays, Fold, Vocabulary, make_folds, open_frame
 from catvec.frames._files import check_writable, write_tables
 from catvec.frames._source import Chunk
 from catvec.network import make_loss
@@ -356,7 +356,12 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         if training.limits.halved:
             keep_halved(self)
         vocabularies = training.schema.vocabularies
-        self._coded = [v.name for v in vocabularies if v.n_codes - FIRST <= MOST_CODES]
+        kinds = training.schema.kinds or [FULL] * len(vocabularies)
+        self._coded = [
+            v.name
+            for v, kind in zip(vocabularies, kinds, strict=True)
+            if v.n_codes - FIRST <= MOST_CODES and kind.name != "list"
+        ]
         names = self.get_feature_names_out().tolist()
         taken = list(training.schema.names) if len(self.vectors_) else []
         passed = {number.name for number in training.schema.numbers} if self.passthrough else set()

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from catvec.estimators._training_set import TrainingSet, network_inputs
-from catvec.frames import Schema, Target, to_dataframe
+from catvec.frames import FULL, Schema, Target, to_dataframe
 from catvec.network import Inputs, Loss, Network, NetworkConfig, attribute, further_columns
 
 MOST_ROWS = 2048  # of a network's held-out rows, shuffles counted, that importances look at
@@ -88,6 +88,8 @@ class Place:
         The column.
     codes, numbers, positions, looks : tuple of int
         Its columns of the arrays of `Inputs` with these names.
+    lists : tuple of int
+        Its place among the list columns.
     """
 
     name: str
@@ -95,6 +97,7 @@ class Place:
     numbers: tuple[int, ...] = ()
     positions: tuple[int, ...] = ()
     looks: tuple[int, ...] = ()
+    lists: tuple[int, ...] = ()
 
 
 def find_places(schema: Schema) -> list[Place]:
@@ -103,7 +106,9 @@ def find_places(schema: Schema) -> list[Place]:
     places = {}
     for c, vocabulary in enumerate(schema.vocabularies):
         looks = [len(schema.n_codes) + i for i, owner in enumerate(further) if owner == c]
-        places[vocabulary.name] = Place(vocabulary.name, codes=(c,), looks=(c, *looks))
+        kind = schema.kinds[c] if schema.kinds else FULL
+        lists = (kind.number,) if kind.name == "list" else ()
+        places[vocabulary.name] = Place(vocabulary.name, codes=(c,), looks=(c, *looks), lists=lists)
     with_flag = [number for number in schema.numbers if number.has_missing]
     with_knots = [number for number in schema.numbers if len(number.knots)]
     for i, number in enumerate(schema.numbers):
@@ -250,7 +255,10 @@ def _shuffled(
     repeated: Inputs, inputs: Inputs, schema: Schema, place: Place, rows: np.ndarray
 ) -> Inputs:
     """`repeated` with the values of one column from other rows, also in its pairs."""
-    arrays = {}
+    arrays: dict[str, Any] = {"lists": list(repeated.lists)}
+    for k in place.lists:
+        arrays["lists"][k] = inputs.lists[k].take(rows)
+    arrays["lists"] = tuple(arrays["lists"])
     for name in ("codes", "numbers", "positions", "looks"):
         columns = list(getattr(place, name))
         arrays[name] = getattr(repeated, name)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from catvec._checks import refuse
-from catvec.effects import Effect, Statistics, learn_effects
+from catvec.effects import Effect, Evidence, Statistics, learn_effects
 from catvec.estimators._choice import (
     SHRINKAGES,
     Choice,
@@ -306,7 +306,7 @@ def category_vectors(
     schema = training.schema
     effects = with_reference(learn_effects(evidence), reference)
     counts = [
-        np.bincount(evidence.codes[:, c], minlength=vocabulary.n_codes)
+        np.bincount(_codes_of(evidence, c), minlength=vocabulary.n_codes)
         for c, vocabulary in enumerate(schema.vocabularies)
     ]
     vectors = turned_vectors(schema, networks, counts, reference, training.transfer)
@@ -400,6 +400,11 @@ def assembled(
         for pair, of_code in zip(schema.pairs, found[n_columns:], strict=True)
     ]
     return CategoryVectors(columns, pairs=pairs, metadata=metadata)
+
+
+def _codes_of(evidence: Evidence, c: int) -> np.ndarray:
+    """Codes of a column by row; those of all elements where its cells are lists."""
+    return evidence.lists[c].codes if c in evidence.lists else evidence.codes[:, c]
 
 
 def _counts_of_tables(schema: Schema, counts: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -85,7 +85,7 @@ def named_pairs(pairs: Sequence[Sequence[str | int]], schema: Schema) -> list[tu
         hashed = [name for name in of_pair if name in _hashed(schema)]
         if hashed:
             raise InputError(
-                f"`pairs` names {some(hashed)}, which are hashed: a pair needs the"
+                f"`pairs` names {some(hashed)}, which are hashed or lists: a pair needs the"
                 " categories of a column, or those that `n_exact` tells apart"
             )
         if of_pair[0] == of_pair[1]:
@@ -98,7 +98,9 @@ def named_pairs(pairs: Sequence[Sequence[str | int]], schema: Schema) -> list[tu
 def _hashed(schema: Schema) -> list[str]:
     """Columns that tell no categories apart, or whose values have several codes."""
     hashed = [v for v in schema.vocabularies if isinstance(v, HashedVocabulary)]
-    return [v.name for v in hashed if v.n_hashes > 1 or not len(v)]
+    lists = [c for c, kind in enumerate(schema.kinds) if kind.name == "list"]
+    names = [v.name for v in hashed if v.n_hashes > 1 or not len(v)]
+    return names + [schema.vocabularies[c].name for c in lists]
 
 
 def candidate_pairs(training: TrainingSet) -> list[tuple[str, str]]:
@@ -157,6 +159,8 @@ def _effect(evidence: Evidence, column: int) -> np.ndarray:
         evidence,
         codes=evidence.codes[:, [column]],
         n_codes=evidence.n_codes[column : column + 1],
+        lists={0: evidence.lists[column]} if column in evidence.lists else {},
     )
     (effect,) = learn_effects(alone)
-    return effect.effects[alone.codes[:, 0], 0].astype(np.float64)
+    of_code = effect.effects[:, 0].astype(np.float64)
+    return alone.lists[0].means().pooled(of_code) if alone.lists else of_code[alone.codes[:, 0]]

@@ -45,11 +45,15 @@ columns : list of str or int, optional
         of its own for every category, from a row for the quotient of its code by `n_buckets` (by
         default the root of their number) and one for the remainder; or ``"product"``,
         ``"concatenate"``. ``{"share": "away"}``: categories and table are those of another column.
+        ``{"kind": "list", "weights": "column"}``: cells are lists of categories, summed with the
+        weights in the lists of another column; without `weights`, and without being named here,
+        columns of lists are the means of their elements.
     memory_budget : int or str, optional
         Bytes that the fitted model may have, such as ``"64MB"``: networks, effects, vectors, counts
-        and categories. Where they do not suffice, the most frequent categories keep rows of their
-        own, the others of a column share rows that a hash of their value chooses, and pairs keep
-        the most frequent combinations. What `tables` says of a column stays.
+        and categories. Where they do not suffice, tables and vectors are kept in half precision,
+        then vectors are narrower (8, 4, 2 at most), then only the most frequent categories keep
+        rows of their own and the others of a column share a few; pairs keep the most frequent
+        combinations. What `tables` says of a column stays; `partial_fit` needs a model not cut so.
     interactions : {"auto", "concatenate", "product", "factorization_machine"}, default="auto"
         How vectors of categorical columns meet before the first layer. ``"concatenate"``: side by
         side. ``"product"``: also multiplied by pairs of columns, element by element: at most

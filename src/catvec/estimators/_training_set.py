@@ -94,7 +94,9 @@ class TrainingSet:
         weight = np.ones(len(self)) if self.weight is None else self.weight
         task, n_classes = self.target.task, self.target.n_outputs
         codes, n_codes = self.arrays.codes, self.schema.n_codes
-        return Evidence(codes, n_codes, self.values, task, n_classes, weight)
+        kinds = enumerate(self.schema.kinds)
+        lists = {c: self.arrays.lists[k.number] for c, k in kinds if k.name == "list"}
+        return Evidence(codes, n_codes, self.values, task, n_classes, weight, lists)
 
     def statistics(self) -> Statistics:
         """What later rows are added to: by line of each column, by code of each pair."""
@@ -118,7 +120,8 @@ def network_inputs(schema: Schema, arrays: Arrays) -> Inputs:
     """Rows as a network takes them."""
     values = arrays.values
     looks = looked_up(schema.kinds, arrays.codes, arrays.hashes)
-    return Inputs(arrays.codes, schema.dense(values), schema.positions(values), looks)
+    dense, positions = schema.dense(values), schema.positions(values)
+    return Inputs(arrays.codes, dense, positions, looks, arrays.lists)
 
 
 def read_training_set(
@@ -169,7 +172,8 @@ def read_training_set(
     bound = twins(arrays.codes, arrays.values) if bound is None and time is None else bound
     strata = values.astype(np.int64) if target.classes is not None else None
     ties = Ties(len(values), bound, time, strata)
-    rare = any(v.n_lines > v.n_codes for v in schema.vocabularies)
+    # Lists are not told apart: models of them do not grow.
+    rare = any(v.n_lines > v.n_codes for v in schema.vocabularies) and not schema.list_weights
     lines = schema.lines(frame) if rare else None
     training = TrainingSet(
         schema,
@@ -222,8 +226,8 @@ def _learn_schema(
     target: Target,
     init: Mapping[str, ColumnVectors],
     vocabulary_counts: Mapping[str, Any] | None,
-) -> tuple[Schema, Arrays, int | None]:
-    """Columns and rows; and how many combinations pairs may have, where memory is limited."""
+) -> tuple[Schema, Arrays, Limits]:
+    """Columns and rows, and what a budget of memory leaves."""
     n_knots = KNOTS if p.n_knots == "auto" else int(p.n_knots)
     specs = read_specs(p.tables)
 
@@ -241,6 +245,8 @@ def _learn_schema(
         )
 
     schema, arrays = learned(specs)
+    lists = [c for c, kind in enumerate(schema.kinds) if kind.name == "list"]
+    refuse_compressed({schema.vocabularies[c].name: TableSpec("list") for c in lists}, init)
     if p.memory_budget is None:
         return schema, arrays, NO_LIMITS
     n_effects = target.n_outputs

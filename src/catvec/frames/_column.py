@@ -95,7 +95,7 @@ def make_column(name: str, values: pa.Array | pa.ChunkedArray | np.ndarray, n_ro
         If a number is infinite, or a cell is no text, number, boolean or date.
     """
     if isinstance(values, pa.ChunkedArray):
-        families = _families_of_array(name, _in_one(values))
+        families = _families_of_array(name, in_one(values))
     elif isinstance(values, pa.Array):
         families = _families_of_array(name, values)
     else:
@@ -140,7 +140,7 @@ def family_of_type(kind: pa.DataType) -> str:
 # --- Arrow and NumPy ---------------------------------------------------------------------
 
 
-def _in_one(values: pa.ChunkedArray) -> pa.Array:
+def in_one(values: pa.ChunkedArray) -> pa.Array:
     if values.num_chunks == 1:
         return values.chunk(0)
     if pa.types.is_string(values.type) and values.nbytes > np.iinfo(np.int32).max:
@@ -289,7 +289,7 @@ def _families_of_objects(name: str, values: np.ndarray) -> dict[str, pa.Array]:
     except UnicodeError as error:
         raise _no_unicode(name) from error
     if isinstance(array, pa.ChunkedArray):  # more than 2 GB of text
-        array = _in_one(array)
+        array = in_one(array)
     kind = array.type
     plain = pa.types.is_large_string(kind) or pa.types.is_string(kind) or pa.types.is_boolean(kind)
     if plain or set(map(type, values)) - {type(None)} in ({int}, {float}):

@@ -21,6 +21,7 @@ from narwhals.exceptions import DuplicateError
 from catvec._checks import check_option, refuse, some
 from catvec.errors import CellTypeError, InputError, MissingDependencyError
 from catvec.frames._column import Column, make_column
+from catvec.frames._lists import ListColumn, is_list_column, split_lists
 
 KINDS = ("pandas", "polars", "pyarrow")  # of dataframes that can be made
 
@@ -47,6 +48,7 @@ class Frame:
     _read: Callable[[str], Any] = field(repr=False)
     whole: Frame | None = None
     _columns: dict[str, Column] = field(default_factory=dict, repr=False)
+    _lists: dict[str, bool] = field(default_factory=dict, repr=False)
 
     def column(self, name: str) -> Column:
         """The column called `name`, converted on first use.
@@ -88,6 +90,31 @@ class Frame:
         """The table less some columns."""
         left = tuple(name for name in self.names if name not in names)
         return Frame(left, self.n_rows, self.named, self._read, self)
+
+    def is_list(self, name: str) -> bool:
+        """Whether the cells of a column are lists: by its type, or by its first cell."""
+        if name not in self._lists:
+            self._lists[name] = is_list_column(self._read(name)) if name in self.names else False
+        return self._lists[name]
+
+    def list_column(self, name: str) -> ListColumn:
+        """The elements of a list column.
+
+        Parameters
+        ----------
+        name : str
+            The column.
+
+        Returns
+        -------
+        ListColumn
+
+        Raises
+        ------
+        InputError
+            If a cell is no list, or an element no category.
+        """
+        return split_lists(name, self._read(name))
 
     def resolve(self, columns: Collection[str | int], parameter: str) -> list[str]:
         """The names that a parameter's columns mean: names, or positions.

@@ -24,11 +24,12 @@ class Kind(NamedTuple):
 
     Attributes
     ----------
-    name : {"full", "hashed", "sum", "product", "concatenate", "shared"}
+    name : {"full", "hashed", "sum", "product", "concatenate", "shared", "list"}
         A row by code; rows of several hash functions, summed with weights; two rows by code,
-        combined; or the rows of another column.
+        combined; the rows of another column; or a row by code of each element of a list.
     number : int
-        Hash functions of ``"hashed"``; rows of the table of remainders; the other column's place.
+        Hash functions of ``"hashed"``; rows of the table of remainders; the other column's place;
+        which of the list columns it is.
     """
 
     name: str
@@ -44,7 +45,7 @@ class TableSpec:
 
     Attributes
     ----------
-    kind : {"full", "hashed", "compositional", "shared"}
+    kind : {"full", "hashed", "compositional", "shared", "list"}
     n_buckets : int or None
         Rows shared by hashed values, or of the table of remainders.
     n_hashes : int
@@ -55,6 +56,8 @@ class TableSpec:
         Of quotient and remainder.
     share : str or None
         Column whose vocabulary and table are used.
+    weights : str or None
+        Column with lists of weights for those of a list column; without it lists are means.
     """
 
     kind: str = "full"
@@ -63,12 +66,14 @@ class TableSpec:
     n_exact: int = 0
     combine: str = "sum"
     share: str | None = None
+    weights: str | None = None
 
 
 _OPTIONS = {
     "full": (),
     "hashed": ("n_buckets", "n_hashes", "n_exact"),
     "compositional": ("n_buckets", "combine"),
+    "list": ("weights",),
 }
 
 
@@ -113,6 +118,8 @@ def _spec(where: str, entry: object) -> TableSpec:
     for key, minimum in (("n_buckets", 1), ("n_hashes", 1), ("n_exact", 0)):
         if given.get(key) is not None:
             given[key] = check_int(f"{where}[{key!r}]", given[key], minimum=minimum)
+    if given.get("weights") is not None and not isinstance(given["weights"], str):
+        raise refuse(f"{where}['weights']", "the name of a column", given["weights"])
     if "combine" in given:
         check_option(f"{where}['combine']", given["combine"], COMBINATIONS)
     if kind == "hashed":
@@ -139,7 +146,7 @@ def kinds_of(
     tuple of Kind
         Empty where all tables are full.
     """
-    kinds = []
+    kinds: list[Kind] = []
     for name, n in zip(names, n_known, strict=True):
         spec = specs.get(name, TableSpec())
         if spec.kind == "compositional":
@@ -147,6 +154,8 @@ def kinds_of(
             kinds.append(Kind(spec.combine, n_buckets))
         elif spec.kind == "hashed" and spec.n_hashes > 1:
             kinds.append(Kind("hashed", spec.n_hashes))
+        elif spec.kind == "list":
+            kinds.append(Kind("list", sum(kind.name == "list" for kind in kinds)))
         elif spec.share is not None:
             kinds.append(Kind("shared", names.index(spec.share)))
         else:

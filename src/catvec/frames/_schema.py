@@ -16,12 +16,16 @@ from catvec.frames._counting import given_vocabularies
 from catvec.frames._frame import Frame
 from catvec.frames._growth import extend
 from catvec.frames._hashing import HashedVocabulary
-from catvec.frames._kinds import Kind, TableSpec, check_specs, kinds_of
+from catvec.frames._kinds import FULL, Kind, TableSpec, check_specs, kinds_of
+from catvec.frames._lists import Lists, make_lists
 from catvec.frames._numbers import Number
 from catvec.frames._pairs import Pair
 from catvec.frames._vocabulary import MISSING, UNKNOWN, Vocabulary
 
 logger = logging.getLogger("catvec")
+
+Codes = np.ndarray | Lists
+"""Codes of a column: one by row, one by row and hash function, or several by row."""
 
 ALMOST_ALL = 0.9  # share of rows with a category of their own that deserves a word
 
@@ -38,11 +42,14 @@ class Arrays:
         Numeric columns as they are, NaN where missing.
     hashes : ndarray of shape (n_rows, n_further), int32
         Codes of columns with several hash functions under the others than the first, side by side.
+    lists : tuple of Lists
+        Of each list column, whose code is 0, the codes of its elements.
     """
 
     codes: np.ndarray
     values: np.ndarray
     hashes: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.int32))
+    lists: tuple[Lists, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.hashes.size:
@@ -63,7 +70,8 @@ class Arrays:
         -------
         Arrays
         """
-        return Arrays(self.codes[rows], self.values[rows], self.hashes[rows])
+        lists = tuple(of_column.take(rows) for of_column in self.lists)
+        return Arrays(self.codes[rows], self.values[rows], self.hashes[rows], lists)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +93,8 @@ class Schema:
     kinds : tuple of Kind
         How the network makes the vectors of each categorical column; empty where all tables are
         full.
+    list_weights : tuple of str or None
+        By list column the column with weights of its elements, if any.
     """
 
     names: tuple[str, ...]
@@ -93,6 +103,7 @@ class Schema:
     numbers: tuple[Number, ...]
     pairs: tuple[Pair, ...] = ()
     kinds: tuple[Kind, ...] = ()
+    list_weights: tuple[str | None, ...] = ()
 
     @classmethod
     def learn(
@@ -140,8 +151,9 @@ class Schema:
         InputError
             If a named column is not there or an unnamed one holds text.
         """
-        categorical, numeric = _roles(frame, columns, leave_out)
-        specs = specs or {}
+        of_weights = [spec.weights for spec in (specs or {}).values() if spec.weights is not None]
+        categorical, numeric = _roles(frame, columns, [*leave_out, *of_weights])
+        specs = _with_lists(frame, categorical, specs or {})
         check_specs(specs, categorical)
         given = given_vocabularies(vocabulary_counts or {}, categorical, min_frequency)
         learned = _vocabularies(frame, categorical, specs, min_frequency, given)
@@ -151,30 +163,44 @@ class Schema:
         numbers = tuple(Number.learn(name, values[:, i], n_knots) for i, name in enumerate(numeric))
         vocabularies = tuple(v for v, _ in learned)
         kinds = kinds_of(specs, categorical, [len(v) for v in vocabularies])
-        schema = cls(frame.names, frame.named, vocabularies, numbers, kinds=kinds)
+        weights = [specs[n].weights for n in categorical if n in specs and specs[n].kind == "list"]
+        schema = cls(
+            frame.names,
+            frame.named,
+            vocabularies,
+            numbers,
+            kinds=kinds,
+            list_weights=tuple(weights),
+        )
         return schema, _arrays([codes for _, codes in learned], values)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        """The columns in use: categorical ones, then numbers."""
-        return (*(v.name for v in self.vocabularies), *(n.name for n in self.numbers))
+        """The columns in use: categorical ones, then numbers, then weights of lists."""
+        weights = [name for name in self.list_weights if name is not None]
+        return (*(v.name for v in self.vocabularies), *(n.name for n in self.numbers), *weights)
 
     @property
     def n_codes(self) -> tuple[int, ...]:
         """Codes of each categorical column, then of each pair."""
         return (*(v.n_codes for v in self.vocabularies), *(p.n_codes for p in self.pairs))
 
-    def by_column(self, arrays: Arrays) -> list[np.ndarray]:
+    def by_column(self, arrays: Arrays) -> list[Codes]:
         """Codes of each categorical column, then of each pair, as `CategoryVectors` takes them.
 
-        Those of a column with several hash functions are one column by function.
+        Those of a column with several hash functions are one column by function, those of a list
+        column are `Lists`.
         """
-        columns, start = list(arrays.codes.T), 0
+        columns: list[Codes] = list(arrays.codes.T)
+        start = 0
+        for c, kind in enumerate(self.kinds):
+            if kind.name == "list":
+                columns[c] = arrays.lists[kind.number]
         for c, vocabulary in enumerate(self.vocabularies):
             n = vocabulary.n_functions - 1
             if n:
                 further = arrays.hashes[:, start : start + n]
-                columns[c] = np.concatenate([columns[c][:, None], further], axis=1)
+                columns[c] = np.concatenate([arrays.codes[:, [c]], further], axis=1)
                 start += n
         return columns
 
@@ -183,7 +209,8 @@ class Schema:
         n_further = sum(v.n_functions - 1 for v in self.vocabularies)
         codes = np.zeros((1, len(self.n_codes)), np.int32)
         numbers = np.zeros((1, len(self.numbers)))
-        return Arrays(codes, numbers, np.zeros((1, n_further), np.int32))
+        lists = tuple(Lists.unknown() for _ in self.list_weights)
+        return Arrays(codes, numbers, np.zeros((1, n_further), np.int32), lists)
 
     def hidden(self, arrays: Arrays, cells: np.ndarray) -> Arrays:
         """The rows with the categories of some cells unknown, and so the pairs they are in.
@@ -204,7 +231,11 @@ class Schema:
         codes[:, n_columns:] = self.pair_codes(codes)
         n_further = [v.n_functions - 1 for v in self.vocabularies]
         hashes[np.repeat(cells, n_further, axis=1)] = UNKNOWN
-        return replace(arrays, codes=codes, hashes=hashes)
+        lists = list(arrays.lists)
+        for c, kind in enumerate(self.kinds):
+            if kind.name == "list":
+                lists[kind.number] = lists[kind.number].hidden(cells[:, c])
+        return replace(arrays, codes=codes, hashes=hashes, lists=tuple(lists))
 
     def with_pairs(self, pairs: Sequence[Pair]) -> Schema:
         """The schema that reads these pairs, too."""
@@ -240,9 +271,10 @@ class Schema:
         InputError
             If a column is missing, of another type family, or an array of another width.
         """
-        columns, values = self._columns(frame)
-        codes = [v.all_codes(c) for v, c in zip(self.vocabularies, columns, strict=True)]
-        return self._with_pairs(_arrays(codes, values))
+        place = self._places(frame)
+        values = [frame.column(place[number.name]).floats() for number in self.numbers]
+        codes = [self._codes(frame, place, c) for c in range(len(self.vocabularies))]
+        return self._with_pairs(_arrays(codes, _stacked(values, frame.n_rows, float)))
 
     def lines(self, frame: Frame) -> np.ndarray:
         """Lines of the vocabularies by row, int32 (n_rows, n_categorical); see `Vocabulary.lines`.
@@ -275,7 +307,9 @@ class Schema:
         """
         place = self._places(frame)
         for vocabulary in self.vocabularies:
-            unseen = vocabulary.unknown_values(frame.column(place[vocabulary.name]))
+            name = place[vocabulary.name]
+            column = frame.list_column(name).elements if frame.is_list(name) else frame.column(name)
+            unseen = vocabulary.unknown_values(column)
             if unseen:
                 raise InputError(
                     f"column {vocabulary.name!r} has categories not seen in training:"
@@ -310,6 +344,7 @@ class Schema:
             "numbers": [number.to_json() for number in self.numbers],
             "pairs": [pair.name for pair in self.pairs],
             "kinds": [list(kind) for kind in self.kinds],
+            "list_weights": list(self.list_weights),
         }
 
     @classmethod
@@ -320,7 +355,17 @@ class Schema:
         numbers = tuple(Number.from_json(number) for number in data["numbers"])
         kinds = tuple(Kind(*kind) for kind in data.get("kinds", []))  # older ones lack it
         names, vocabularies = tuple(data["names"]), tuple(vocabularies)
-        return cls(names, data["named"], vocabularies, numbers, tuple(pairs), kinds)
+        weights = tuple(data.get("list_weights", []))
+        return cls(names, data["named"], vocabularies, numbers, tuple(pairs), kinds, weights)
+
+    def _codes(self, frame: Frame, place: Mapping[str, str], c: int) -> Codes:
+        """Codes of one categorical column of a table."""
+        vocabulary, kind = self.vocabularies[c], self.kinds[c] if self.kinds else FULL
+        if kind.name != "list":
+            return vocabulary.all_codes(frame.column(place[vocabulary.name]))
+        column, weights = frame.list_column(place[vocabulary.name]), self.list_weights[kind.number]
+        of_weights = None if weights is None else frame.list_column(place[weights])
+        return make_lists(vocabulary.encode(column.elements), column, of_weights)
 
     def categorical(self, frame: Frame) -> list[Column]:
         """The categorical columns of another table, as `read` finds them."""
@@ -367,7 +412,7 @@ def _roles(
     """Names of the categorical and of the numeric columns, in the order of the table."""
     rest = [name for name in frame.names if name not in leave_out]
     if columns is None:
-        categorical = [name for name in rest if frame.column(name).is_categorical]
+        categorical = [n for n in rest if frame.is_list(n) or frame.column(n).is_categorical]
     else:
         categorical = frame.resolve(columns, "columns")
         texts = [n for n in rest if n not in categorical and _holds_text(frame, n)]
@@ -381,7 +426,7 @@ def _roles(
 
 
 def _holds_text(frame: Frame, name: str) -> bool:
-    return "text" in frame.column(name).families
+    return not frame.is_list(name) and "text" in frame.column(name).families
 
 
 # --- vocabularies -----------------------------------------------------------------------
@@ -393,12 +438,15 @@ def _vocabularies(
     specs: Mapping[str, TableSpec],
     min_frequency: int,
     given: Mapping[str, Vocabulary],
-) -> list[tuple[Vocabulary, np.ndarray]]:
+) -> list[tuple[Vocabulary, Codes]]:
     """Vocabulary and codes of each column; those that share a table learn from all their rows."""
-    learned = {}
+    learned: dict[str, tuple[Vocabulary, Codes]] = {}
     for owner in names:
         spec = specs.get(owner, TableSpec())
         if spec.share is not None:
+            continue
+        if spec.kind == "list":
+            learned[owner] = _learned_lists(frame, owner, spec, min_frequency)
             continue
         group = [owner, *(n for n in names if specs.get(n, TableSpec()).share == owner)]
         column = frame.column(owner)
@@ -418,6 +466,37 @@ def _vocabularies(
     return [learned[name] for name in names]
 
 
+def _with_lists(
+    frame: Frame, names: Sequence[str], specs: Mapping[str, TableSpec]
+) -> dict[str, TableSpec]:
+    """What is asked of tables, with a word for each list column."""
+    asked = dict(specs)
+    for name in names:
+        spec, is_list = asked.get(name, TableSpec("list")), frame.is_list(name)
+        if is_list != (spec.kind == "list") and (is_list or name in asked):
+            holds, other = (
+                ("lists", "needs single cells") if is_list else ("no lists", "needs them")
+            )
+            raise InputError(
+                f"column {name!r} holds {holds}, but kind {spec.kind!r} in `tables` {other}"
+            )
+        if is_list:
+            asked[name] = spec
+    return asked
+
+
+def _learned_lists(
+    frame: Frame, name: str, spec: TableSpec, min_frequency: int
+) -> tuple[Vocabulary, Lists]:
+    """Vocabulary of the elements of a list column, which counts these; and its rows."""
+    column = frame.list_column(name)
+    vocabulary, codes = Vocabulary.learn(column.elements, min_frequency=min_frequency)
+    weights = None if spec.weights is None else frame.list_column(spec.weights)
+    lists = make_lists(codes, column, weights)
+    counts = np.bincount(lists.codes, minlength=vocabulary.n_codes).astype(np.int64)
+    return replace(vocabulary, counts=counts), lists
+
+
 def _learned(column: Column, spec: TableSpec, min_frequency: int) -> tuple[Vocabulary, np.ndarray]:
     if spec.kind != "hashed":
         return Vocabulary.learn(column, min_frequency=min_frequency)
@@ -427,27 +506,30 @@ def _learned(column: Column, spec: TableSpec, min_frequency: int) -> tuple[Vocab
     )
 
 
-def _arrays(columns: Sequence[np.ndarray], values: np.ndarray) -> Arrays:
+def _arrays(columns: Sequence[Codes], values: np.ndarray) -> Arrays:
     """First codes of each column side by side, and the further ones beside them."""
-    first = [codes if codes.ndim == 1 else codes[:, 0] for codes in columns]
-    further = [codes[:, 1:] for codes in columns if codes.ndim == 2 and codes.shape[1] > 1]
+    lists = tuple(codes for codes in columns if isinstance(codes, Lists))
+    nothing = np.zeros(len(values), np.int32)
+    single = [nothing if isinstance(codes, Lists) else codes for codes in columns]
+    first = [codes if codes.ndim == 1 else codes[:, 0] for codes in single]
+    further = [codes[:, 1:] for codes in single if codes.ndim == 2 and codes.shape[1] > 1]
     hashes = np.concatenate(further, axis=1) if further else np.empty((len(values), 0), np.int32)
-    return Arrays(_stacked(first, len(values), np.int32), values, hashes)
+    return Arrays(_stacked(first, len(values), np.int32), values, hashes, lists)
 
 
 def _with_known(
-    frame: Frame, vocabulary: Vocabulary, codes: np.ndarray, known: Mapping[str, Vocabulary]
-) -> tuple[Vocabulary, np.ndarray]:
+    frame: Frame, vocabulary: Vocabulary, codes: Codes, known: Mapping[str, Vocabulary]
+) -> tuple[Vocabulary, Codes]:
     """A vocabulary with the categories that are known of its column, and the codes in it."""
-    if vocabulary.name not in known:
+    if vocabulary.name not in known or isinstance(codes, Lists):
         return vocabulary, codes
     vocabulary = extend(vocabulary, known[vocabulary.name]).vocabulary
     return vocabulary, vocabulary.encode(frame.column(vocabulary.name))
 
 
-def _log_wide(learned: Sequence[tuple[Vocabulary, np.ndarray]]) -> None:
+def _log_wide(learned: Sequence[tuple[Vocabulary, Codes]]) -> None:
     for vocabulary, codes in learned:
-        if isinstance(vocabulary, HashedVocabulary):
+        if isinstance(vocabulary, HashedVocabulary) or isinstance(codes, Lists):
             continue
         n_seen = int((codes != MISSING).sum())
         if n_seen >= 20 and len(vocabulary) >= ALMOST_ALL * n_seen:

@@ -26,6 +26,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from catvec.frames import Lists
 from catvec.network import _kernels
 from catvec.network._committee import single_threaded_products
 from catvec.network._inputs import Inputs
@@ -101,6 +102,7 @@ def unknown_row(inputs: Inputs) -> Inputs:
         np.zeros((1, inputs.numbers.shape[1]), np.float32),
         np.full((1, inputs.positions.shape[1]), -1, np.float32),
         None if inputs.looks is None else np.zeros((1, inputs.looks.shape[1]), np.int32),
+        tuple(Lists.unknown() for _ in inputs.lists),
     )
 
 

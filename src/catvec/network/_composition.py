@@ -86,6 +86,11 @@ class Composition:
         object.__setattr__(self, "parts", np.array(parts, np.int64).reshape(-1, 6))
 
     @property
+    def list_columns(self) -> list[int]:
+        """The columns whose cells are lists."""
+        return [c for c, kind in enumerate(self.kinds) if kind.name == "list"]
+
+    @property
     def n_vectors(self) -> int:
         """Width of all vectors in the network's input."""
         return sum(self.dims) + sum(self.knot_dims)
@@ -108,7 +113,7 @@ class Composition:
         """Vectors of column `c` by code (n_codes, dim); of a hashed one those of its buckets."""
         kind = _resolved(self.kinds, c)
         first, *more = (tables.table(t) for t in self.tables[c])
-        if kind.name in ("full", "hashed"):
+        if kind.name in ("full", "hashed", "list"):
             return first
         quotient, remainder = _divided(np.arange(self.n_codes[c], dtype=np.int32), kind.number)
         left, right = first[quotient], more[0][remainder]
@@ -143,7 +148,7 @@ class Composition:
     def _own_tables(self, c: int) -> tuple[int, ...]:
         """Tables for column `c`."""
         kind, n, dim = _resolved(self.kinds, c), self.n_codes[c], self.dims[c]
-        if kind.name == "full":
+        if kind.name in ("full", "list"):
             return (self._table(n, dim, c),)
         if kind.name == "hashed":
             return self._table(n, dim, c), self._table(n, kind.number, c)
@@ -163,7 +168,7 @@ class Composition:
     def _looks_of(self, c: int, at: int, parts: list[tuple[int, ...]]) -> list[tuple[int, int]]:
         """The looks of a column whose vector lies at `at`; what is combined goes to `parts`."""
         kind, tables, dim = _resolved(self.kinds, c), self.tables[c], self.dims[c]
-        if kind.name == "full":
+        if kind.name in ("full", "list"):
             return [(tables[0], at)]
         if kind.name == "concatenate":
             return [(tables[0], at), (tables[1], at + self.widths[tables[0]])]
@@ -206,7 +211,7 @@ def looked_up(kinds: Sequence[Kind], codes: Array, hashes: Array) -> Array | Non
         None where `codes` are what is looked up.
     """
     names = {_resolved(kinds, c).name for c in range(len(kinds))}
-    if names <= {"full"}:
+    if names <= {"full", "list"}:
         return None
     first, further, start = codes.copy(), [], 0
     for c in range(len(kinds)):
@@ -214,7 +219,7 @@ def looked_up(kinds: Sequence[Kind], codes: Array, hashes: Array) -> Array | Non
         if kind.name == "hashed":
             further.append(hashes[:, start : start + kind.number])
             start += kind.number
-        elif kind.name != "full":
+        elif kind.name not in ("full", "list"):
             first[:, c], remainder = _divided(codes[:, c], kind.number)
             further.append(remainder[:, None])
     return np.concatenate([first, *further], axis=1)
@@ -225,7 +230,7 @@ def further_columns(kinds: Sequence[Kind]) -> list[int]:
     found = []
     for c in range(len(kinds)):
         kind = _resolved(kinds, c)
-        found += [c] * {"full": 0, "hashed": kind.number}.get(kind.name, 1)
+        found += [c] * {"full": 0, "list": 0, "hashed": kind.number}.get(kind.name, 1)
     return found
 
 

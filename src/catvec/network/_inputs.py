@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from catvec.frames import Lists
 from catvec.network._kernels import Array
 
 __all__ = ["Inputs"]
@@ -30,12 +31,15 @@ class Inputs:
         Place of a number on its knots, from 0 to ``n_knots - 1``; NaN = missing, -1 = unknown.
     looks : array of shape (n, L), int32, optional
         Rows looked up, where these are others than the codes: see `_composition.looked_up`.
+    lists : tuple of Lists
+        Of each list column, whose code is 0, the codes of its elements.
     """
 
     codes: Array
     numbers: Array = field(default_factory=_no_columns)
     positions: Array = field(default_factory=_no_columns)
     looks: Array | None = None
+    lists: tuple[Lists, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("numbers", "positions"):
@@ -49,7 +53,8 @@ class Inputs:
     def take(self, rows: Array | slice) -> Inputs:
         """Only the given rows (a slice gives views)."""
         looks = None if self.looks is None else self.looks[rows]
-        return Inputs(self.codes[rows], self.numbers[rows], self.positions[rows], looks)
+        lists = tuple(of_column.take(rows) for of_column in self.lists)
+        return Inputs(self.codes[rows], self.numbers[rows], self.positions[rows], looks, lists)
 
     @property
     def looked_up(self) -> Array:

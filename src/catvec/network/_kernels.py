@@ -23,9 +23,11 @@ __all__ = [
     "compose",
     "compose_backward",
     "count_lines",
+    "count_lists",
     "drop_categories",
     "drop_elements",
     "gather",
+    "gather_lists",
     "moments",
     "multiply",
     "multiply_backward",
@@ -34,6 +36,7 @@ __all__ = [
     "place",
     "pool",
     "pool_backward",
+    "update_lists",
     "update_tables",
 ]
 
@@ -148,6 +151,59 @@ def count_lines(layout: Array, at: Array, shares: Array, masses: Array, counts: 
     """Add up in `counts` (float64, one for each line) the masses of the rows that look there."""
     for line, seen, mass, _, _ in _occurrences(layout, at, shares, masses):
         counts[line : line + seen.max(initial=-1) + 1] += np.bincount(seen, weights=mass)
+
+
+def gather_lists(
+    weights: Array, look: Array, offsets: Array, codes: Array, shares: Array, out: Array
+) -> None:
+    """Write the sum of each row's vectors times their shares into its place in `out` (B, W).
+
+    `look` (5,) is the column's row of the layout; row b of the batch has the codes and shares
+    from ``offsets[b]`` to ``offsets[b + 1]``, at least one.
+    """
+    start, _, dim, column, n_rows = look.tolist()
+    table = weights[start : start + n_rows * dim].reshape(n_rows, dim)
+    if len(out):
+        pieces = table[codes] * shares[:, None]
+        out[:, column : column + dim] = np.add.reduceat(pieces, offsets[:-1], axis=0)
+
+
+def count_lists(
+    look: Array, offsets: Array, codes: Array, shares: Array, masses: Array, counts: Array
+) -> None:
+    """As `count_lines`, of a list column: an element counts what its share says."""
+    line, n_rows = int(look[LINE]), int(look[N_ROWS])
+    mass = np.repeat(masses, np.diff(offsets)) * shares
+    counts[line : line + n_rows] += np.bincount(codes, weights=mass, minlength=n_rows)
+
+
+def update_lists(
+    weights: Array,
+    squares: Array,
+    pulls: Array,
+    anchors: Array,
+    paces: Array,
+    width: int,
+    slots: Array,  # noqa: ARG001  (working memory of the compiled twin)
+    look: Array,
+    offsets: Array,
+    codes: Array,
+    shares: Array,
+    masses: Array,
+    gradient: Array,
+    rate: float,
+) -> None:
+    """As `update_tables`, on the rows of a list column's table; `width` is its own of `widths`."""
+    each = weights.dtype.type(1.0 / max(len(masses), 1))
+    start, line, dim, column, n_rows = look.tolist()
+    table = weights[start : start + n_rows * dim].reshape(n_rows, dim)
+    rows = np.repeat(np.arange(len(masses)), np.diff(offsets))
+    pieces, mass = gradient[rows, column : column + dim], masses[rows] * shares
+    seen, total, mass = _summed(codes, pieces, mass, shares)
+    own = slice(line, line + n_rows)
+    prior = pulls[own], anchors[start : start + n_rows * dim].reshape(-1, dim)
+    pace = np.where(np.arange(dim) < width, paces[own, None], 1) if len(paces) else None
+    _step(table, squares[own], prior, pace, seen, total * each, mass * each, rate)
 
 
 def update_tables(

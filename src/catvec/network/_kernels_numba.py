@@ -20,16 +20,18 @@ from typing import Any
 import numba
 import numpy as np
 
-from catvec.network._kernels import AT, DIM, EACH, LINE, NONE, ONE, START, Array
+from catvec.network._kernels import AT, DIM, EACH, LINE, N_ROWS, NONE, ONE, START, Array
 
 __all__ = [
     "adamw",
     "compose",
     "compose_backward",
     "count_lines",
+    "count_lists",
     "drop_categories",
     "drop_elements",
     "gather",
+    "gather_lists",
     "moments",
     "multiply",
     "multiply_backward",
@@ -38,6 +40,7 @@ __all__ = [
     "place",
     "pool",
     "pool_backward",
+    "update_lists",
     "update_tables",
 ]
 
@@ -255,6 +258,85 @@ def update_tables(
         )
         for k in range(n_slots):
             slots[lines[k]] = -1
+
+
+@_compiled
+def gather_lists(
+    weights: Array, look: Array, offsets: Array, codes: Array, shares: Array, out: Array
+) -> None:
+    flat, width = out.reshape(out.size), out.shape[1]
+    start, dim = look[START], _Index(look[DIM])
+    for b in range(len(out)):
+        to = _Index(b * width + look[AT])
+        for j in range(dim):
+            flat[to + j] = _ZERO
+        for i in range(offsets[b], offsets[b + 1]):
+            first, share = _Index(start + codes[i] * look[DIM]), shares[i]
+            for j in range(dim):
+                flat[to + j] += share * weights[first + j]
+
+
+@_compiled
+def count_lists(
+    look: Array, offsets: Array, codes: Array, shares: Array, masses: Array, counts: Array
+) -> None:
+    for b in range(len(masses)):
+        for i in range(offsets[b], offsets[b + 1]):
+            counts[look[LINE] + codes[i]] += masses[b] * shares[i]
+
+
+@_compiled
+def update_lists(
+    weights: Array,
+    squares: Array,
+    pulls: Array,
+    anchors: Array,
+    paces: Array,
+    width: int,
+    slots: Array,
+    look: Array,
+    offsets: Array,
+    codes: Array,
+    shares: Array,
+    masses: Array,
+    gradient: Array,
+    rate: float,
+) -> None:
+    line, dim, n_rows = look[LINE], _Index(look[DIM]), len(masses)
+    room = dim + _Index(1)
+    n_most = min(len(codes), look[N_ROWS]) + 1
+    flat, lines = np.zeros(n_most * (look[DIM] + 1), np.float32), np.empty(n_most, np.int64)
+    pieces = gradient.reshape(gradient.size)
+    slots[line], lines[0], n_slots = 0, line, 1
+    for b in range(n_rows):
+        piece = _Index(b * gradient.shape[1] + look[AT])
+        for i in range(offsets[b], offsets[b + 1]):
+            where, share = _Index(line + codes[i]), shares[i]
+            if slots[where] < 0:
+                slots[where], lines[n_slots] = n_slots, where
+                n_slots += 1
+            to = _Index(slots[where]) * room
+            for j in range(dim):
+                flat[to + j] += share * pieces[piece + j]
+            flat[to + dim] += share * masses[b]
+    _step(
+        weights,
+        squares,
+        pulls,
+        anchors,
+        paces,
+        _Index(width),
+        look[START],
+        dim,
+        flat,
+        room,
+        lines,
+        n_slots,
+        rate,
+        n_rows,
+    )
+    for k in range(n_slots):
+        slots[lines[k]] = -1
 
 
 @_compiled

@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from catvec.frames import Lists
+from catvec.network import _kernels
 from catvec.network._composition import Composition
 from catvec.network._inputs import Inputs
-from catvec.network._kernels import DIM, Array
+from catvec.network._kernels import AT, DIM, Array
 from catvec.network._tables import EmbeddingTables
 
 __all__ = ["Hidden", "Linear", "Lookup", "Parameters", "layer_key"]
@@ -82,6 +84,8 @@ class Lookup:
         self.tables = tables
         self.inputs = inputs
         self.composition = composition if composition and composition.columns else None
+        self.list_columns = composition.list_columns if composition else []
+        self.lists: list[Lists] = []
         self.n_knots = np.array(n_knots, np.int64)
         self.pairs = np.array(pair_columns, np.int64).reshape(-1, 2)
         self.n_columns = inputs.codes.shape[1]
@@ -124,6 +128,10 @@ class Lookup:
                 further = self.at[:, self.n_columns :][:, : len(self.composition.columns)]
                 further[self.at[:, self.composition.columns] == 0] = 0
         kernels.gather(tables.flat, tables.layout, self.at, self.shares, self.out)
+        self.lists = self._batch_lists(rows, key)
+        for c, lists in zip(self.list_columns, self.lists, strict=True):
+            parts = lists.offsets, lists.codes, lists.shares
+            kernels.gather_lists(tables.flat, tables.layout[c], *parts, self.out)
         if self.composition:
             self.composition.weigh(self.out)
             kernels.compose(self.out, self.composition.parts)
@@ -131,6 +139,35 @@ class Lookup:
         if inputs.numbers.shape[1]:
             self.out[:, self.n_vectors : self.n_inputs] = inputs.numbers[rows]
         return self.out
+
+    def _batch_lists(self, rows: Array, key: int) -> list[Lists]:
+        """The lists of some rows; category dropout takes whole cells for unknown."""
+        batch = [lists.take(rows) for lists in self.inputs.lists]
+        if not self.category_threshold or not batch:
+            return batch
+        # Cells of columns that are looked up row by row hash the same counters.
+        cells = np.ones((len(rows), self.n_columns), np.int32)
+        n_single, of_cells = self.n_columns - len(self.pairs), layer_key(key, OF_CELLS)
+        _kernels.drop_categories(cells, n_single, self.pairs, of_cells, self.category_threshold)
+        return [
+            lists.hidden(cells[:, c] == 0)
+            for c, lists in zip(self.list_columns, batch, strict=True)
+        ]
+
+    def take_lists(self, gradient: Array) -> list[tuple[Array, Array]]:
+        """Of each list column its row of the layout, and its gradient, which is 0 thereafter.
+
+        The rows of its table are moved by themselves, and not by what `at` says.
+        """
+        taken = []
+        for c in self.list_columns:
+            look = self.tables.layout[c]
+            block = slice(int(look[AT]), int(look[AT] + look[DIM]))
+            own = np.zeros_like(gradient)
+            own[:, block] = gradient[:, block]
+            gradient[:, block] = 0
+            taken.append((look, own))
+        return taken
 
     def seen(self, x: Array) -> Array:
         """What the first layer sees of the input, products included."""

@@ -65,6 +65,23 @@ class RowAdagrad:
         self, kernels: Any, lookup: Lookup, masses: Array, gradient: Array, rate: float
     ) -> None:
         """Move the rows that `lookup` last looked at, against `gradient` of its output."""
+        prior = self.pulls, self.anchors, self.paces
+        taken = zip(lookup.list_columns, lookup.lists, lookup.take_lists(gradient), strict=True)
+        for c, lists, (look, own) in taken:
+            kernels.update_lists(
+                self.tables.flat,
+                self.squares,
+                *prior,
+                int(self.widths[c]),
+                self._slots,
+                look,
+                lists.offsets,
+                lists.codes,
+                lists.shares,
+                masses,
+                own,
+                rate * TABLE_RATE,
+            )
         kernels.update_tables(
             self.tables.flat,
             self.squares,

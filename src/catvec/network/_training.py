@@ -595,6 +595,10 @@ def _count_piece(kernels: Any, network: Network, data: TrainingData, counts: Arr
         weight = np.ones(len(rows), np.float32) if data.weight is None else data.weight[rows]
         at, shares = lookup.place(kernels, rows)
         kernels.count_lines(tables.layout, at, shares, weight, counts)
+        for c, lists in zip(lookup.list_columns, data.inputs.lists, strict=True):
+            batch = lists.take(rows)
+            parts = batch.offsets, batch.codes, batch.shares
+            kernels.count_lists(tables.layout[c], *parts, weight, counts)
 
 
 def _without_rare(data: Data, fewest_rows: Sequence[int]) -> Data:
@@ -610,8 +614,9 @@ def _without_rare(data: Data, fewest_rows: Sequence[int]) -> Data:
         rare = np.bincount(data.part(codes[:, c]), minlength=n_codes) < fewest_rows[c]
         rare[0] = False  # the unknown stays what it is
         codes[:, c] = np.where(rare[codes[:, c]], SHARED, codes[:, c])
-    name = "codes" if data.inputs.looks is None else "looks"
-    return replace(data, inputs=replace(data.inputs, **{name: codes}))
+    if data.inputs.looks is None:
+        return replace(data, inputs=replace(data.inputs, codes=codes))
+    return replace(data, inputs=replace(data.inputs, looks=codes))
 
 
 def _copied(arrays: list[Any], old: list[Any]) -> list[Any]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from catvec._checks import check_int, refuse, some
 from catvec.errors import CategoryError, ParameterError
-from catvec.frames import FIRST, MISSING, UNKNOWN, HashedVocabulary, Vocabulary, to_dataframe
+from catvec.frames import FIRST, MISSING, UNKNOWN, HashedVocabulary, Lists, Vocabulary, to_dataframe
 from catvec.vectors._neighbors import nearest, unit
 from catvec.vectors._precision import StoredVectors, compressed
 
@@ -190,12 +190,12 @@ class ColumnVectors:
         """
         return self._importances
 
-    def looked_up(self, codes: npt.NDArray[np.int32]) -> Floats:
+    def looked_up(self, codes: npt.NDArray[np.int32] | Lists) -> Floats:
         """Vectors of rows with these codes.
 
         Parameters
         ----------
-        codes : ndarray of shape (n_rows,), int32, or (n_rows, n_hashes + 1)
+        codes : ndarray of shape (n_rows,), int32, or (n_rows, n_hashes + 1), or Lists
             Of `vocabulary`. With several hash functions a column for each, and last one for the
             row of `importances` that their vectors are summed with.
 
@@ -203,6 +203,8 @@ class ColumnVectors:
         -------
         ndarray of shape (n_rows, embedding_dim), float32
         """
+        if isinstance(codes, Lists):
+            return codes.pooled(self._vectors)
         if codes.ndim == 1 or self._importances is None:
             return self._vectors[codes if codes.ndim == 1 else codes[:, 0]]
         weights = self._importances[codes[:, -1]]

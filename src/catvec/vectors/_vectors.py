@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from catvec._checks import check_option, some
 from catvec.errors import CategoryError, InputError, ParameterError
-from catvec.frames import open_frame
+from catvec.frames import Codes, Lists, Vocabulary, make_lists, open_frame
 from catvec.vectors._bridge import Bridging
 from catvec.vectors._column import ColumnVectors
 from catvec.vectors._editing import Editing
@@ -145,10 +145,7 @@ class CategoryVectors(Bridging, Editing):
         """
         check_option("output", output, OUTPUTS)
         opened = self._opened(frame)
-        codes = [
-            column.vocabulary.all_codes(opened.column(column.name))
-            for column in self._columns.values()
-        ]
+        codes = [_codes(opened, column.vocabulary) for column in self._columns.values()]
         return self.encode_codes(codes, opened.n_rows, output=output)
 
     def codes(self, frame: object) -> npt.NDArray[np.int32]:
@@ -178,7 +175,7 @@ class CategoryVectors(Bridging, Editing):
 
     def encode_codes(
         self,
-        codes: Sequence[npt.NDArray[np.int32]],
+        codes: Sequence[Codes],
         n_rows: int,
         *,
         output: str = "both",
@@ -190,7 +187,8 @@ class CategoryVectors(Bridging, Editing):
         ----------
         codes : sequence of ndarray of shape (n_rows,), int32
             By column the codes of its vocabulary (`Vocabulary.all_codes`: of a column with several
-            hash functions a matrix); with `pairs`, after them, by pair its codes.
+            hash functions a matrix; of a column with lists `Lists`); with `pairs`, after them, by
+            pair its codes.
         n_rows : int
             Rows, which no columns would not tell.
         output : {"both", "effects", "vectors"}, default="both"
@@ -452,22 +450,36 @@ def _width(part: Part, output: str) -> int:
     return len(_features(part, output))
 
 
-def _encode_into(
-    result: npt.NDArray[np.float32], part: Part, codes: npt.NDArray[np.int32], output: str
-) -> None:
+def _encode_into(result: npt.NDArray[np.float32], part: Part, codes: Codes, output: str) -> None:
     """Write the features of a column or a pair into their place in the result."""
     effects, confidences = part.by_code()[-2:]
     of_effects = effects.reshape(len(effects), -1)
     n = of_effects.shape[1]
     for start in range(0, len(codes), CHUNK):
-        chunk, rows = codes[start : start + CHUNK], result[start : start + CHUNK]
-        first = chunk if chunk.ndim == 1 else chunk[:, 0]
+        some_rows = slice(start, start + CHUNK)
+        chunk = codes.take(some_rows) if isinstance(codes, Lists) else codes[some_rows]
+        rows = result[some_rows]
         if output != "vectors":
-            rows[:, :n] = of_effects[first]
-            rows[:, n] = confidences[first]
+            rows[:, :n] = _of_rows(of_effects, chunk)
+            rows[:, n] = _of_rows(confidences, chunk)
             rows = rows[:, n + 1 :]
         if isinstance(part, ColumnVectors) and output != "effects":
             rows[:] = part.looked_up(chunk)
+
+
+def _of_rows(by_code: npt.NDArray[np.float32], codes: Codes) -> npt.NDArray[np.float32]:
+    """What is known by code, by row: of a list the mean, of several hash functions the first."""
+    if isinstance(codes, Lists):
+        return codes.means().pooled(by_code)
+    return by_code[codes if codes.ndim == 1 else codes[:, 0]]
+
+
+def _codes(frame: Frame, vocabulary: Vocabulary) -> Codes:
+    """Codes of a column of a frame; lists are means."""
+    if not frame.is_list(vocabulary.name):
+        return vocabulary.all_codes(frame.column(vocabulary.name))
+    column = frame.list_column(vocabulary.name)
+    return make_lists(vocabulary.encode(column.elements), column)
 
 
 # --- showing ----------------------------------------------------------------------------
