@@ -15,6 +15,7 @@ from catvec.frames._files import open_table, write_table
 
 QUICK = ("--epochs", 2, "--networks", 1, "--jobs", 1, "--categorical", "shop")
 REST = ("--drop", "busy", "--drop", "part")
+SALES_REST = ("--drop", "sales", "--drop", "part")
 
 PAGE = """\
 sales.parquet # rows, # categorical columns, # number
@@ -376,3 +377,35 @@ def test_a_full_disk_is_one_line_and_keeps_the_old_model(run, mistake, sales, mo
     line = mistake("fit", sales, "-t", "sales", *QUICK, *REST, "--seed", 3)
     assert "No space left on device" in line
     assert sorted(os.listdir("sales.catvec")) == before
+
+
+# --- vectors to begin with --------------------------------------------------------------
+
+
+def test_vectors_to_begin_with_and_what_they_gain(run, sales):
+    run("fit", sales, "-t", "busy", *QUICK, *SALES_REST, "--out", "busy.catvec", "--quiet")
+    fit = ("fit", sales, "-t", "sales", "--epochs", 2, "--networks", 2, "--jobs", 1, *REST)
+    options = ("--init", "busy.catvec", "--map", "city=city", "--map", "size=")
+    done = run(*fit, "--categorical", "shop", *options, "--freeze", "first", "--json")
+    assert done.code == 0, done
+    found = json.loads(done.out)["transfer"]
+    assert found["columns"]["city"]["found"] == 6
+    assert found["columns"]["shop"]["rows_covered"] == 1
+    assert found["benefit"]["verdict"] in ("helps", "hurts", "unclear")
+    page = " ".join(done.err.split())
+    assert "vectors given for city: of 6 categories 6 found, 0 new, on 100.0% of the rows" in page
+    assert f"held-out loss {found['benefit']['loss_with']:.4f} with them" in page
+
+
+def test_what_fits_no_vectors_is_one_line(mistake, sales, folder):
+    fit = ("fit", sales, "-t", "sales", *QUICK, *REST)
+    assert "give --init, too" in mistake(*fit, "--map", "shop=shop")
+    given = ("--init", folder / "busy.catvec")
+    assert "must be COLUMN=COLUMN, such as product=item, got 'shop'" in mistake(
+        *fit, *given, "--map", "shop"
+    )
+    assert "names 'item', which the vectors do not have" in mistake(
+        *fit, *given, "--map", "shop=item"
+    )
+    assert "no.catvec" in mistake(*fit, "--init", "no.catvec")
+    assert "`freeze` must be one of" in mistake(*fit, *given, "--freeze", "sometimes")

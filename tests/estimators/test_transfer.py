@@ -7,7 +7,7 @@ from sklearn.base import clone
 
 from catvec import CategoryVectors, EmbeddingClassifier, EmbeddingEncoder, EmbeddingRegressor
 from catvec.errors import ArtifactError, InputError, ParameterError
-from catvec.estimators._transfer import SCALE
+from catvec.estimators._transfer import SCALE, benefit
 from catvec.frames import Vocabulary, one_column
 from catvec.vectors import ColumnVectors
 
@@ -353,3 +353,63 @@ def test_partial_fit_after_it_is_refused(pretrained):
     model = EmbeddingRegressor(init=pretrained, **QUICK).partial_fit(X, y)
     with pytest.raises(ParameterError, match="cannot go on from a fit with `init`"):
         model.partial_fit(X, y)
+
+
+# --- an honest word ---------------------------------------------------------------------
+
+
+def test_the_benefit_is_that_of_the_same_fit_without_them(pretrained):
+    X, y = table(300, task=1)
+    options = {**QUICK, "n_networks": 4, "max_epochs": 12, "shrinkage": 10.0}
+    model = EmbeddingRegressor(init=pretrained, compare_init=True, **options).fit(X, y)
+    found = model.transfer_report_["benefit"]
+    both = [model, EmbeddingRegressor(**options).fit(X, y)]
+    losses = [
+        np.mean(
+            [min(r["held_out_loss"] for r in m.history_ if r["network"] == i) for i in range(4)]
+        )
+        for m in both
+    ]
+    assert [found["loss_with"], found["loss_without"]] == pytest.approx(losses, rel=1e-9)
+    assert found["gain"] == pytest.approx(1 - losses[0] / losses[1])
+    assert found["verdict"] == "helps"
+    assert found["p_value"] < 0.05
+    same = EmbeddingRegressor(init=pretrained, **options).fit(X, y)
+    assert "benefit" not in same.transfer_report_
+    np.testing.assert_array_equal(same.predict(X), model.predict(X))  # it only looked
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_vectors_of_nothing_are_not_said_to_help(seed):
+    rng = np.random.default_rng(seed)
+    X, y = table(300, seed=seed)
+    model = EmbeddingRegressor(init=made(rng.normal(size=(N_ITEMS, 3)), NAMES), compare_init=True)
+    model.set_params(**{**QUICK, "n_networks": 3, "shrinkage": 10.0})
+    assert model.fit(X, y).transfer_report_["benefit"]["verdict"] != "helps"
+
+
+def test_the_benefit_by_hand_and_at_its_edges():
+    from scipy import stats
+
+    ours, others = [0.5, 0.6, 0.7], [0.7, 0.65, 0.9]
+    found = benefit(ours, others)
+    by_scipy = stats.ttest_rel(others, ours, alternative="greater")
+    assert found["p_value"] == pytest.approx(by_scipy.pvalue)
+    assert found["gain"] == pytest.approx(0.45 / 2.25)
+    assert benefit([0.5], [0.7])["p_value"] is None
+    assert benefit([0.5], [0.7])["verdict"] == "unclear"
+    assert benefit([0.5, 0.5], [0.5, 0.5])["verdict"] == "unclear"
+    assert benefit([0.9, 0.91], [0.5, 0.5])["verdict"] == "hurts"
+    assert benefit([None], [None]) is None
+
+
+def test_the_encoder_compares_and_without_vectors_refuses(pretrained):
+    X, y = table(200)
+    encoder = EmbeddingEncoder(init=pretrained, compare_init=True, cv=2, **QUICK)
+    encoder.fit_transform(X, y)
+    found = encoder.transfer_report_["benefit"]
+    assert encoder.fit(X, y).transfer_report_["benefit"] == found
+    nothing_held_out = encoder.set_params(validation_fraction=0.0).fit(X, y)
+    assert nothing_held_out.transfer_report_["benefit"] is None
+    with pytest.raises(ParameterError, match='`init` must be None with output="effects"'):
+        encoder.set_params(output="effects").fit(X, y)

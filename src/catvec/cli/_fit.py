@@ -54,6 +54,9 @@ def fit(
     skip_gaps: options.SkipGaps = False,
     min_frequency: options.MinFrequency = 1,
     embedding_dim: options.EmbeddingDim = "auto",
+    init: options.Init = None,
+    column_map: options.Map = None,
+    freeze: options.Freeze = "never",
     networks: options.Networks = 4,
     epochs: options.Epochs = 20,
     seed: options.Seed = 0,
@@ -99,6 +102,9 @@ def fit(
         "engine": engine,
         "device": device,
         "n_jobs": jobs,
+        "init": init,
+        "column_map": _mapped(column_map, init),
+        "freeze": freeze,
     }
     with EpochProgress(output.notes, quiet=quiet) as progress:
         loss = "quantile" if quantile is not None and loss == "auto" else loss
@@ -112,6 +118,7 @@ def fit(
             data = read_training_table(file, roles, task, skip_gaps=skip_gaps)
             work = _Work(file, roles, data, parameters, progress, start)
         model = {"loss": loss, "quantile": quantile, "n_networks": networks}
+        model["compare_init"] = init is not None
         done = work.done(model, path, encoded_out)
     print_page(output, done)
     output.result(facts(done))
@@ -256,6 +263,19 @@ def check_model_out(path: str) -> None:
         foreign = [name for name in names if not name.startswith(OURS)]
         if foreign and "schema.json" not in names:
             raise InputError(f"cannot save to {path!r}: it holds other files; choose another path")
+
+
+def _mapped(pairs: list[str] | None, init: str | None) -> dict[str, str | None] | None:
+    """Which column of --init is for which of the table, from ``product=item``."""
+    if not pairs:
+        return None
+    if init is None:
+        raise InputError("--map says which columns of --init are for which; give --init, too")
+    wrong = next((pair for pair in pairs if not pair.rpartition("=")[0]), None)
+    if wrong is not None:
+        raise InputError(f"--map must be COLUMN=COLUMN, such as product=item, got {wrong!r}")
+    parts = [pair.rpartition("=") for pair in pairs]
+    return {ours: theirs or None for ours, _, theirs in parts}
 
 
 def _validation(file: TableFile, given: str) -> tuple[float, str | None]:

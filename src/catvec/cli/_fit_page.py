@@ -56,6 +56,8 @@ def print_page(output: Output, fit: Fit) -> None:
         output.text(f"numbers: {listed([n.name for n in model.schema_.numbers])}", indent=2)
     if model.vectors_.pairs:
         output.text(f"pairs of columns: {listed(list(model.vectors_.pairs))}", indent=2)
+    for line in _begun(fit):
+        output.text(line, indent=2)
     for line in _remarks(fit):
         output.text(line, indent=2, style="yellow")
     if model.validation_scores_:
@@ -88,6 +90,7 @@ def facts(fit: Fit) -> dict[str, Any]:
         "pairs": list(model.vectors_.pairs),
         "interactions": model.choice_.interactions,
         "scores": model.validation_scores_,
+        "transfer": model.transfer_report_,
         "seconds": round(fit.seconds, 3),
     }
 
@@ -118,12 +121,46 @@ def _effort(fit: Fit) -> str:
     return plural(len(fit.model.networks_), "network")
 
 
+def _begun(fit: Fit) -> list[str]:
+    """What of --init was found, and whether it helped."""
+    report = fit.model.transfer_report_
+    if report is None:
+        return []
+    lines = []
+    for name, found in report["columns"].items():
+        of = "" if found["from"] == name else f" ({shown(found['from'])} there)"
+        known, new = found["found"], found["new"]
+        lines.append(
+            f"vectors given for {shown(name)}{of}: of {known + new:,} categories {known:,} found,"
+            f" {new:,} new, on {found['rows_covered']:.1%} of the rows; {found['not_found']:,} of"
+            " those given are not in the table"
+        )
+    return [*lines, _benefit(report.get("benefit"))]
+
+
+def _benefit(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return "no rows were held out, so whether the vectors given help was not measured"
+    gain, p_value = found["gain"], found["p_value"]
+    change = f"{abs(gain):.1%} {'lower' if gain >= 0 else 'higher'}"
+    verdict = {
+        "helps": "the vectors given help",
+        "hurts": "the vectors given hurt: leave --init out",
+        "unclear": "whether the vectors given help is not clear",
+    }[found["verdict"]]
+    chance = "" if p_value is None else f", p {p_value:.2g}"
+    return (
+        f"held-out loss {found['loss_with']:.4f} with them, {found['loss_without']:.4f} without:"
+        f" {change}{chance}; {verdict}"
+    )
+
+
 def _remarks(fit: Fit) -> list[str]:
     """What a person should know about single columns."""
     wide = [
         shown(name)
         for name, column in ((n, fit.model.vectors_[n]) for n in fit.model.vectors_)
-        if len(column) > 20 and len(column) >= ALMOST_ALL * column.counts.sum()
+        if len(column) > 20 and (column.counts > 0).sum() >= ALMOST_ALL * column.counts.sum()
     ]
     if not wide:
         return []

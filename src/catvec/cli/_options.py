@@ -129,6 +129,27 @@ MinFrequency = Annotated[
 EmbeddingDim = Annotated[
     str, _option("Width of the vectors: a number, or the name of a rule.", metavar="DIM")
 ]
+Init = Annotated[
+    str | None,
+    _option(
+        "Vectors to begin with and to be drawn to: what `catvec pretrain` or `catvec fit` saved."
+        " What they gain on held-out rows is told.",
+        metavar="PATH",
+    ),
+]
+Map = Annotated[
+    list[str] | None,
+    _option(
+        "A column and the one of --init that is for it, product=item; product= for none. Others go"
+        " by name. Repeatable.",
+        "--map",
+        metavar="COLUMN=COLUMN",
+    ),
+]
+Freeze = Annotated[
+    str,
+    _option("When vectors of --init are held: never, first (epochs) or always.", metavar="WHEN"),
+]
 Networks = Annotated[
     int, _option("Networks that predict together (default 4).", metavar="N", min=1)
 ]

@@ -26,11 +26,11 @@ from catvec.estimators._growth import (
     refuse_without,
     statistics_by_code,
 )
-from catvec.estimators._learning import Learner
+from catvec.estimators._learning import Committee, Learner
 from catvec.estimators._parameters import SharedParameters, check_parameters
 from catvec.estimators._source_table import SourceTable, opened
 from catvec.estimators._training_set import TrainingSet, read_further_rows, read_training_set
-from catvec.estimators._transfer import check_transfer
+from catvec.estimators._transfer import benefit, check_transfer
 from catvec.frames import Arrays, Frame, Schema, Target, grow_schema, open_frame
 from catvec.network import Network
 from catvec.vectors import CategoryVectors
@@ -303,14 +303,19 @@ class EmbeddingEstimator(SharedParameters):
         return True
 
     def _prepare(
-        self, X: object, y: object, *, n_fits: int = 1, **data: Any
+        self, X: object, y: object, *, n_fits: int = 1, seed: int | None = None, **data: Any
     ) -> tuple[TrainingSet, Learner]:
         """Check the parameters, read the table, choose what is "auto"; sets what that tells."""
         check_parameters(self, self.losses)
         check_transfer(self)
         learner: Learner
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        if seed is None:
+            seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         if isinstance(X, SourceTable):
+            if self.init is not None:
+                raise refuse(
+                    "init", "None where rows stay on disk; read them into memory", self.init
+                )
             from catvec.estimators._streaming import StreamedLearner
 
             learner = StreamedLearner(self, X, seed, task=self._task(), n_fits=n_fits, **data)
@@ -328,6 +333,20 @@ class EmbeddingEstimator(SharedParameters):
         transfer = training.transfer
         self.transfer_report_ = None if transfer is None else transfer.report()
         return training, learner
+
+    def _compare(
+        self, X: object, y: object, learner: Learner, committee: Committee, **data: Any
+    ) -> None:
+        """Note what `init` gains: the same fit without it, on the same rows, judged by the same."""
+        if self.transfer_report_ is None or not self.compare_init:
+            return
+        # Not by `clone`, which would copy the callback, too.
+        parameters = {**self.get_params(deep=False), "init": None, "column_map": None}
+        bare = type(self)(**parameters)
+        training, alone = bare._prepare(X, y, seed=learner.seed, **data)
+        (other,) = alone.committees([np.arange(len(training))])
+        losses = [[one.held_out_loss for one in c.trained] for c in (committee, other)]
+        self.transfer_report_["benefit"] = benefit(*losses)
 
     def _read(self, X: object) -> Arrays:
         """The rows of another table, by what `fit` learned of its columns."""

@@ -250,6 +250,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         folds = self._folds(training, learner, y)
         sets = [learner.everything, *(fold.train for fold in folds)]
         trained = learner.committees(sets if self._trains(training) else [])
+        self._compare_first(X, y, data, learner, trained, n_fits=1 + n_folds)
         learner.finish(trained)
         self._finish(learner, *trained[:1])
         unmet = self._unmet(learner)  # rows that no fold tests stay so
@@ -326,6 +327,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         training, learner = self._start(X, y, data, n_fits=1)
         rows = [learner.everything] if self._trains(training) else []
         trained = learner.committees(rows)
+        self._compare_first(X, y, data, learner, trained)
         learner.finish(trained)
         self._finish(learner, *trained)
 
@@ -342,9 +344,24 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         check_option("output", self.output, OUTPUTS)
         if isinstance(self.cv, int):
             check_int("cv", self.cv, minimum=2)
+        if self.init is not None and self.output == "effects":
+            raise refuse("init", 'None with output="effects", which has no vectors', self.init)
         if not isinstance(X, SourceTable):
             data = {**data, "in_order": isinstance(self.cv, TimeSeriesSplit)}
         return self._prepare(X, y, n_fits=n_fits, **data)
+
+    def _compare_first(
+        self,
+        X: object,
+        y: object,
+        data: dict[str, Any],
+        learner: Learner,
+        trained: Sequence[Committee],
+        n_fits: int = 1,
+    ) -> None:
+        in_order = isinstance(self.cv, TimeSeriesSplit)
+        for committee in trained[:1]:
+            self._compare(X, y, learner, committee, n_fits=n_fits, in_order=in_order, **data)
 
     def _finish(self, learner: Learner, committee: Committee | None = None) -> None:
         training = learner.training

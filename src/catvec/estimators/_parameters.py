@@ -97,6 +97,9 @@ columns : list of str or int, optional
         categories that `init` does not know are trained in any case.
     init_learning_rate : float, default=0.1
         Factor of the steps of vectors of `init`, while they are not held.
+    compare_init : bool, default=False
+        Whether `fit` also trains as many networks without `init`, which are thrown away, to say in
+        ``transfer_report_`` what `init` gains on held-out rows. Takes as long again.
     learning_rate : float, default=2e-3
         Step of the optimizer at the start; it has decayed when training stops.
     batch_size : int, default=256
@@ -146,7 +149,11 @@ schema_ : Schema
         With `init`, under ``"columns"`` by column the column of `init` it is ``"from"``, how many
         categories of the training rows were ``"found"`` there and how many are ``"new"``, how many
         of `init` were ``"not_found"`` in the training rows, and of these rows the share
-        ``"rows_covered"`` by categories that were found.
+        ``"rows_covered"`` by categories that were found. With `compare_init`, under ``"benefit"``
+        the mean held-out ``"loss_with"`` and ``"loss_without"`` it, the ``"gain"`` as a part of
+        the latter, the ``"p_value"`` of a gain by chance (a paired t-test over the networks, each
+        with rows of its own to judge by), and the ``"verdict"``: ``"helps"`` where it is below
+        0.05, ``"hurts"`` above 0.95, else ``"unclear"``; None if no rows were held out.
     n_features_in_ : int
         Columns of the training table.
     feature_names_in_ : ndarray of str
@@ -194,6 +201,7 @@ class SharedParameters(BaseEstimator):
     column_map: Mapping[str | int, str | None] | None = None
     freeze: str = "never"
     init_learning_rate: float = 0.1
+    compare_init: bool = False
     learning_rate: float = 2e-3
     batch_size: int = 256
     max_epochs: int = 20

@@ -47,6 +47,7 @@ class EmbeddingPredictor(EmbeddingEstimator):
     def _fit(self, X: object, y: object, **data: Any) -> None:
         training, learner = self._prepare(X, y, **data)
         (committee,) = learner.committees([learner.everything])
+        self._compare(X, y, learner, committee, **data)
         self.loss_ = learner.loss
         self.networks_ = committee.networks
         self.history_ = committee.history

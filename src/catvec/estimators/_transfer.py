@@ -11,11 +11,12 @@ factor s gives the elements the standard deviation `SCALE`.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from scipy.special import stdtr
 
 from catvec._checks import check_float, check_option, refuse, some
 from catvec.errors import InputError
@@ -26,6 +27,7 @@ from catvec.network import FREEZE, Anchor, Anchors
 from catvec.vectors import CategoryVectors, ColumnVectors
 
 SCALE = 0.1  # of vectors that a network has trained; of generated data, 0.03 to 1 on held-out rows
+ALPHA = 0.05  # of the verdict on the benefit
 WIDEST = 32  # that embedding_dim="auto" takes over from the vectors
 
 
@@ -191,11 +193,50 @@ class Transfer:
         return {"columns": columns}
 
 
+def benefit(
+    with_init: Sequence[float | None], without: Sequence[float | None]
+) -> dict[str, Any] | None:
+    """What ``transfer_report_`` says of held-out losses by network, in pairs.
+
+    Parameters
+    ----------
+    with_init, without : sequence of float or None
+        None where no rows were held out.
+
+    Returns
+    -------
+    dict or None
+        The p-value of a gain is of Student's t-test of the differences; NaN is no JSON, so it is
+        None where there is one network only.
+    """
+    pairs = list(zip(with_init, without, strict=True))
+    if not pairs or None in (*with_init, *without):
+        return None
+    ours, others = np.array(pairs, np.float64).T
+    gains = others - ours
+    n, spread, p_value = len(gains), gains.std(ddof=1) if len(gains) > 1 else 0.0, None
+    if n > 1:
+        t = gains.mean() / (spread / n**0.5) if spread > 0 else np.copysign(np.inf, gains.mean())
+        p_value = float(stdtr(n - 1, -t)) if gains.any() else 0.5
+    verdict = "unclear"
+    if p_value is not None and not ALPHA <= p_value <= 1 - ALPHA:
+        verdict = "helps" if p_value < ALPHA else "hurts"
+    return {
+        "loss_with": float(ours.mean()),
+        "loss_without": float(others.mean()),
+        "gain": float(gains.mean() / max(abs(others.mean()), 1e-300)),
+        "p_value": p_value,
+        "verdict": verdict,
+    }
+
+
 def check_transfer(p: SharedParameters) -> None:
     """Refuse parameters of the transfer that do not fit."""
     if p.init is not None and not isinstance(p.init, CategoryVectors | str | os.PathLike):
         raise refuse("init", "None, a CategoryVectors or the path of one", p.init)
     check_option("freeze", p.freeze, FREEZE)
+    if not isinstance(p.compare_init, bool | np.bool_):
+        raise refuse("compare_init", "True or False", p.compare_init)
     check_float("init_learning_rate", p.init_learning_rate, minimum=0.0)
     if p.column_map is not None and not isinstance(p.column_map, Mapping):
         raise refuse("column_map", "None or a mapping of columns to columns", p.column_map)
