@@ -136,8 +136,9 @@ def test_all_commands_and_options_are_told():
     known = set()
     for name, command in typer.main.get_command(app).commands.items():
         assert f"## {name}\n" in page
-        options = [option for p in command.params for option in p.opts if option.startswith("--")]
-        known.update(options)
+        for p in command.params:  # of a switch that is on, what turns it off is told
+            names = p.secondary_opts if p.secondary_opts and p.default else p.opts
+            known.update(option for option in names if option.startswith("--"))
     assert told == known - {"--help"}
 
 

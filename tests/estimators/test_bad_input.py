@@ -31,7 +31,7 @@ def answer(model, X):
         (pd.DataFrame({"a": ["x", "y"]}), [1.0, np.inf], "infinity"),
         (pd.DataFrame({"a": ["x", "y"]}), [1.0], "inconsistent"),
         (pd.DataFrame({"a": ["x", "y"]}), [[1.0, 2.0], [1.0, 2.0]], "1d array"),
-        (pd.DataFrame({"a": [["x"], ["y"]]}), [1.0, 2.0], "'a' holds cells of type list"),
+        (pd.DataFrame({"a": [{"x": 1}, {"y": 2}]}), [1.0, 2.0], "'a' holds cells of type dict"),
         (["x", "y"], [1.0, 2.0], "Expected 2D array"),
     ],
 )

@@ -61,15 +61,31 @@ def bits(out):
 started = time.perf_counter()
 waited(forked(None, folder / "undisturbed"))
 took = time.perf_counter() - started
-cache, chance, met = folder / "cache", random.Random(1), 0
+cache, chance, met, n_states = folder / "cache", random.Random(1), 0, 0
+
+
+def states():
+    return len(list((cache / "checkpoints").glob("network*")))
+
+
+# The first kill comes when there is something to go on from, however busy the machine.
+def until_a_state():
+    given_up = time.perf_counter() + 20 * took
+    while not states() and time.perf_counter() < given_up:
+        time.sleep(0.002)
+
+
 for kill in range(n_kills):
     pid = forked(cache, folder / "killed")
-    time.sleep(took * chance.uniform(0.1, 0.9) / (1 + kill % 3))
+    if kill:
+        time.sleep(took * chance.uniform(0.1, 0.9) / (1 + kill % 3))
+    else:
+        until_a_state()
     os.kill(pid, signal.SIGKILL)
     met += os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+    n_states = max(n_states, states())
     if not cache.exists():  # it had ended
         break
-n_states = len(list((cache / "checkpoints").glob("network*"))) if cache.exists() else 0
 if not (folder / "killed").exists():
     waited(forked(cache, folder / "killed"))
 assert bits(folder / "killed") == bits(folder / "undisturbed")

@@ -137,7 +137,7 @@ def test_buckets_are_not_edited(change):
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({"kind": "hash"}, "must be one of 'full', 'hashed', 'compositional', got 'hash'"),
+        ({"kind": "hash"}, "must be one of 'full', 'hashed', 'compositional', 'list', got 'hash'"),
         ({"kind": "hashed", "n_buckets": 0}, r"tables\['u'\]\['n_buckets'\]` must be an int >= 1"),
         ({"kind": "full", "n_buckets": 3}, "of kind 'full' with nothing beside it"),
         ({"kind": "compositional", "combine": "mean"}, "must be one of 'sum', 'product'"),
