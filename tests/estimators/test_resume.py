@@ -86,9 +86,9 @@ for kill in range(n_kills):
     n_states = max(n_states, states())
     if not cache.exists():  # it had ended
         break
-if not (folder / "killed").exists():
+if not (folder / "killed" / "schema.json").exists():  # not saved, or not to the end
     waited(forked(cache, folder / "killed"))
-assert bits(folder / "killed") == bits(folder / "undisturbed")
+assert bits(folder / "killed") == bits(folder / "undisturbed"), bits(folder / "killed")
 assert not cache.exists()
 print("killed", met, "states", n_states)
 """
