@@ -20,8 +20,9 @@ from catvec.network import (
     train_committee,
 )
 from catvec.network import _blocks as module
+from catvec.network._step import count_lines
 from catvec.network._training import Network as TrainedNetwork
-from catvec.network._training import count_lines, load_kernels
+from catvec.network._training import load_kernels
 
 N_BLOCKS = 8
 CONFIG = NetworkConfig(

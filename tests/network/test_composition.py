@@ -19,7 +19,7 @@ from catvec.network import (
     train,
 )
 from catvec.network._kernels import AT, DIM, LINE, START
-from catvec.network._training import Step, count_lines
+from catvec.network._step import Step, count_lines
 
 N = 31
 N_CODES, DIMS = (9, 14, 14), (3, 4, 4)

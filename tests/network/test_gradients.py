@@ -6,7 +6,7 @@ import pytest
 from catvec.network import Inputs, Network, NetworkConfig, TrainingConfig, TrainingData, make_loss
 from catvec.network import _kernels as kernels
 from catvec.network import _optimizers as optimizers
-from catvec.network._training import Step, count_lines
+from catvec.network._step import Step, count_lines
 
 N = 23
 LAMBDAS = (0.7, 3.0, 1.5, 0.4)

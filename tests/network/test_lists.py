@@ -15,7 +15,7 @@ from catvec.network import (
     make_loss,
     train,
 )
-from catvec.network._training import Step, count_lines
+from catvec.network._step import Step, count_lines
 
 N = 24
 CONFIG = NetworkConfig(

@@ -17,7 +17,7 @@ from catvec.network import (
     make_loss,
     train_committee,
 )
-from catvec.network._training import Step
+from catvec.network._step import Step
 
 N_CODES = (9, 6)
 

@@ -22,7 +22,7 @@ from catvec.network import (
     train_committee,
 )
 from catvec.network import _kernels as kernels
-from catvec.network._training import Step, count_lines
+from catvec.network._step import Step, count_lines
 from catvec.torch import TorchBackend
 from tests.torch.conftest import make_table
 

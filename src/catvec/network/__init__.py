@@ -14,15 +14,9 @@ from catvec.network._interactions import INTERACTIONS
 from catvec.network._losses import LOSSES, Loss, make_loss
 from catvec.network._memory import Learned, Memory
 from catvec.network._network import Network, NetworkConfig
+from catvec.network._step import Step, TrainingConfig
 from catvec.network._tables import EmbeddingTables
-from catvec.network._training import (
-    Backend,
-    EpochRecord,
-    Job,
-    Step,
-    Trained,
-    TrainingConfig,
-)
+from catvec.network._training import Backend, EpochRecord, Job, Trained
 
 __all__ = [
     "BLOCK_ROWS",

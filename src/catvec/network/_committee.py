@@ -12,14 +12,8 @@ from threadpoolctl import threadpool_limits
 
 from catvec.network._data import TrainingData
 from catvec.network._network import NetworkConfig
-from catvec.network._training import (
-    EpochRecord,
-    Job,
-    OnEpoch,
-    Trained,
-    TrainingConfig,
-    run,
-)
+from catvec.network._step import TrainingConfig
+from catvec.network._training import EpochRecord, Job, OnEpoch, Trained, run
 
 __all__ = ["SharedLimit", "learn_held_out", "train", "train_committee"]
 

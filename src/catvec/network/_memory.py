@@ -19,12 +19,8 @@ from catvec.network._kernels import Array
 from catvec.network._losses import make_loss
 from catvec.network._network import Network
 from catvec.network._optimizers import TABLE_RATE
-from catvec.network._training import (
-    SHARED,
-    Step,
-    TrainingConfig,
-    count_lines,
-)
+from catvec.network._step import Step, TrainingConfig, count_lines
+from catvec.network._training import SHARED
 
 __all__ = ["Learned", "Memory"]
 

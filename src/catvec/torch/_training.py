@@ -21,7 +21,8 @@ from catvec.network._committee import SharedLimit
 from catvec.network._data import weight_scale
 from catvec.network._layers import OF_CELLS, OF_ELEMENTS, layer_key
 from catvec.network._optimizers import TABLE_RATE, pulls
-from catvec.network._training import Data, Trainer, counts_met
+from catvec.network._step import Data, counts_met
+from catvec.network._training import Trainer
 from catvec.torch._hashing import keyed_mask
 from catvec.torch._layers import kept
 from catvec.torch._losses import row_losses
@@ -81,7 +82,7 @@ _one_thread = SharedLimit(_limit_threads)
 
 
 class TorchStep:
-    """One training step by PyTorch; see `catvec.network._training.Step`, whose twin it is."""
+    """One training step by PyTorch; see `catvec.network._step.Step`, whose twin it is."""
 
     def __init__(
         self,
