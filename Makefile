@@ -20,7 +20,7 @@ demo: .venv/.demo-stamp
 	@$(BIN)/catvec demo
 
 test: .venv/.dev-stamp
-	$(BIN)/pytest -n $(WORKERS)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 check: .venv/.dev-stamp
 	$(BIN)/ruff format --check .

@@ -292,7 +292,9 @@ def main() -> None:
 
 def _measured(options: argparse.Namespace) -> dict[str, Any]:
     if options.quick:
-        FIT.update(max_epochs=3, n_networks=1)
+        FIT.update(
+            max_epochs=2, n_networks=1, shrinkage=1.0, pairs=None, interactions="concatenate"
+        )
         tasks, shares = [generated("log loss"), generated("RMSE")], [0.1, 1.0]
         del SEEDS[2:]
     else:
