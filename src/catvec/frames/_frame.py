@@ -15,7 +15,6 @@ from typing import Any
 import narwhals.stable.v2 as nw
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from narwhals.exceptions import DuplicateError
 
 from catvec._checks import check_option, refuse, some
@@ -82,9 +81,13 @@ class Frame:
         """
         if name not in self.names:
             raise InputError(f"no column {name!r}; the columns are {some(self.names)}")
-        elements, lengths = _elements(name, self._read(name))
-        column = make_column(name, elements, len(elements))
-        return column, np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+        if not self.is_list(name):
+            cells = self._read(name)
+            cells = cells.to_pylist() if isinstance(cells, pa.ChunkedArray) else cells.tolist()
+            held = some([cell for cell in cells if cell is not None]) or "missing values only"
+            raise InputError(f"column {name!r} must hold lists, but holds {held}")
+        column = self.list_column(name)
+        return column.elements, np.concatenate([[0], np.cumsum(column.lengths)])
 
     def without(self, names: Collection[str]) -> Frame:
         """The table less some columns."""
@@ -230,23 +233,6 @@ def one_column(name: str, values: object) -> Column:
     """A column of its own from a Series, an Arrow array, a NumPy vector or a list."""
     read = _values(values)
     return make_column(name, read, len(read))
-
-
-def _elements(name: str, values: Any) -> tuple[Any, np.ndarray]:
-    """The elements of a column of lists, and how many each cell has."""
-    kind = getattr(values, "type", None)
-    if kind is not None and (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
-        chunks = values.chunks if isinstance(values, pa.ChunkedArray) else [values]
-        lengths = [np.asarray(pc.list_value_length(chunk).fill_null(0)) for chunk in chunks]
-        elements = pa.chunked_array([chunk.flatten() for chunk in chunks], kind.value_type)
-        return elements, np.concatenate([np.zeros(0, np.int64), *lengths])
-    cells = values.to_pylist() if kind is not None else list(values)
-    cells = [() if cell is None or cell is np.nan else cell for cell in cells]
-    bad = [cell for cell in cells if isinstance(cell, str) or not hasattr(cell, "__len__")]
-    if bad:
-        raise InputError(f"column {name!r} must hold lists, but holds {some(bad)}")
-    flat = [element for cell in cells for element in cell]
-    return _values(flat), np.array([len(cell) for cell in cells], np.int64)
 
 
 # --- the kinds of tables ----------------------------------------------------------------
