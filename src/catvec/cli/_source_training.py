@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from catvec.cli._training_table import Roles, TrainingTable, no_categorical
+from catvec.cli._training_table import Roles, TrainingTable, check_task, no_categorical
 from catvec.errors import InputError
-from catvec.frames import TASKS
 from catvec.frames._source import FrameSource, ParquetSource, SourceFile
 from catvec.frames._survey import SAMPLE_ROWS, RowSample, TargetSurvey, label_vector
 
@@ -64,8 +63,7 @@ def read_source(
         As `read_training_table`.
     """
     roles.check(file)
-    if task not in ("auto", *TASKS):
-        raise InputError(f"--task must be auto, {', '.join(TASKS)}; got {task!r}")
+    check_task(task)
     source = file.source
     assert isinstance(source, ParquetSource)
     source = source.without(roles.drop, roles.target if skip_gaps else None)

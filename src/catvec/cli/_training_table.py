@@ -276,8 +276,7 @@ def _target_column(rows: pa.Table, name: str, skip_gaps: bool) -> tuple[pa.Table
 
 def _target(column: Column, task: str) -> tuple[np.ndarray, str]:
     """The target as a vector, and the kind of the task."""
-    if task not in ("auto", *TASKS):
-        raise InputError(f"--task must be auto, {', '.join(TASKS)}; got {task!r}")
+    check_task(task)
     if column.kind not in ("number", "boolean", "text"):
         raise InputError(f"the target {column.name!r} holds {column.kind} values; it must be"
                          " numbers or labels")  # fmt: skip
@@ -310,3 +309,9 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def check_task(task: str) -> None:
+    """Refuse what is no kind of task."""
+    if task not in ("auto", *TASKS):
+        raise InputError(f"--task must be auto, {', '.join(TASKS)}; got {task!r}")

@@ -179,17 +179,8 @@ class EmbeddingEstimator(SharedParameters):
         if not hasattr(self, "schema_"):
             self._fit(X, y, sample_weight=sample_weight, classes=classes)
             return self
-        check_parameters(self, self.losses)
-        if self.transfer_report_ is not None:
-            raise ParameterError(
-                "partial_fit cannot go on from a fit with `init`: it would draw vectors to the"
-                " column's centre, and no longer to those given; fit all rows anew"
-            )
-        refuse_without(self._continuation, self.networks_)
+        self._check_further(classes, vectors)
         assert self._continuation is not None
-        refuse_fixed(self.schema_)
-        check_given(vectors, self.schema_, self.choice_.dims)
-        self._check_classes(classes)
         frame = self._opened(X)
         values, weight = read_further_rows(
             frame,
@@ -266,6 +257,19 @@ class EmbeddingEstimator(SharedParameters):
             schema, self.target_, self.vectors_, before, schema.read(frame), values, alpha
         )
         return DriftReport(frame.n_rows, alpha, columns, shifts, *overall)
+
+    def _check_further(self, classes: object, vectors: CategoryVectors | None) -> None:
+        """Refuse to go on from this fit where it cannot be, or with such vectors or classes."""
+        check_parameters(self, self.losses)
+        if self.transfer_report_ is not None:
+            raise ParameterError(
+                "partial_fit cannot go on from a fit with `init`: it would draw vectors to the"
+                " column's centre, and no longer to those given; fit all rows anew"
+            )
+        refuse_without(self._continuation, self.networks_)
+        refuse_fixed(self.schema_)
+        check_given(vectors, self.schema_, self.choice_.dims)
+        self._check_classes(classes)
 
     def _check_classes(self, classes: object) -> None:
         if classes is None:
