@@ -15,6 +15,7 @@ from catvec.errors import InputError
 from catvec.frames._column import FAMILIES, Column
 from catvec.frames._frame import one_column
 from catvec.frames._hashing import HashedVocabulary
+from catvec.frames._lookup import places_among
 from catvec.frames._vocabulary import (
     FIRST,
     MISSING,
@@ -24,7 +25,6 @@ from catvec.frames._vocabulary import (
     ascending,
     distinct,
     numbers_like,
-    places_among,
 )
 
 NEVER = np.iinfo(np.int64).max  # a `min_frequency` that no count reaches

@@ -7,7 +7,6 @@ by value), so neither the order of rows nor the kind of frame changes a code. Ca
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,12 +20,10 @@ from catvec._checks import some
 from catvec.errors import InputError
 from catvec.frames._column import FAMILIES, Column
 from catvec.frames._frame import one_column
+from catvec.frames._lookup import WIDE, KeyIndex, is_part, places_among
 
 UNKNOWN, MISSING, FIRST = 0, 1, 2  # codes of the two reserved rows, and of the first category
 ROLES = ("unknown", "missing", "category", "rare")
-
-# With fewer values than one for so many keys, bisecting the keys is faster than hashing them.
-FEW = 400
 
 
 @dataclass(frozen=True)
@@ -318,15 +315,15 @@ class Vocabulary:
             return np.full(len(values), -1, np.int32)
         if family == "number":
             values = numbers_like(values, keys.type)
+        if is_part(keys, values):
+            return self._indexes[family].places(values)
         return places_among(keys, values)
 
-
-def places_among(keys: pa.Array, values: pa.Array) -> np.ndarray:
-    """Where each value stands among keys of its type, which are ascending; -1 where it does not."""
-    if len(values) * FEW < len(keys):
-        return _bisected(values, keys)
-    found = pc.index_in(values, value_set=keys, skip_nulls=True)
-    return np.asarray(found.fill_null(-1))
+    @cached_property
+    def _indexes(self) -> dict[str, KeyIndex]:
+        """By wide family an index of its keys, made when it is first asked for."""
+        wide = (key for key in self.keys if len(key.values) >= WIDE)
+        return {key.family: KeyIndex(key.family, key.values) for key in wide}
 
 
 def _together(parts: Sequence[np.ndarray], n_rows: int) -> np.ndarray:
@@ -335,23 +332,6 @@ def _together(parts: Sequence[np.ndarray], n_rows: int) -> np.ndarray:
     for part in parts[1:]:
         np.copyto(codes, part, where=part != MISSING)
     return codes
-
-
-def _bisected(values: pa.Array, keys: pa.Array) -> np.ndarray:
-    """What `pc.index_in` says, without its hash table of all keys, which are ascending."""
-    if pa.types.is_timestamp(keys.type):
-        values, keys = values.view(pa.int64()), keys.view(pa.int64())
-    places = np.full(len(values), -1, np.int32)
-    for i, value in enumerate(values.to_pylist()):
-        if value is not None:
-            place = bisect_left(keys, value, key=_as_py)
-            if place < len(keys) and keys[place].as_py() == value:
-                places[i] = place
-    return places
-
-
-def _as_py(scalar: pa.Scalar) -> Any:
-    return scalar.as_py()
 
 
 def _values_and_indices(array: pa.Array) -> tuple[pa.Array, np.ndarray | None]:
