@@ -48,9 +48,9 @@ TOP = 20
 
 GENSIM_DEFAULTS: dict[str, Any] = {"window": 5, "ns_exponent": 0.75, "min_count": 5, "epochs": 5}
 GENSIM_CHOICES: list[tuple[str, list[Any]]] = [
-    ("window", [10, 20]),
-    ("ns_exponent", [0.0]),
-    ("epochs", [15]),
+    ("window", [10, 20, 40]),
+    ("ns_exponent", [0.0, 0.5, 1.0]),
+    ("epochs", [15, 30]),
 ]
 OURS_BESIDE: list[dict[str, Any]] = [
     {},

@@ -114,6 +114,16 @@ CONFIG = SkipgramConfig(
 )  # fmt: skip
 
 
+def test_training_begins_where_that_of_gensim_does(rng):
+    corpus = clusters(rng)
+    training = Skipgram(corpus, CONFIG, 0, corpus.counts())
+    vectors = training.vectors * CONFIG.dim
+    assert -1 <= vectors.min() < -0.9
+    assert 0.9 < vectors.max() <= 1
+    assert abs(vectors.mean()) < 0.2
+    assert not training.contexts.any()
+
+
 def test_the_loss_falls_on_sequences_held_out(rng):
     corpus = clusters(rng)
     training, held_out = corpus.split(0.2, 0)

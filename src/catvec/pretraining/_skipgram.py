@@ -98,8 +98,9 @@ class Skipgram:
         self.corpus, self.config, self.seed = corpus, config, seed
         rng = np.random.default_rng(seed)
         shape = (corpus.n_lines, config.dim)
-        # As word2vec.c: the vectors from -1/(2d) to 1/(2d), the contexts at zero.
-        self.vectors = (rng.random(shape, dtype=np.float32) - np.float32(0.5)) / config.dim
+        # NOTE[DIFF] from -1/d to 1/d, as gensim 4; word2vec.c begins with half of that. A context
+        # moves by its vector: from smaller ones both are slow to leave zero in few epochs.
+        self.vectors = (2 * rng.random(shape, dtype=np.float32) - 1) / np.float32(config.dim)
         self.contexts = np.zeros(shape, np.float32)
         self._kept = keep_thresholds(counts, config.sample)
         self._negatives = negatives_table(counts, config.exponent)
