@@ -168,7 +168,8 @@ def by_catvec(task: Task, seed: int, settings: dict[str, Any]) -> Fitted:
     ).fit(frame)
     took = time.process_time() - start
     column = pretrainer.vectors_["item"]
-    return *_table(task, column.categories, column.vectors), took
+    learned = (column.vectors != column.unknown.vector).any(axis=1)  # others have no vector
+    return *_table(task, column.categories[learned], column.vectors[learned]), took
 
 
 def _table(task: Task, items: np.ndarray, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

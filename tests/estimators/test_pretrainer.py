@@ -111,6 +111,32 @@ def test_an_item_that_met_no_other_has_the_unknown_vector(baskets):
     np.testing.assert_array_equal(column["alone 9"], column.unknown.vector)
 
 
+CHOSEN = ("shift", "eigenvalue_exponent", "power_iterations")
+
+
+def test_what_is_not_given_is_chosen_on_sequences_held_out(baskets):
+    options = {"sequence": "basket", "item": "item", "random_state": 0, "embedding_dim": 8}
+    pretrainer = EmbeddingPretrainer(**options).fit(baskets)
+    *tried, counted = pretrainer.history_
+    assert {trial["stage"] for trial in tried} == {"choosing"}
+    best = max(tried, key=lambda trial: trial["score"])
+    assert [counted[name] for name in CHOSEN] == [best[name] for name in CHOSEN]
+    given = EmbeddingPretrainer(**options, **{name: counted[name] for name in CHOSEN}).fit(baskets)
+    assert given.history_ == [counted]
+    np.testing.assert_allclose(
+        given.vectors_["item"].vectors, pretrainer.vectors_["item"].vectors, atol=1e-4
+    )
+    assert {trial["shift"] for trial in EmbeddingPretrainer(**options, shift=2.0).fit(
+        baskets).history_} == {2.0}  # fmt: skip
+
+
+def test_few_sequences_choose_nothing(baskets):
+    few = {name: cells[:200] for name, cells in baskets.items()}
+    pretrainer = EmbeddingPretrainer(sequence="basket", item="item", random_state=0).fit(few)
+    (counted,) = pretrainer.history_
+    assert [counted[name] for name in CHOSEN] == [1.0, 0.25, 3]
+
+
 @pytest.mark.parametrize("method", OPTIONS)
 def test_progress_is_told_and_kept(baskets, method):
     told: list[PretrainingProgress] = []
@@ -118,7 +144,7 @@ def test_progress_is_told_and_kept(baskets, method):
         method=method, sequence="basket", item="item", random_state=0, callback=told.append,
         **{**OPTIONS[method], "max_epochs": 2},
     ).fit(baskets)  # fmt: skip
-    stages = {"cooccurrence": {"counting", "factorizing"}, "skipgram": {"training"}}
+    stages = {"cooccurrence": {"counting", "choosing", "factorizing"}, "skipgram": {"training"}}
     assert {progress.stage for progress in told} == stages[method]
     if method == "skipgram":
         losses = [epoch["held_out_loss"] for epoch in pretrainer.history_]
@@ -147,6 +173,9 @@ def test_saved_and_loaded_is_the_same(baskets, tmp_path):
         ({"embedding_dim": "wide"}, "`embedding_dim` must be an int >= 1, got 'wide'"),
         ({"smoothing": 2.0}, r"`smoothing` must be a float in \[-1, 1\], got 2.0"),
         ({"shift": 0.0}, "`shift` must be a float"),
+        ({"shift": "most"}, "`shift` must be a float"),
+        ({"eigenvalue_exponent": 2.0}, r"`eigenvalue_exponent` must be a float in \[0, 1\]"),
+        ({"power_iterations": -1}, "`power_iterations` must be an int >= 0, got -1"),
         ({"item": 3}, "`item` must be a column name or a list of them, got 3"),
         ({"item": None}, "`item` must be the column of the items"),
         ({"order": 3}, "`order` must be a column name, True or None, got 3"),

@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse as sp
 
 from catvec.frames import Vocabulary, one_column
-from catvec.pretraining import Corpus, Sequences, _counting, count_pairs, factorize, positive_pmi
+from catvec.pretraining import Corpus, Sequences, _counting, count_pairs, directions, positive_pmi
 from tests.reference import count_meetings, shifted_positive_pmi
 
 
@@ -85,7 +85,7 @@ def test_mutual_information_agrees_with_its_formula(rng, shift, smoothing):
 def test_directions_are_those_of_the_exact_decomposition(rng, exponent):
     dense = (rng.normal(size=(80, 6)) * [9, 7, 5, 4, 3, 2]) @ rng.normal(size=(6, 80))
     matrix = sp.csr_array(dense.astype(np.float32))
-    vectors = factorize(matrix, 4, exponent=exponent, n_iter=3, rng=rng)
+    vectors = directions(matrix, 4, n_iters=[3], rng=rng)[0].vectors(exponent)
     left, values, _ = np.linalg.svd(dense)
     expected = left[:, :4] * values[:4] ** exponent
     expected *= np.sign(expected[np.abs(expected).argmax(axis=0), range(4)])
@@ -94,10 +94,12 @@ def test_directions_are_those_of_the_exact_decomposition(rng, exponent):
 
 def test_directions_beyond_the_rank_are_zero(rng):
     dense = rng.normal(size=(30, 2)) @ rng.normal(size=(2, 30))
-    vectors = factorize(sp.csr_array(dense.astype(np.float32)), 5, exponent=0.0, n_iter=2, rng=rng)
+    matrix = sp.csr_array(dense.astype(np.float32))
+    vectors = directions(matrix, 5, n_iters=[2], rng=rng)[0].vectors(0.0)
     assert vectors.shape == (30, 5)
     assert not vectors[:, 2:].any()
     np.testing.assert_allclose((vectors[:, :2] ** 2).sum(axis=0), 1, atol=1e-4)
-    narrow = factorize(sp.csr_array(np.eye(3, dtype=np.float32)), 8, exponent=1, n_iter=1, rng=rng)
+    eye = sp.csr_array(np.eye(3, dtype=np.float32))
+    narrow = directions(eye, 8, n_iters=[1], rng=rng)[0].vectors(1.0)
     assert narrow.shape == (3, 8)
     assert np.isfinite(narrow).all()

@@ -96,7 +96,8 @@ def test_skipgram_tables_and_lists_from_disk(events, tmp_path, monkeypatch):
     assert skipgram.fit(path).history_[1]["held_out_loss"] is not None
     again = skipgram.vectors_
     assert skipgram.fit(path).vectors_ == again
-    table = EmbeddingPretrainer(method="table", item=["item", "brand"], random_state=0)
+    chosen = {"shift": 1.0, "eigenvalue_exponent": 0.25, "power_iterations": 3}
+    table = EmbeddingPretrainer(method="table", item=["item", "brand"], random_state=0, **chosen)
     counted = table.fit(path).history_
     assert counted == table.fit(events).history_
     baskets = pa.table({"item": [["a", "b"], ["b", "c", "a"], None, ["c", "a"]] * 20})

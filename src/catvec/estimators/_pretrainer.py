@@ -24,6 +24,7 @@ from catvec.frames._source import Source, is_source, open_source
 from catvec.pretraining import (
     METHODS,
     Benefit,
+    Choices,
     Corpus,
     Method,
     PretrainingProgress,
@@ -74,10 +75,19 @@ class EmbeddingPretrainer(BaseEstimator):
     smoothing : float, default=0.75
         Exponent of the distribution of contexts (of the negatives of skip-gram), in [-1, 1]: below
         1 rare items are met a little more often than chance says.
-    shift : float, default=1.0
-        Of the co-occurrences: information below its logarithm is taken for none.
-    eigenvalue_exponent : float, default=0.25
-        Of the co-occurrences: power of the singular values in the vectors, in [0, 1].
+    shift : float or "auto", default="auto"
+        Of the co-occurrences: information below its logarithm is taken for none. The best depends
+        on the data by a factor of ten. ``"auto"``: of 1, 0.3 and 5 that whose vectors find items
+        best that were held out, each by the cosine to the mean of the others of its sequence; 1
+        where fewer than 50 sequences could be held out.
+    eigenvalue_exponent : float or "auto", default="auto"
+        Of the co-occurrences: power of the singular values in the vectors, in [0, 1]. ``"auto"``:
+        of 0.25, 0 and 0.5, in the same way.
+    power_iterations : int or "auto", default="auto"
+        Of the co-occurrences: how far vectors are turned from random mixtures of all companions to
+        the leading directions. Many where all items hang together; few, even 0, where sequences are
+        short and items many, so that each item keeps a share in few dimensions. ``"auto"``: of 3
+        and 1, in the same way.
     n_negatives : int, default=5
         Negative samples of skip-gram by pair.
     subsample : float, default=0.0
@@ -105,7 +115,8 @@ class EmbeddingPretrainer(BaseEstimator):
     vectors_ : CategoryVectors
         A column of vectors for each item column; all effects and confidences are 0.
     history_ : list of dict
-        What was counted; for skip-gram the losses by epoch.
+        What was counted, with the settings taken, after each that was tried and its score (mean of
+        ``1 / log2(1 + rank)`` of items held out); for skip-gram the losses by epoch.
     n_sequences_, n_events_ : int
         What was learned from.
 
@@ -130,8 +141,9 @@ class EmbeddingPretrainer(BaseEstimator):
     min_frequency: int = 1
     window: int = 10
     smoothing: float = 0.75
-    shift: float = 1.0
-    eigenvalue_exponent: float = 0.25
+    shift: float | str = "auto"
+    eigenvalue_exponent: float | str = "auto"
+    power_iterations: int | str = "auto"
     n_negatives: int = 5
     subsample: float = 0.0
     learning_rate: float = 0.025
@@ -378,8 +390,13 @@ def _method(p: EmbeddingPretrainer) -> Method:
         n_iter_no_change=p.n_iter_no_change,
         engine=p.engine,
     )
-    exponent = p.eigenvalue_exponent
-    return Method(p.method, p.smoothing, p.shift, exponent, skipgram, p.validation_fraction)
+    options: dict[str, Any] = {
+        "shifts": p.shift,
+        "exponents": p.eigenvalue_exponent,
+        "iterations": p.power_iterations,
+    }
+    choices = Choices(**{name: (value,) for name, value in options.items() if value != "auto"})
+    return Method(p.method, p.smoothing, choices, skipgram, p.validation_fraction)
 
 
 def _check(p: EmbeddingPretrainer) -> None:
@@ -391,8 +408,12 @@ def _check(p: EmbeddingPretrainer) -> None:
     if p.embedding_dim != "auto":
         check_int("embedding_dim", p.embedding_dim, minimum=1)
     check_float("smoothing", p.smoothing, minimum=-1.0, maximum=1.0)
-    check_float("shift", p.shift, minimum=0.0, strict=True)
-    check_float("eigenvalue_exponent", p.eigenvalue_exponent, minimum=0.0, maximum=1.0)
+    if p.shift != "auto":
+        check_float("shift", p.shift, minimum=0.0, strict=True)
+    if p.eigenvalue_exponent != "auto":
+        check_float("eigenvalue_exponent", p.eigenvalue_exponent, minimum=0.0, maximum=1.0)
+    if p.power_iterations != "auto":
+        check_int("power_iterations", p.power_iterations, minimum=0)
     check_float("subsample", p.subsample, minimum=0.0, maximum=1.0)
     check_float("learning_rate", p.learning_rate, minimum=0.0, strict=True)
     check_float("validation_fraction", p.validation_fraction, minimum=0.0, maximum=0.5)

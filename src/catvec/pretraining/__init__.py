@@ -2,7 +2,8 @@
 
 from catvec.pretraining._benefit import Benefit as Benefit
 from catvec.pretraining._benefit import measure_benefit as measure_benefit
-from catvec.pretraining._cooccurrence import factorize as factorize
+from catvec.pretraining._choosing import Choices as Choices
+from catvec.pretraining._cooccurrence import directions as directions
 from catvec.pretraining._cooccurrence import positive_pmi as positive_pmi
 from catvec.pretraining._cooccurrence import with_itself as with_itself
 from catvec.pretraining._counting import count_pairs as count_pairs

@@ -8,7 +8,7 @@ import numpy as np
 
 from catvec.errors import InputError
 from catvec.pretraining._learning import Method, learn_table
-from catvec.pretraining._sequences import Corpus, Sequences
+from catvec.pretraining._sequences import Corpus, Sequences, cut, joined
 
 ALPHA = 0.01
 PERMUTATIONS = 199  # the smallest p-value is then 0.005
@@ -152,16 +152,3 @@ def _sample(corpus: Corpus, longest: int, rng: np.random.Generator, *, alone: bo
 
 def _cut_corpus(corpus: Corpus, longest: int) -> Corpus:
     return Corpus(corpus.vocabularies, [cut(part, longest) for part in corpus.parts], True)
-
-
-def cut(part: Sequences, longest: int) -> Sequences:
-    """The sequences cut into pieces of at most so many events."""
-    place = np.arange(part.n_events) - np.repeat(part.offsets[:-1], part.lengths)
-    return Sequences(part.lines, np.append(np.flatnonzero(place % longest == 0), part.n_events))
-
-
-def joined(parts: list[Sequences]) -> Sequences:
-    """Parts as one."""
-    lengths = np.concatenate([part.lengths for part in parts])
-    lines = np.concatenate([part.lines for part in parts])
-    return Sequences(lines, np.concatenate([[0], np.cumsum(lengths)]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from itertools import combinations, product
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,6 +15,7 @@ logger = logging.getLogger(__name__)
 
 EVENTS = 1 << 19  # events looked at together
 PAIRS = 1 << 22  # pairs kept before they are added up
+MEETINGS = 1 << 24  # of events of whole baskets that are counted together, about
 PARTNERS = 64  # of an event in a large basket, on each side
 MOST_ENTRIES = 20_000_000  # of the matrix, or
 ENTRIES_BY_ITEM = 500  # so many by item if that is more, before the rarest pairs are forgotten
@@ -60,7 +62,8 @@ def count_pairs(
     n_events = 0
     for part in corpus.parts:
         for piece in part.slices(EVENTS):
-            for left, right, weight in _meetings(piece, window, rng):
+            rest = piece if window is not None else _without_small(piece, counts)
+            for left, right, weight in _meetings(rest, window, rng):
                 counts.add(left, right, weight)
             n_events += piece.n_events
             if progress is not None:
@@ -69,43 +72,88 @@ def count_pairs(
 
 
 class _Counts:
-    """A sparse matrix that grows by pairs, added up some millions at a time."""
+    """A sparse matrix that grows by pairs or by whole baskets, added up some millions at a time."""
 
     def __init__(self, n_lines: int) -> None:
-        self.matrix = sp.csr_array((n_lines, n_lines), dtype=np.float64)
+        shape = (n_lines, n_lines)
+        self._upper = sp.csr_array(shape, dtype=np.float64)  # of pairs
+        self._square = sp.csr_array(shape, dtype=np.float64)  # of baskets
         self._most = max(MOST_ENTRIES, ENTRIES_BY_ITEM * n_lines)
-        self._waiting: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-        self._n_waiting = 0
+        self._pairs: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self._products: list[sp.csr_array] = []
+        self._n_pairs, self._n_products = 0, 0
 
     def add(self, left: np.ndarray, right: np.ndarray, weight: np.ndarray) -> None:
+        """Pairs of lines, each in one order only."""
         different = left != right
         lower, upper = np.minimum(left, right), np.maximum(left, right)
-        self._waiting.append((lower[different], upper[different], weight[different]))
-        self._n_waiting += len(self._waiting[-1][0])
-        if self._n_waiting >= max(PAIRS, self.matrix.nnz):  # so that adding up is amortised
-            self._add_up()
+        self._pairs.append((lower[different], upper[different], weight[different]))
+        self._n_pairs += len(self._pairs[-1][0])
+        if self._n_pairs >= max(PAIRS, self._upper.nnz):  # so that adding up is amortised
+            self._add_pairs()
+
+    def add_baskets(self, part: Sequences, weight: np.ndarray) -> None:
+        """All pairs of lines of each sequence, with a weight for each sequence."""
+        n_columns = part.lines.shape[1]
+        values = np.repeat(np.sqrt(weight), part.lengths * n_columns)
+        shape = (len(part), self._square.shape[1])
+        lines = sp.csr_array((values, part.lines.ravel(), part.offsets * n_columns), shape)
+        self._products.append(sp.csr_array(lines.T.tocsr() @ lines))
+        self._n_products += self._products[-1].nnz
+        if self._n_products >= max(2 * PAIRS, self._square.nnz):
+            self._add_products()
 
     def symmetric(self) -> sp.csr_array:
-        self._add_up()
-        return sp.csr_array(self.matrix + self.matrix.T)
+        """All that was added; nothing meets itself."""
+        self._add_pairs()
+        self._add_products()
+        counts = sp.csr_array(self._upper + self._upper.T + self._square)
+        rows = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
+        counts.data[rows == counts.indices] = 0
+        counts.eliminate_zeros()
+        return counts
 
-    def _add_up(self) -> None:
-        if not self._waiting:
-            return
-        lower, upper, weight = (np.concatenate(parts) for parts in zip(*self._waiting, strict=True))
-        self._waiting, self._n_waiting = [], 0
-        new = sp.coo_array((weight, (lower, upper)), shape=self.matrix.shape).tocsr()
-        self.matrix = self.matrix + new
-        if self.matrix.nnz > self._most:
-            self._forget()
+    def _add_pairs(self) -> None:
+        if self._pairs:
+            lower, upper, weight = map(np.concatenate, zip(*self._pairs, strict=True))
+            self._pairs, self._n_pairs = [], 0
+            new = sp.coo_array((weight, (lower, upper)), shape=self._upper.shape).tocsr()
+            self._upper = _bounded(sp.csr_array(self._upper + new), self._most)
 
-    def _forget(self) -> None:
-        """Leave out the lightest entries, down to half of what is allowed."""
-        weights = self.matrix.data
-        bound = np.partition(weights, len(weights) - self._most // 2)[-self._most // 2]
+    def _add_products(self) -> None:
+        for more in self._products:
+            self._square = _bounded(sp.csr_array(self._square + more), 2 * self._most)
+        self._products, self._n_products = [], 0
+
+
+def _bounded(matrix: sp.csr_array, most: int) -> sp.csr_array:
+    """The matrix; if it has too many entries, the heavier half of what is allowed."""
+    weights = matrix.data
+    if len(weights) > most:
+        bound = np.partition(weights, len(weights) - most // 2)[-most // 2]
         weights[weights <= bound] = 0
-        self.matrix.eliminate_zeros()
+        matrix.eliminate_zeros()
         logger.info("pairs of weight %.3g and less were forgotten to bound memory", bound)
+    return matrix
+
+
+def _without_small(part: Sequences, counts: _Counts) -> Sequences:
+    """Count the baskets that are counted in whole; the others are left.
+
+    Pairs of items in baskets are a product of sparse matrices, of a row for each basket. It lets
+    the columns of one event meet at the weight of the basket, too: what they lack is added.
+    """
+    small = part.lengths <= 2 * PARTNERS + 1
+    whole = part.take(small)
+    at = np.cumsum(whole.lengths**2) // MEETINGS
+    for which in np.split(np.arange(len(whole)), np.flatnonzero(np.diff(at)) + 1):
+        piece = whole.take(which)
+        n = piece.lengths
+        weight = np.where(n > 1, 1 / np.maximum(n - 1, 1), 0.0)
+        counts.add_baskets(piece, weight)
+        for first, second in combinations(piece.lines.T, 2):
+            counts.add(first, second, 1 - np.repeat(weight, n))
+    return part.take(~small)
 
 
 Meetings = Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]
@@ -114,14 +162,12 @@ Meetings = Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]
 def _meetings(part: Sequences, window: int | None, rng: np.random.Generator) -> Meetings:
     """Lines of the left and the right item and the weight, for all pairs, some at a time."""
     n_columns = part.lines.shape[1]
-    for first in range(n_columns):
-        for second in range(first + 1, n_columns):
-            yield part.lines[:, first], part.lines[:, second], np.ones(part.n_events)
+    for one, other in combinations(part.lines.T, 2):
+        yield one, other, np.ones(part.n_events)
     pairs = _baskets(part, rng) if window is None else _windows(part, window)
     for left, right, weight in pairs:
-        for first in range(n_columns):
-            for second in range(n_columns):
-                yield part.lines[left, first], part.lines[right, second], weight
+        for first, second in product(range(n_columns), repeat=2):
+            yield part.lines[left, first], part.lines[right, second], weight
 
 
 def _windows(part: Sequences, window: int) -> Meetings:
@@ -136,29 +182,11 @@ def _windows(part: Sequences, window: int) -> Meetings:
 
 
 def _baskets(part: Sequences, rng: np.random.Generator) -> Meetings:
-    """Places of all events of a basket; of large ones a random part of the pairs."""
-    lengths = np.repeat(part.lengths, part.lengths)
-    starts = np.repeat(part.offsets[:-1], part.lengths)
-    circle = _shuffled_where(part, lengths > 2 * PARTNERS + 1, rng)
+    """Places of some events of large baskets: each meets `PARTNERS` on each side of a circle."""
+    sequence = np.repeat(np.arange(len(part)), part.lengths)
+    circle = np.lexsort([rng.random(part.n_events), sequence])
+    lengths, starts = part.lengths[sequence], part.offsets[:-1][sequence]
     place = np.arange(part.n_events)
-    # Around a circle of n events, distances up to (n - 1) / 2 meet every pair once; for an even n
-    # the events opposite each other meet at n / 2, from both sides.
-    reach = np.minimum(lengths // 2, PARTNERS)
-    weight = np.where(
-        lengths > 2 * PARTNERS + 1, 1 / (2 * PARTNERS), 1 / np.maximum(lengths - 1, 1)
-    )
-    for distance in range(1, int(reach.max(initial=0)) + 1):
-        place = place[reach[place] >= distance]
-        around = starts[place] + (place - starts[place] + distance) % lengths[place]
-        opposite = 2 * distance == lengths[place]
-        yield circle[place], circle[around], weight[place] * np.where(opposite, 0.5, 1.0)
-
-
-def _shuffled_where(part: Sequences, large: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Places of events, in large baskets in a random order."""
-    places = np.arange(part.n_events)
-    if large.any():
-        sequence = np.repeat(np.arange(len(part)), part.lengths)
-        chance = np.where(large, rng.random(part.n_events), 0.0)
-        places = np.lexsort([places, chance, sequence])
-    return places
+    for distance in range(1, PARTNERS + 1 if len(part) else 1):
+        around = starts + (place - starts + distance) % lengths
+        yield circle, circle[around], np.full(part.n_events, 1 / (2 * PARTNERS))

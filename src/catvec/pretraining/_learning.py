@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from catvec.errors import InputError
 from catvec.frames import Vocabulary
-from catvec.pretraining._cooccurrence import factorize, positive_pmi, with_itself
+from catvec.pretraining._choosing import FEWEST, Choices, Settings, choose
+from catvec.pretraining._cooccurrence import directions, positive_pmi, with_itself
 from catvec.pretraining._counting import count_pairs
+from catvec.pretraining._questions import Questions, held_out_share
 from catvec.pretraining._sequences import Corpus
 from catvec.pretraining._skipgram import Epoch, SkipgramConfig, train_skipgram
 from catvec.vectors import CategoryVectors, untargeted_column
 
 METHODS = ("cooccurrence", "skipgram", "table")
 FEWEST_HELD_OUT = 20  # sequences that can tell when to stop
-POWER_ITERATIONS = 3  # empirical: more change no score
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,10 @@ class Method:
     Attributes
     ----------
     name : {"cooccurrence", "skipgram", "table"}
-    smoothing, shift, eigenvalue_exponent : float
-        Of the co-occurrences.
+    smoothing : float
+        Exponent of the distribution of contexts.
+    choices : Choices
+        What the other parameters of the co-occurrences may be.
     skipgram : SkipgramConfig
         Its `dim` and `window` are those of the co-occurrences, too.
     validation_fraction : float
@@ -38,8 +42,7 @@ class Method:
 
     name: str
     smoothing: float
-    shift: float
-    eigenvalue_exponent: float
+    choices: Choices
     skipgram: SkipgramConfig
     validation_fraction: float
 
@@ -50,7 +53,7 @@ class PretrainingProgress:
 
     Attributes
     ----------
-    stage : {"counting", "factorizing", "training"}
+    stage : {"counting", "choosing", "factorizing", "training"}
         What is being done.
     done, total : int
         Of it: events counted, or epochs trained.
@@ -103,35 +106,88 @@ def learn_table(
 def _by_counts(
     corpus: Corpus, counts: np.ndarray, method: Method, seed: int, callback: Callback | None
 ) -> tuple[np.ndarray, list[dict[str, Any]]]:
-    rng, n_columns = np.random.default_rng(seed), len(corpus.vocabularies)
-    n_events = int(counts.sum()) // n_columns
-    window = method.skipgram.window if corpus.ordered else None
-
-    def counted(done: int) -> None:
-        if callback is not None:
-            callback(PretrainingProgress("counting", done, n_events))
-
-    pairs = count_pairs(corpus, window=window, rng=rng, progress=counted)
+    counted = _Counted(corpus, method, seed, int(counts.sum()), callback)
+    settings, history = counted.choose() if not method.choices.is_one else (None, [])
+    pairs = counted.pairs()
     if not pairs.nnz:
         raise InputError(
             "no two items meet: every sequence holds one event, or all of one item;"
             " is the sequence column the right one?"
         )
+    settings = settings or method.choices.first
     if callback is not None:
         callback(PretrainingProgress("factorizing", 0, 1))
-    # Values of one column never meet in one row, which chance alone would let them.
-    scale = (n_columns - 1) / n_columns if method.name == "table" else 1.0
-    matrix = positive_pmi(pairs, shift=method.shift, smoothing=method.smoothing, scale=scale)
-    matrix = with_itself(matrix)
-    vectors = factorize(
-        matrix,
-        method.skipgram.dim,
-        exponent=method.eigenvalue_exponent,
-        n_iter=POWER_ITERATIONS,
-        rng=rng,
+    matrix = positive_pmi(
+        pairs, shift=settings.shift, smoothing=method.smoothing, scale=counted.scale
     )
-    record = {"stage": "counting", "events": n_events, "pairs": pairs.nnz // 2, "kept": matrix.nnz}
-    return vectors, [record]
+    matrix = with_itself(matrix)
+    rng = np.random.default_rng([seed, 1])
+    n_iters = [settings.power_iterations]
+    found = directions(matrix, method.skipgram.dim, n_iters=n_iters, rng=rng)[0]
+    record = {
+        "stage": "counting",
+        "events": counted.n_events,
+        "pairs": pairs.nnz // 2,
+        "kept": matrix.nnz,
+        **asdict(settings),
+    }
+    return found.vectors(settings.eigenvalue_exponent), [*history, record]
+
+
+class _Counted:
+    """Counts of the pairs of a corpus; of a part of it first, where the rest is to choose by."""
+
+    def __init__(
+        self, corpus: Corpus, method: Method, seed: int, n_items: int, callback: Callback | None
+    ) -> None:
+        n_columns = len(corpus.vocabularies)
+        self.n_events = n_items // n_columns
+        # Values of one column never meet in one row, which chance alone would let them.
+        self.scale = (n_columns - 1) / n_columns if method.name == "table" else 1.0
+        self._corpus, self._method, self._seed, self._callback = corpus, method, seed, callback
+        self._rng, self._done = np.random.default_rng(seed), 0
+        self._kept: sp.csr_array | None = None
+        self._held_out: Corpus | None = None
+
+    def choose(self) -> tuple[Settings | None, list[dict[str, Any]]]:
+        """Settings by sequences held out, and what was tried; None if these are too few."""
+        corpus, method, seed = self._corpus, self._method, self._seed
+        kept, held_out = corpus.split(held_out_share(corpus), seed)
+        window = method.skipgram.window
+        questions = Questions.of(held_out, window, np.random.default_rng([seed, 2]))
+        if len(questions) < FEWEST:
+            return None, []
+        self._kept, self._held_out = self._count(kept), held_out
+        if not self._kept.nnz:
+            return None, []
+        if self._callback is not None:
+            self._callback(PretrainingProgress("choosing", 0, 1))
+        return choose(
+            self._kept,
+            questions,
+            method.choices,
+            smoothing=method.smoothing,
+            scale=self.scale,
+            dim=method.skipgram.dim,
+            seed=seed,
+        )
+
+    def pairs(self) -> sp.csr_array:
+        """Counts of all sequences."""
+        if self._kept is None or self._held_out is None:
+            return self._count(self._corpus)
+        return sp.csr_array(self._kept + self._count(self._held_out))
+
+    def _count(self, corpus: Corpus) -> sp.csr_array:
+        before = self._done
+
+        def counted(done: int) -> None:
+            self._done = before + done
+            if self._callback is not None:
+                self._callback(PretrainingProgress("counting", self._done, self.n_events))
+
+        window = self._method.skipgram.window if corpus.ordered else None
+        return count_pairs(corpus, window=window, rng=self._rng, progress=counted)
 
 
 def _by_skipgram(

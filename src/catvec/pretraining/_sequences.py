@@ -239,6 +239,19 @@ def arrange(lines: np.ndarray, groups: np.ndarray, moments: np.ndarray | None) -
     return Sequences(lines, np.append(np.flatnonzero(starts), len(lines)))
 
 
+def cut(part: Sequences, longest: int) -> Sequences:
+    """The sequences cut into pieces of at most so many events."""
+    place = np.arange(part.n_events) - np.repeat(part.offsets[:-1], part.lengths)
+    return Sequences(part.lines, np.append(np.flatnonzero(place % longest == 0), part.n_events))
+
+
+def joined(parts: list[Sequences]) -> Sequences:
+    """Parts as one."""
+    lengths = np.concatenate([part.lengths for part in parts])
+    lines = np.concatenate([part.lines for part in parts])
+    return Sequences(lines, np.concatenate([[0], np.cumsum(lengths)]))
+
+
 # --- columns of a table -----------------------------------------------------------------
 
 
