@@ -26,6 +26,9 @@ from catvec.frames._vocabulary import Vocabulary
 MOST_VALUES = 2_000_000  # distinct values of a column that are counted without DuckDB
 SLACK = 500_000  # values that may wait to be merged
 MEMORY_LIMIT = "256MB"  # of DuckDB, which then writes to disk
+THREADS = 4
+"""Of DuckDB, whatever the cores: up to two, each keeps all its groups in one table in memory, which
+does not go to disk (2.0, 5 million texts: out of memory under any limit below their size)."""
 
 
 class ValueCounter:
@@ -186,7 +189,8 @@ def count_by_duckdb(source: Source, name: str, min_frequency: int, folder: Path)
     config: dict[str, Any] = {
         "memory_limit": MEMORY_LIMIT,
         "temp_directory": str(folder / "duckdb"),
-        "threads": 2,
+        "threads": THREADS,
+        "preserve_insertion_order": False,
     }
     query = "SELECT value, count(*) AS counted FROM rows_of_column GROUP BY value"
     with contextlib.closing(duckdb.connect(config=config)) as connection:
