@@ -16,6 +16,7 @@ from catvec.cli._fit_page import Fit, facts, print_page
 from catvec.cli._predict import STREAM, open_input, write_rows
 from catvec.cli._progress import EpochProgress
 from catvec.cli._source_training import SourceTraining, read_source
+from catvec.cli._tables import read_tables
 from catvec.cli._training_table import Roles, TrainingTable, read_training_table
 from catvec.errors import InputError
 from catvec.frames._files import TableFile, file_format
@@ -54,6 +55,8 @@ def fit(
     skip_gaps: options.SkipGaps = False,
     min_frequency: options.MinFrequency = 1,
     embedding_dim: options.EmbeddingDim = "auto",
+    tables: options.Tables = None,
+    memory_budget: options.MemoryBudget = None,
     init: options.Init = None,
     column_map: options.Map = None,
     freeze: options.Freeze = "never",
@@ -102,6 +105,8 @@ def fit(
         "engine": engine,
         "device": device,
         "n_jobs": jobs,
+        "tables": read_tables(tables),
+        "memory_budget": _bytes(memory_budget),
         "init": init,
         "column_map": _mapped(column_map, init),
         "freeze": freeze,
@@ -276,6 +281,11 @@ def _mapped(pairs: list[str] | None, init: str | None) -> dict[str, str | None] 
         raise InputError(f"--map must be COLUMN=COLUMN, such as product=item, got {wrong!r}")
     parts = [pair.rpartition("=") for pair in pairs]
     return {ours: theirs or None for ours, _, theirs in parts}
+
+
+def _bytes(budget: str | None) -> int | str | None:
+    """A number of bytes, or text that the estimators read."""
+    return int(budget) if budget is not None and budget.isdecimal() else budget
 
 
 def _validation(file: TableFile, given: str) -> tuple[float, str | None]:

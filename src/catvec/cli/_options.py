@@ -129,6 +129,22 @@ MinFrequency = Annotated[
 EmbeddingDim = Annotated[
     str, _option("Width of the vectors: a number, or the name of a rule.", metavar="DIM")
 ]
+Tables = Annotated[
+    list[str] | None,
+    _option(
+        "What the table of a column is to be: user=hashed:262144, item=compositional:product,"
+        " away=shared:home, tags=list:weights. Repeatable.",
+        "--table",
+        metavar="COLUMN=KIND",
+    ),
+]
+MemoryBudget = Annotated[
+    str | None,
+    _option(
+        "What networks, vectors, effects and names may take together: 64MB, 2GiB or bytes.",
+        metavar="SIZE",
+    ),
+]
 Init = Annotated[
     str | None,
     _option(

@@ -13,6 +13,7 @@ from catvec.frames._growth import refuse_hashed as refuse_hashed
 from catvec.frames._growth import rename as rename
 from catvec.frames._growth import without as without
 from catvec.frames._hashing import HashedVocabulary as HashedVocabulary
+from catvec.frames._kinds import COMBINATIONS as COMBINATIONS
 from catvec.frames._kinds import FULL as FULL
 from catvec.frames._kinds import Kind as Kind
 from catvec.frames._kinds import TableSpec as TableSpec
