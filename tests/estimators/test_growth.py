@@ -283,7 +283,7 @@ def test_composed_and_shared_tables_say_that_they_do_not_grow():
     frame, y, _ = table(20, 200)
     tables = {"city": {"kind": "compositional"}}
     model = quick(EmbeddingRegressor, tables=tables).fit(frame, y)
-    with pytest.raises(ParameterError, match="composed or shared, as those of 'city'"):
+    with pytest.raises(ParameterError, match="composed, shared or of lists, as those of 'city'"):
         model.partial_fit(frame, y)
 
 

@@ -4,10 +4,12 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from catvec import CategoryVectors, EmbeddingClassifier, EmbeddingEncoder, EmbeddingRegressor
 from catvec.errors import InputError, ParameterError
+from catvec.frames import _source
 
 QUICK = dict(
     pairs=None,
@@ -136,3 +138,31 @@ def test_what_lists_cannot(films):
     model = EmbeddingRegressor(**QUICK).fit(frame, y)
     with pytest.raises(ParameterError, match="partial_fit cannot grow tables"):
         model.partial_fit(frame[:9], y[:9])
+
+
+def test_lists_are_read_from_files_and_streams(films, tmp_path):
+    X, y, _, _ = films
+    table = pa.table({**X, "y": y})
+    pq.write_table(table.slice(0, 600), tmp_path / "a.parquet")
+    pq.write_table(table.slice(600), tmp_path / "b.parquet")
+    frames = [pd.DataFrame(X).assign(y=y)[:600], pd.DataFrame(X).assign(y=y)[600:]]
+    expected = EmbeddingRegressor(**QUICK).fit(table.drop_columns(["y"]), y).predict(table)
+    for source in (tmp_path, frames, iter(frames)):
+        model = EmbeddingRegressor(**QUICK).fit(source, "y")
+        np.testing.assert_array_equal(model.predict(table), expected)
+
+
+def test_what_cannot_have_lists_says_so(films, tmp_path, monkeypatch):
+    X, y, _, _ = films
+    table = pa.table({**X, "y": y})
+    pq.write_table(table, tmp_path / "a.parquet")
+    model = EmbeddingRegressor(**QUICK).fit(table.drop_columns(["y"]), y)
+    with pytest.raises(ParameterError, match="drift_report cannot look at columns of lists"):
+        model.drift_report(table)
+    with pytest.raises(ParameterError, match="composed, shared or of lists, as those of 'tags'"):
+        model.partial_fit(table.drop_columns(["y"]), y)
+    with pytest.raises(InputError, match="'country' cannot share the table of 'tags', which holds"):
+        EmbeddingRegressor(tables={"country": {"share": "tags"}}).fit(table, "y")
+    monkeypatch.setattr(_source, "SMALL", 0)
+    with pytest.raises(InputError, match="larger than memory cannot hold lists, as 'tags' do"):
+        EmbeddingRegressor(**QUICK).fit(tmp_path, "y")

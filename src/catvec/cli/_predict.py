@@ -14,7 +14,7 @@ import pyarrow as pa
 from catvec.cli import _options as options
 from catvec.cli._console import Output, plural, warn
 from catvec.errors import InputError
-from catvec.frames import open_frame
+from catvec.frames import Codes, Lists, open_frame
 from catvec.frames._files import (
     TableFile,
     check_writable,
@@ -24,10 +24,11 @@ from catvec.frames._files import (
     write_tables,
 )
 from catvec.frames._source import SourceFile, open_file
-from catvec.vectors import CategoryVectors, read_artifact
+from catvec.vectors import CategoryVectors, codes_of, read_artifact
 
 if TYPE_CHECKING:
     from catvec.estimators import EmbeddingEncoder
+    from catvec.estimators._base import EmbeddingEstimator
     from catvec.estimators._predictors import EmbeddingPredictor
 
 STREAM = "-"
@@ -75,7 +76,7 @@ def encode(
     output = started(quiet, json, out)
     file = open_input(table, out)
     encoder = load_encoder(model)
-    families = families_of_vectors(encoder.vectors, encoder.numbers)
+    families = encoder.families
     written, met = _Rows(file, families, keep or [], out), _Met(encoder.vectors)
     written.write(lambda rows: encoder.encode(rows, met))
     if met.as_in_training:
@@ -139,12 +140,17 @@ class Encoder:
     output: str
     estimator: EmbeddingEncoder | None
 
+    @property
+    def families(self) -> dict[str, Collection[str]]:
+        """As `families_of_vectors`, of what is read."""
+        of_lists = [] if self.estimator is None else _list_weights(self.estimator)
+        return families_of_vectors(self.vectors, self.numbers + of_lists)
+
     def encode(self, rows: Any, met: _Met) -> dict[str, Any]:
         """Encoded rows, column by column; their categories are counted."""
         frame = open_frame(rows)
-        vocabularies = [self.vectors[name].vocabulary for name in self.vectors]
-        codes = [v.all_codes(frame.column(v.name)) for v in vocabularies]
-        first = [seen if seen.ndim == 1 else seen[:, 0] for seen in codes]
+        codes = [codes_of(frame, self.vectors[name].vocabulary) for name in self.vectors]
+        first = [_first(seen) for seen in codes]
         met.add(first)
         if self.estimator is not None:
             encoded = self.estimator.transform(rows)
@@ -159,6 +165,13 @@ class Encoder:
             raise InputError(f"an encoded column would be called {taken[0]!r}, as a numeric one is")
         columns: dict[str, Any] = {name: matrix[:, i] for i, name in enumerate(names)}
         return columns | {name: frame.column(name).floats() for name in self.numbers}
+
+
+def _first(codes: Codes) -> np.ndarray:
+    """One code by row, that of the first hash function; of lists those of all elements."""
+    if isinstance(codes, Lists):
+        return codes.codes
+    return codes if codes.ndim == 1 else codes[:, 0]
 
 
 def load_encoder(path: str) -> Encoder:
@@ -194,7 +207,13 @@ def families_of_vectors(
 
 def families_of_model(estimator: EmbeddingPredictor) -> dict[str, Collection[str]]:
     """As `families_of_vectors`, of a whole model."""
-    return families_of_vectors(estimator.vectors_, [n.name for n in estimator.schema_.numbers])
+    numbers = [number.name for number in estimator.schema_.numbers]
+    return families_of_vectors(estimator.vectors_, numbers + _list_weights(estimator))
+
+
+def _list_weights(estimator: EmbeddingEstimator) -> list[str]:
+    """Columns with the weights of list columns' elements."""
+    return [name for name in estimator.schema_.list_weights if name is not None]
 
 
 @dataclass

@@ -103,7 +103,7 @@ def _categorical(
     file: SourceFile, source: ParquetSource, features: list[str], roles: Roles
 ) -> list[str]:
     """Text, booleans and what is named."""
-    kinds = ("text", "boolean", "empty")
+    kinds = ("text", "boolean", "empty", "list")
     found = [
         name
         for name in features

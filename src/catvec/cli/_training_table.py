@@ -17,6 +17,7 @@ from catvec.frames._files import TableFile
 
 TRAIN = ("train", "training", "fit")
 HELD_OUT = ("valid", "validation", "val", "held-out", "held_out", "holdout", "test")
+CATEGORICAL = ("text", "boolean", "list", "mixed", "empty")  # without being named
 PROPOSED = 8  # integer columns named where no column is categorical
 
 
@@ -178,17 +179,16 @@ def _categorical(file: TableFile, frame: Frame, features: Sequence[str], roles: 
     """Text, booleans and what is named; an error that proposes integer columns if there is none."""
     for name in roles.numeric:
         frame.column(name).floats()  # refuses text
-    kinds = {name: frame.column(name).kind for name in features}
+    kinds = {n: "list" if frame.is_list(n) else frame.column(n).kind for n in features}
     found = [
         name
         for name in features
-        if name in roles.categorical
-        or (kinds[name] in ("text", "boolean", "mixed", "empty") and name not in roles.numeric)
+        if name in roles.categorical or (kinds[name] in CATEGORICAL and name not in roles.numeric)
     ]
     found = [name for name in found if name != roles.time or name in roles.categorical]
     if found:
         return found
-    proposed = [name for name in features if _holds_integers(frame.column(name))]
+    proposed = [n for n in features if kinds[n] == "number" and _holds_integers(frame.column(n))]
     if not proposed:
         raise no_categorical(file.label)
     counts = [f"{shown(n)} ({_n_distinct(frame.column(n)):,})" for n in proposed[:PROPOSED]]

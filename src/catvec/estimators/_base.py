@@ -23,6 +23,7 @@ from catvec.estimators._growth import (
     grown_vectors,
     learn_further,
     refuse_fixed,
+    refuse_lists,
     refuse_without,
     statistics_by_code,
 )
@@ -241,6 +242,7 @@ class EmbeddingEstimator(SharedParameters):
         check_float("alpha", alpha, minimum=0.0, maximum=1.0, strict=True)
         frame = self._opened(X)
         schema = self.schema_
+        refuse_lists(schema)
         columns = tuple(
             column_drift(vocabulary, column, alpha, len(schema.vocabularies))
             for vocabulary, column in zip(

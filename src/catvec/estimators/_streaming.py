@@ -305,6 +305,12 @@ def _roles(p: EmbeddingEstimator, table: SourceTable) -> StreamRoles:
     hidden = {table.target, table.weight, table.groups, time}
     given = None if p.columns is None else set(map(str, p.columns))
     rest = [n for n in source.names if n not in hidden or (given is not None and n in given)]
+    lists = [name for name in rest if source.kinds[name] == "list"]
+    if lists:
+        raise InputError(
+            f"columns of a table that is larger than memory cannot hold lists, as {some(lists)} do;"
+            " leave them out of the table"
+        )
     is_text = {name: source.kinds[name] == "text" for name in rest}
     if given is None:
         kinds = {name: source.kinds[name] for name in rest}

@@ -20,7 +20,7 @@ from narwhals.exceptions import DuplicateError
 from catvec._checks import check_option, refuse, some
 from catvec.errors import CellTypeError, InputError, MissingDependencyError
 from catvec.frames._column import Column, make_column
-from catvec.frames._lists import ListColumn, is_list_column, split_lists
+from catvec.frames._lists import ListColumn, is_list_column, list_cells, split_lists
 
 KINDS = ("pandas", "polars", "pyarrow")  # of dataframes that can be made
 
@@ -118,6 +118,10 @@ class Frame:
             If a cell is no list, or an element no category.
         """
         return split_lists(name, self._read(name))
+
+    def list_cells(self, name: str) -> pa.Array:
+        """The cells of a list column as Arrow lists."""
+        return list_cells(name, self._read(name))
 
     def resolve(self, columns: Collection[str | int], parameter: str) -> list[str]:
         """The names that a parameter's columns mean: names, or positions.

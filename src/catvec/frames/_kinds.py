@@ -185,3 +185,8 @@ def check_specs(specs: Mapping[str, TableSpec], names: Sequence[str]) -> None:
                 f"`tables`: column {name!r} cannot share the table of {spec.share!r}, which has"
                 " none of its own; name the column that has one"
             )
+        if other.kind == "list":
+            raise InputError(
+                f"`tables`: column {name!r} cannot share the table of {spec.share!r}, which holds"
+                " lists"
+            )

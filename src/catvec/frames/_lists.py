@@ -13,7 +13,15 @@ from catvec._checks import some
 from catvec.errors import CellTypeError, InputError
 from catvec.frames._column import Column, in_one, make_column
 
-__all__ = ["ListColumn", "Lists", "is_list_column", "make_lists", "split_lists"]
+__all__ = [
+    "ListColumn",
+    "Lists",
+    "is_list_column",
+    "is_list_type",
+    "list_cells",
+    "make_lists",
+    "split_lists",
+]
 
 CELLS = (list, tuple, np.ndarray)
 
@@ -112,11 +120,46 @@ def is_list_column(values: Any) -> bool:
     """Whether cells, as the door reads them, are lists: by their type, or by the first one."""
     kind = getattr(values, "type", None)
     if kind is not None:
-        return _is_list_type(kind)
+        return is_list_type(kind)
     if not isinstance(values, np.ndarray) or values.dtype != object:
         return False
     first = next((cell for cell in values if not _is_missing(cell)), None)
     return isinstance(first, CELLS)
+
+
+def is_list_type(kind: pa.DataType) -> bool:
+    """Whether an Arrow type is one of lists."""
+    types = pa.types
+    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
+
+
+def list_cells(name: str, values: Any) -> pa.Array:
+    """The cells of a list column as Arrow lists; those of objects with missing ones empty.
+
+    Parameters
+    ----------
+    name : str
+        The column.
+    values : Array, ChunkedArray or ndarray of shape (n_rows,)
+        As `split_lists` takes them.
+
+    Raises
+    ------
+    InputError
+        If a cell is no list, or elements are not all of one type.
+    """
+    if not isinstance(values, np.ndarray):
+        return in_one(values) if isinstance(values, pa.ChunkedArray) else values
+    column = split_lists(name, values)
+    families = column.elements.families
+    if len(families) > 1:
+        raise InputError(
+            f"the lists of column {name!r} hold {' and '.join(families)} values; convert them to"
+            " one type"
+        )
+    elements = next(iter(families.values()), pa.nulls(column.elements.n_rows))
+    offsets = np.concatenate([[0], np.cumsum(column.lengths)])
+    return pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), elements)
 
 
 def split_lists(name: str, values: Any) -> ListColumn:
@@ -185,11 +228,6 @@ def make_lists(codes: np.ndarray, column: ListColumn, weights: ListColumn | None
 
 
 # --- inside -----------------------------------------------------------------------------
-
-
-def _is_list_type(kind: pa.DataType) -> bool:
-    types = pa.types
-    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
 
 
 def _is_missing(cell: object) -> bool:

@@ -20,6 +20,7 @@ from catvec.errors import InputError
 from catvec.frames._column import Column, family_of_type, plain
 from catvec.frames._files import TableFile, file_format, open_table, readable
 from catvec.frames._frame import Frame, is_frame, open_frame
+from catvec.frames._lists import is_list_type
 
 CHUNK_ROWS = 262_144  # rows read at once, at most
 SMALL = 20_000_000  # rows times columns that are read into memory at once: 160 MB of numbers
@@ -63,11 +64,16 @@ class Chunk:
             )
         return column
 
+    def kind(self, name: str) -> str:
+        """The family of a column's keys, or ``"list"``."""
+        return "list" if self.frame.is_list(name) else self.column(name).kind
+
     def table(self, names: Sequence[str], rows: np.ndarray | None = None) -> pa.Table:
         """Columns as Arrow, without dictionaries; all of the rows or some."""
         arrays = {}
         for name in names:
-            array = one_array(self.column(name))
+            is_list = self.frame.is_list(name)
+            array = self.frame.list_cells(name) if is_list else one_array(self.column(name))
             array = array if rows is None else array.take(pa.array(rows))
             arrays[name] = plain(array)
         return pa.table(arrays)
@@ -83,7 +89,7 @@ class Source(Protocol):
     names : tuple of str
         The columns, in their order.
     kinds : dict of str to str
-        Family of keys by column, ``"empty"`` where no row tells.
+        Family of keys by column, ``"empty"`` where no row tells, ``"list"`` of lists of keys.
     coded : set of str
         Columns of a category type.
     """
@@ -247,7 +253,7 @@ class ParquetSource:
                 f"{str(path)!r} has no column {missing[0]!r}, which {str(self.paths[0])!r} has"
             )
         for name, known in self.kinds.items():
-            kind = family_of_type(types[name])
+            kind = "list" if is_list_type(types[name]) else family_of_type(types[name])
             self.kinds[name] = _agreed(name, known, kind, repr(str(path)), self._first.get(name))
             if known == "empty" and kind != "empty":
                 self._first[name] = repr(str(path))
@@ -289,10 +295,9 @@ class FrameSource:
         if first is None:
             raise InputError("there are no frames to learn from")
         chunk = Chunk(open_frame(first), "frame 1", 0)
-        columns = [chunk.column(name) for name in chunk.frame.names]
         self.names = chunk.frame.names
-        self.kinds = {column.name: column.kind for column in columns}
-        self.coded = {column.name for column in columns if _is_coded(column)}
+        self.kinds = {name: chunk.kind(name) for name in self.names}
+        self.coded = {name for name in self.names if _is_coded(chunk, name)}
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
         """As `Source.chunks`."""
@@ -301,7 +306,7 @@ class FrameSource:
             opened = open_frame(frame)
             chunk = Chunk(opened, f"frame {i + 1}", start)
             for name in columns:
-                _agreed(name, self.kinds[name], chunk.column(name).kind, chunk.label, "frame 1")
+                _agreed(name, self.kinds[name], chunk.kind(name), chunk.label, "frame 1")
             start += opened.n_rows
             yield chunk
 
@@ -324,8 +329,10 @@ def _is_known(values: pa.ChunkedArray) -> pa.ChunkedArray:
 # --- inside -----------------------------------------------------------------------------
 
 
-def _is_coded(column: Column) -> bool:
-    return pa.types.is_dictionary(one_array(column).type)
+def _is_coded(chunk: Chunk, name: str) -> bool:
+    if chunk.frame.is_list(name):
+        return False
+    return pa.types.is_dictionary(one_array(chunk.column(name)).type)
 
 
 def _agreed(name: str, known: str, kind: str, label: str, first: str | None) -> str:
@@ -400,7 +407,7 @@ def _spooled(frames: Iterator[Any], folder: Path) -> tuple[list[Path], set[str]]
         for i, frame in enumerate(frames):
             chunk = Chunk(open_frame(frame), f"frame {i + 1}", 0)
             names = names or chunk.frame.names
-            coded |= {name for name in names if _is_coded(chunk.column(name))}
+            coded |= {name for name in names if _is_coded(chunk, name)}
             table = chunk.table(names)
             if writer is None or not writer.schema.equals(table.schema):
                 if writer is not None:

@@ -145,7 +145,7 @@ class CategoryVectors(Bridging, Editing):
         """
         check_option("output", output, OUTPUTS)
         opened = self._opened(frame)
-        codes = [_codes(opened, column.vocabulary) for column in self._columns.values()]
+        codes = [codes_of(opened, column.vocabulary) for column in self._columns.values()]
         return self.encode_codes(codes, opened.n_rows, output=output)
 
     def codes(self, frame: object) -> npt.NDArray[np.int32]:
@@ -474,7 +474,7 @@ def _of_rows(by_code: npt.NDArray[np.float32], codes: Codes) -> npt.NDArray[np.f
     return by_code[codes if codes.ndim == 1 else codes[:, 0]]
 
 
-def _codes(frame: Frame, vocabulary: Vocabulary) -> Codes:
+def codes_of(frame: Frame, vocabulary: Vocabulary) -> Codes:
     """Codes of a column of a frame; lists are means."""
     if not frame.is_list(vocabulary.name):
         return vocabulary.all_codes(frame.column(vocabulary.name))
