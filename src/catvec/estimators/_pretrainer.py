@@ -86,7 +86,7 @@ class EmbeddingPretrainer(BaseEstimator):
     power_iterations : int or "auto", default="auto"
         Of the co-occurrences: how far vectors are turned from random mixtures of all companions to
         the leading directions. Many where all items hang together; few, even 0, where sequences are
-        short and items many, so that each item keeps a share in few dimensions. ``"auto"``: of 3
+        short and items many, so that each item keeps a share in few dimensions. ``"auto"``: of 2
         and 1, in the same way.
     n_negatives : int, default=5
         Negative samples of skip-gram by pair.

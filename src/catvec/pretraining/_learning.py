@@ -21,6 +21,7 @@ from catvec.vectors import CategoryVectors, untargeted_column
 
 METHODS = ("cooccurrence", "skipgram", "table")
 FEWEST_HELD_OUT = 20  # sequences that can tell when to stop
+NARROW = 32  # vectors that settings are chosen by are half as wide as those wanted, but for this
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ class _Counted:
             method.choices,
             smoothing=method.smoothing,
             scale=self.scale,
-            dim=method.skipgram.dim,
+            dim=min(method.skipgram.dim, max(method.skipgram.dim // 2, NARROW)),
             seed=seed,
         )
 
