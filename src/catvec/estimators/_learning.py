@@ -148,7 +148,9 @@ class Learner:
         self.n_jobs = n_threads(p.n_jobs)
         row_epochs = n_rows * p.max_epochs * max(n_fits, 1)
         self.n_networks = choose_n_networks(p.n_networks, row_epochs, p.fewest_networks)
-        engine = choose_engine(p.engine, self._row_epochs(n_rows, n_fits))
+        row_epochs = self._row_epochs(n_rows, n_fits)
+        looks = row_epochs / p.batch_size * training.schema.n_tables
+        engine = choose_engine(p.engine, row_epochs, looks)
         if engine == "torch" and training.schema.kinds:
             raise refuse(
                 "engine", '"auto", "numpy" or "numba" with the kinds of `tables` asked for', engine

@@ -33,6 +33,7 @@ from catvec.estimators._plan import Plan, Setting
 from catvec.network import INTERACTIONS, Job, Trained, make_loss
 
 FIRST_ROWS, LAST_ROWS = 50_000, 200_000  # that the first and the last trials look at, at most
+FEW_TABLES = 40  # with more, trials look at as many cells as so many tables have in those rows
 FIRST_SHARE = 0.2  # of the rows judge the first trials, unless rows are ordered in time
 JUDGES = 6_000  # held-out rows after which the choice is made
 MOST_RUNGS = 3  # of which the first one is for all contenders
@@ -300,8 +301,9 @@ def _last_rungs(last: Trials, contenders: list[Contender], n_judged: int) -> Con
 
 
 def _sample(plan: Plan, most_rows: int) -> Plan:
-    """The plan for at most so many rows, drawn at random."""
+    """The plan for at most so many rows, drawn at random; fewer where there are many tables."""
     training = plan.training
+    most_rows = most_rows * FEW_TABLES // max(training.schema.n_tables, FEW_TABLES)
     held_out = training.held_out
     if held_out is not None and len(held_out) > most_rows:
         rng = np.random.default_rng([plan.seed, 4])

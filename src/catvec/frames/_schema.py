@@ -185,6 +185,11 @@ class Schema:
         """Codes of each categorical column, then of each pair."""
         return (*(v.n_codes for v in self.vocabularies), *(p.n_codes for p in self.pairs))
 
+    @property
+    def n_tables(self) -> int:
+        """Tables of a network, without those of pairs: of categorical columns and of numbers."""
+        return len(self.vocabularies) + sum(bool(len(number.knots)) for number in self.numbers)
+
     def by_column(self, arrays: Arrays) -> list[Codes]:
         """Codes of each categorical column, then of each pair, as `CategoryVectors` takes them.
 
