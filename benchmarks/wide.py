@@ -38,7 +38,7 @@ from _state import commit  # noqa: E402
 SEED = 0
 CASES = ("columns", "categories")
 SIZES = {"rows": 100_000, "columns": 500, "categories": 10_000_000}
-QUICK = {"rows": 500, "columns": 45, "categories": 3_000}
+QUICK = {"rows": 200, "columns": 6, "categories": 500}
 TEST_ROWS = 20_000
 MORE_ROWS = 0.4  # rows of the wide column beyond one for each category
 

@@ -239,6 +239,18 @@ def test_first_trials_see_a_sample_and_last_ones_more(rng, monkeypatch):
 
 
 @pytest.mark.usefixtures("agreeing")
+def test_trials_of_many_columns_see_as_many_cells(rng, monkeypatch):
+    plan = planned(rng, n_rows=1000)
+    monkeypatch.setattr(_search, "FIRST_ROWS", 800)
+    monkeypatch.setattr(_search, "FEW_TABLES", 1)
+    run = Losses(lambda *_: 1.0)
+    search(plan, run, judged=True)
+    n_tables = plan.training.schema.n_tables
+    assert n_tables > 1
+    assert len(run.jobs[0].data) + len(run.jobs[0].held_out) == 800 // n_tables
+
+
+@pytest.mark.usefixtures("agreeing")
 def test_a_weaker_prior_may_win_on_the_whole(rng, monkeypatch):
     monkeypatch.setattr(_search, "FIRST_ROWS", 300)
 

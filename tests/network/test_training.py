@@ -416,6 +416,7 @@ def test_the_engine_is_chosen_by_the_length_of_the_fit(caplog):
     with caplog.at_level(logging.INFO, logger="catvec"):
         assert choose_engine("auto", 1e3) == "numpy"
         assert choose_engine("auto", 1e9) == "numba"
+    assert choose_engine("auto", 1e3, looks=1e6) == "numba"
     assert "engine numba for about 1e+09 row-epochs" in caplog.text
     assert choose_engine("numpy", 1e9) == "numpy"
     assert choose_engine("numba", 1) == "numba"
