@@ -11,8 +11,9 @@ seq_tafeng, seq_diginetica   ordered sessions; their column `split` says which a
 online_retail                invoices as baskets; for testing the last 20% by date
 
 Everything that is chosen is chosen on the last 10% of the training sessions, one thing at a time:
-gensim's window, exponent of the negatives and epochs, by hit rate. catvec runs with
-its defaults, which were chosen the same way; how these do there beside others is in the results.
+gensim's window, exponent of the negatives and epochs, by hit rate. catvec runs with its defaults,
+which choose on training sessions within `fit`, in the time that is told; how these do on validation
+sessions beside others is in the results.
 
     python benchmarks/pretraining.py --data FOLDER --json pretraining.json    # about half an hour
     python benchmarks/pretraining.py --quick                                  # does it run?

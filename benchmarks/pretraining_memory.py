@@ -6,7 +6,7 @@ session mostly of one. `EmbeddingPretrainer.fit` gets the folder, in a process o
 peak of resident memory the system tells. What was learned is looked at: how many of the ten nearest
 items are of an item's group.
 
-    python benchmarks/pretraining_memory.py                    # 100 million events, 7 GB of disk
+    python benchmarks/pretraining_memory.py                    # 100 million events, 4 GB of disk
     python benchmarks/pretraining_memory.py --quick            # does it run?
     python benchmarks/pretraining_memory.py --json pretraining_memory.json
 """
