@@ -61,6 +61,10 @@ OURS_BESIDE: list[dict[str, Any]] = [
     {"smoothing": 1.0},
     {"shift": 1.0, "eigenvalue_exponent": 0.25, "power_iterations": 3},
 ]
+SKIPGRAM_BESIDE: list[dict[str, Any]] = [
+    {"learning_rate": 0.1, "max_epochs": 8, "n_iter_no_change": 8},
+    {"learning_rate": 0.025, "max_epochs": 20, "n_iter_no_change": 2},
+]
 SAME_SETTINGS: dict[str, Any] = {  # those of gensim's defaults
     "method": "skipgram", "window": 5, "smoothing": 0.75, "min_frequency": 5, "max_epochs": 5,
     "subsample": 1e-3, "learning_rate": 0.025, "n_negatives": 5, "validation_fraction": 0.0,
@@ -277,6 +281,10 @@ def run(task: Task, records: Records, seeds: Sequence[int], tested: int, chosen_
     for change in OURS_BESIDE:
         key = f"{task.name} | validation | cooccurrence {json.dumps(change)}"
         records.get(key, lambda c=change: score(valid, by_catvec(valid, 0, c), chosen_on))
+    for change in SKIPGRAM_BESIDE:
+        settings = {"method": "skipgram", "engine": "numba", **change}
+        key = f"{task.name} | validation | skipgram {json.dumps(change)}"
+        records.get(key, lambda c=settings: score(valid, by_catvec(valid, 0, c), chosen_on))
     tuned = tune_gensim(task, records, chosen_on)
     for seed in seeds:
         sides: dict[str, Callable[[], Fitted]] = {

@@ -93,14 +93,15 @@ class EmbeddingPretrainer(BaseEstimator):
     subsample : float, default=0.0
         Share of events above which items are skipped at times by skip-gram; 0 for none. Prose
         takes 1e-3; in baskets and clicks the frequent items tell most.
-    learning_rate : float, default=0.025
-        First step of skip-gram.
-    max_epochs : int, default=20
-        Most passes of skip-gram.
+    learning_rate : float, default=0.1
+        First step of skip-gram. Prose takes 0.025; items of a shop occur too seldom for that.
+    max_epochs : int, default=8
+        Most passes of skip-gram, over which the rate falls to nothing.
     validation_fraction : float, default=0.05
-        Share of the sequences that skip-gram holds out to decide when to stop; 0 for none.
-    n_iter_no_change : int, default=2
-        Epochs without gain on held-out sequences after which skip-gram stops.
+        Share of the sequences that skip-gram holds out to tell the best epoch; 0 for none.
+    n_iter_no_change : int, default=8
+        Epochs without gain on held-out sequences after which skip-gram stops. Few are too few: at a
+        high rate their loss often rises before it falls with the rate.
     engine : {"auto", "numpy", "numba"}, default="auto"
         Who runs the loops of skip-gram.
     random_state : int, RandomState or None, default=None
@@ -146,10 +147,10 @@ class EmbeddingPretrainer(BaseEstimator):
     power_iterations: int | str = "auto"
     n_negatives: int = 5
     subsample: float = 0.0
-    learning_rate: float = 0.025
-    max_epochs: int = 20
+    learning_rate: float = 0.1
+    max_epochs: int = 8
     validation_fraction: float = 0.05
-    n_iter_no_change: int = 2
+    n_iter_no_change: int = 8
     engine: str = "auto"
     random_state: Any = None
     verbose: int = 0
