@@ -129,7 +129,17 @@ def catvec_encoded(case: Case, rows: np.ndarray) -> tuple[Any, np.ndarray, Encod
     X, y, held_out = catvec_data(case, rows)
     task = {"poisson": "count"}.get(case.kind, case.kind)
     encoder = EmbeddingEncoder(task=task, **catvec_parameters(case))
-    return encoder.fit_transform(X, y, **held_out), y, encoder.transform
+    Z = encoder.fit_transform(X, y, **held_out)
+
+    def told(Z: np.ndarray) -> pd.DataFrame:
+        """Columns by number; codes as categories, which LightGBM then treats as such."""
+        codes = {
+            c: pd.Categorical(Z[:, c].astype(int), range(int(Z[:, c].max()) + 1))
+            for c in encoder.categorical_features_
+        }
+        return pd.DataFrame(Z).assign(**{str(c): v for c, v in codes.items()})
+
+    return told(Z), y, lambda frame: told(encoder.transform(frame))
 
 
 # --- other ways to prepare a table ----------------------------------------------------

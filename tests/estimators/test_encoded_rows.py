@@ -7,6 +7,7 @@ import pytest
 from sklearn.model_selection import PredefinedSplit
 
 from catvec import EmbeddingEncoder
+from catvec.estimators._encoder import FOLDS
 from catvec.estimators._dealing import Deal, GroupDeal, TimeDeal
 from catvec.frames import _source as source_module
 from tests.estimators.test_streaming import FEATURES, QUICK, TABLE, written
@@ -27,8 +28,8 @@ def matrix(table):
 def folds_of(encoder, n_rows):
     """The fold of each row that a fit to a table of so many rows on disk has."""
     seed = int(np.random.RandomState(encoder.random_state).randint(2**31 - 1))
-    deal = Deal(n_rows, encoder.cv, encoder.validation_fraction, seed)
-    return deal.blocks(0, n_rows, None, None) % encoder.cv
+    deal = Deal(n_rows, FOLDS, encoder.validation_fraction, seed)
+    return deal.blocks(0, n_rows, None, None) % FOLDS
 
 
 def test_a_table_in_memory_is_encoded_as_by_fit_transform(tmp_path):

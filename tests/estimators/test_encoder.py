@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 
 from catvec import EmbeddingEncoder
 from catvec.errors import InputError, ParameterError
-from catvec.estimators import _encoder
+from catvec.estimators import _choice
 
 
 @pytest.fixture
@@ -96,7 +96,8 @@ def test_codes_of_small_columns(encoder, small_data, monkeypatch):
     np.testing.assert_array_equal(Z[:, names.index("city_code")], told)
     new = encoder.transform(X.head(2).assign(city=["no such city", None]))
     assert new[:, names.index("city_code")].tolist() == [0, 1]
-    monkeypatch.setattr(_encoder, "MOST_CODES", 29)  # of 30 products
+    assert [names[c] for c in encoder.categorical_features_] == names[-6:-3]
+    monkeypatch.setattr(_choice, "MOST_CODES", 29)  # of 30 products
     encoder.fit(X, y)
     codes = [name for name in encoder.get_feature_names_out() if name.endswith("_code")]
     assert codes == ["city_code", "store_code"]
@@ -116,7 +117,7 @@ def test_a_share_of_categories_is_written_as_unknown_in_training_rows(encoder, s
         own = [i for i, name in enumerate(names) if name.startswith(f"{column}_")]
         of_row_0 = Z[rows][:, own]
         assert (of_row_0[:, :2] == 0).all()  # effect, confidence
-        assert len(np.unique(of_row_0.round(6), axis=0)) <= encoder.cv  # its vector by fold
+        assert len(np.unique(of_row_0.round(6), axis=0)) <= 5  # its vector by fold
     either = unknown["city"] | unknown["store"]
     assert (Z[either, names.index("city*store_confidence")] == 0).all()
     assert (Z[~either, names.index("city*store_confidence")] > 0).any()
@@ -125,6 +126,41 @@ def test_a_share_of_categories_is_written_as_unknown_in_training_rows(encoder, s
     effects = encoder.set_params(output="effects").fit_transform(X, y)
     confidence = encoder.get_feature_names_out().tolist().index("city_confidence")
     assert (effects[:, confidence] > 0).all()
+
+
+@pytest.mark.parametrize("n_categories", [253, 254])
+def test_codes_are_as_many_as_boosters_have_bins(n_categories):
+    rng = np.random.default_rng(0)
+    n = 4 * n_categories
+    X = {"city": [f"c{i % n_categories}" if i else None for i in range(n)]}
+    y = rng.normal(size=n)
+    encoder = EmbeddingEncoder(shrinkage=1.0, n_networks=1, max_epochs=1, random_state=0)
+    Z = encoder.fit_transform(X, y)
+    places = encoder.categorical_features_
+    assert len(places) == (n_categories == 253)
+    HistGradientBoostingRegressor(categorical_features=places, max_iter=2).fit(Z, y)
+    assert encoder.set_params(output="effects").fit(X, y).categorical_features_ == []
+
+
+@pytest.mark.parametrize("split", [{"time_column": "day"}, {"cv": TimeSeriesSplit(3)}])
+def test_where_folds_expand_in_time_effects_are_written(encoder, small_data, split, tmp_path):
+    """Yet vectors are learned of all rows, once."""
+    X, y = small_data.frame.assign(day=np.arange(400.0)), small_data.regression
+    encoder.set_params(**{"cv": 4, "passthrough": False, **split})
+    Z, names = encoder.fit_transform(X, y), encoder.get_feature_names_out().tolist()
+    kinds = ["effect", "confidence"] * 3 + ["code"] * 3
+    assert [name.rpartition("_")[2] for name in names] == kinds
+    assert [names[c] for c in encoder.categorical_features_] == names[-3:]
+    assert Z.shape == (400, 9)
+    assert encoder.output_ == "effects"
+    assert encoder.vectors_["city"].embedding_dim > 0
+    assert {record["network"] for record in encoder.history_} == {0}
+    encoder.save(tmp_path / "encoder.catvec")
+    loaded = EmbeddingEncoder.load(tmp_path / "encoder.catvec")
+    np.testing.assert_array_equal(loaded.transform(X), encoder.transform(X))
+    both = encoder.set_params(output="both").fit_transform(X, y)
+    assert both.shape[1] > 10
+    assert encoder.output_ == "both"
 
 
 def test_joint_score_is_out_of_fold_and_worth_having(small_data):

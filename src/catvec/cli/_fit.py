@@ -188,6 +188,7 @@ class _Work:
             task=self.data.task,
             # `catvec encode` is to answer from the model's artifact alone, which has its pairs.
             **{**self.parameters, "pairs": list(model.choice_.pairs)},
+            output="both",
             joint_score=False,
             category_codes=False,
             callback=lambda epoch: self.progress.epoch(epoch, "encoding the rows"),

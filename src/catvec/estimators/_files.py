@@ -11,9 +11,9 @@ import safetensors.numpy
 from sklearn.base import BaseEstimator
 
 from catvec.errors import ArtifactError
-from catvec.estimators._choice import MOST_CODES, Choice
+from catvec.estimators._choice import Choice, is_told_by_code
 from catvec.estimators._growth import Continuation
-from catvec.frames import FIRST, Schema, Target
+from catvec.frames import Schema, Target
 from catvec.network import Network, NetworkConfig
 from catvec.vectors import Artifact, CategoryVectors, load_artifact, write_artifact
 from catvec.vectors._storage import PathLike
@@ -43,6 +43,7 @@ def save(estimator: EmbeddingEstimator, path: PathLike) -> None:
         "transfer_report": estimator.transfer_report_,
         "networks": [asdict(network.config) for network in networks],
         "coded": list(estimator._coded),
+        "output": getattr(estimator, "output_", None),
     }
     if estimator._continuation is not None:
         section, arrays = estimator._continuation.to_parts()
@@ -105,8 +106,10 @@ def _estimator(
     configs = [NetworkConfig(**config) for config in model["networks"]]
     arrays = safetensors.numpy.load(artifact.read(NETWORK)) if configs else {}
     estimator.networks_ = _networks(configs, arrays)
-    small = [v.name for v in vocabularies if v.n_codes - FIRST <= MOST_CODES]
-    estimator._coded = model.get("coded", small)
+    told = [v.name for v in vocabularies if is_told_by_code(v)]
+    estimator._coded = model.get("coded", told)
+    if "output" in model["parameters"]:  # what only encoders have; older ones had nothing "auto"
+        estimator.output_ = model.get("output", model["parameters"]["output"])
     if "continuation" in model:  # older artifacts lack it, and cannot learn on
         estimator._continuation = _continuation(artifact, model, estimator.networks_)
     if model["loss"] is not None:  # what only predictors have
