@@ -131,15 +131,17 @@ def catvec_encoded(case: Case, rows: np.ndarray) -> tuple[Any, np.ndarray, Encod
     encoder = EmbeddingEncoder(task=task, **catvec_parameters(case))
     Z = encoder.fit_transform(X, y, **held_out)
 
-    def told(Z: np.ndarray) -> pd.DataFrame:
-        """Columns by number; codes as categories, which LightGBM then treats as such."""
-        codes = {
-            c: pd.Categorical(Z[:, c].astype(int), range(int(Z[:, c].max()) + 1))
-            for c in encoder.categorical_features_
-        }
-        return pd.DataFrame(Z).assign(**{str(c): v for c, v in codes.items()})
+    def encode(frame: pd.DataFrame) -> pd.DataFrame:
+        return with_codes_told(encoder, encoder.transform(frame))
 
-    return told(Z), y, lambda frame: told(encoder.transform(frame))
+    return with_codes_told(encoder, Z), y, encode
+
+
+def with_codes_told(encoder: EmbeddingEncoder, Z: np.ndarray) -> pd.DataFrame:
+    """What an encoder wrote, columns by number; codes as categories, as LightGBM takes them."""
+    frame = pd.DataFrame(Z).rename(columns=str)
+    codes = {str(c): pd.Categorical(Z[:, c].astype(int)) for c in encoder.categorical_features_}
+    return frame.assign(**codes)
 
 
 # --- other ways to prepare a table ----------------------------------------------------
