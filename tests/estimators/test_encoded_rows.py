@@ -7,8 +7,8 @@ import pytest
 from sklearn.model_selection import PredefinedSplit
 
 from catvec import EmbeddingEncoder
-from catvec.estimators._encoder import FOLDS
 from catvec.estimators._dealing import Deal, GroupDeal, TimeDeal
+from catvec.estimators._encoder import FOLDS
 from catvec.frames import _source as source_module
 from tests.estimators.test_streaming import FEATURES, QUICK, TABLE, written
 
