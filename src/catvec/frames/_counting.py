@@ -27,9 +27,8 @@ MOST_VALUES = 2_000_000  # distinct values of a column that are counted without 
 SLACK = 500_000  # values that may wait to be merged
 MEMORY_LIMIT = "256MB"  # of DuckDB, which then writes to disk
 THREADS = 4
-"""Of DuckDB, whatever the cores. With one or two it ran out of 256 and 512 MB on 50 million rows of 5
-million texts before anything went to disk; with three and four, of which each gives its groups away
-by part, 128 MB suffice. Empirical, DuckDB 2.0."""
+"""Of DuckDB, whatever the cores. On 50 million rows of 5 million texts two ran out of 256 MB and
+one out of 512 MB, instead of writing to disk; with four 128 MB sufficed. Empirical, DuckDB 2.0."""
 
 
 class ValueCounter:
