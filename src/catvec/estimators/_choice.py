@@ -31,10 +31,8 @@ CHEAP = 10_000_000  # row-epochs that nobody minds: on amazon_access 4, 8, 12 an
 FEWEST_STEPS = 30  # of an epoch; a small table takes smaller batches
 SMALLEST_BATCH = 16
 MOST_CODES = 253  # categories of a column whose codes are written: 255 codes, as boosters have bins
-MOST_KNOWN_CODES, KNOWN_ROWS = (
-    4096,
-    100,
-)  # or more, if each was seen so often (rossmann_200k: Store)
+KNOWN_ROWS = 100  # or more categories, if each was seen so often; with 50 trees learn them by heart
+MOST_KNOWN_CODES = 4096  # even so
 
 
 @dataclass(frozen=True)
