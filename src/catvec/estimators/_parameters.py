@@ -115,7 +115,7 @@ columns : list of str or int, optional
         stops.
     n_networks : int or "auto", default="auto"
         Networks trained from different seeds and held-out rows, whose scores are averaged.
-        ``"auto"``: as many of 12 as fit into 10 million row-epochs, folds included, or if they are
+        ``"auto"``: as many of 8 as fit into 8 million row-epochs, folds included, or if they are
         more, of 4 as fit into 20 million; for predictors at least 4.
     handle_unknown : {"prior", "error"}, default="prior"
         How a category not seen in training is answered: by the prior, or by an error.
