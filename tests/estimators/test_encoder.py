@@ -165,11 +165,13 @@ def test_where_folds_expand_in_time_effects_are_written(encoder, small_data, spl
 
 def test_joint_score_is_out_of_fold_and_worth_having(small_data):
     X, y = small_data.frame, small_data.regression
-    encoder = EmbeddingEncoder(columns=small_data.categorical, random_state=0)
+    given = {"shrinkage": 1.0, "pairs": None, "interactions": "concatenate", "random_state": 0}
+    encoder = EmbeddingEncoder(columns=small_data.categorical, n_networks=2, **given)
     Z, names = encoder.fit_transform(X, y), encoder.get_feature_names_out().tolist()
     joint = Z[:, names.index("joint_score")]
     assert 0.6 < np.corrcoef(joint, y)[0, 1] < 0.97  # the noise of a row itself is not in it
-    classes = EmbeddingEncoder(columns=small_data.categorical, max_epochs=2, random_state=0)
+    given |= {"max_epochs": 2, "n_networks": 1}
+    classes = EmbeddingEncoder(columns=small_data.categorical, **given)
     classes.fit(X, small_data.multiclass)
     joint_names = [f"joint_score_{label}" for label in ("high", "low", "middle")]
     assert classes.get_feature_names_out().tolist()[-5:-2] == joint_names
