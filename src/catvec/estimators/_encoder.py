@@ -367,22 +367,24 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
             check_int("cv", self.cv, minimum=2)
         if self.init is not None and self.output == "effects":
             raise refuse("init", 'None with output="effects", which has no vectors', self.init)
-        in_time = self.time_column is not None and isinstance(self.cv, int | str)
-        in_order = isinstance(self.cv, TimeSeriesSplit)
-        self.output_ = self.output
-        if self.output == "auto":
-            self.output_ = "effects" if in_time or in_order else "both"
-        self._cv = self.cv
-        if isinstance(self.cv, str):
-            self._cv = FOLDS_IN_TIME if in_time and self.output_ == "effects" else FOLDS
+        self.output_, self._cv = self._output_and_folds()
         n_folds = self._cv if isinstance(self._cv, int) else FOLDS  # about as much work as that
-        with_vectors = cross_fitted and self.output_ != "effects"
-        self._n_fits = 1 + n_folds * with_vectors
+        self._n_fits = 1 + n_folds * (cross_fitted and self.output_ != "effects")
         if not isinstance(X, SourceTable):
-            data = {**data, "in_order": in_order}
+            data = {**data, "in_order": isinstance(self.cv, TimeSeriesSplit)}
         elif cross_fitted:
             data = {**data, "n_folds": self._cv}
         return self._prepare(X, y, n_fits=self._n_fits, **data)
+
+    def _output_and_folds(self) -> tuple[str, Any]:
+        """What is written and by which folds, where the parameters say "auto"."""
+        in_time = self.time_column is not None and isinstance(self.cv, int | str)
+        output, cv = self.output, self.cv
+        if output == "auto":
+            output = "effects" if in_time or isinstance(cv, TimeSeriesSplit) else "both"
+        if isinstance(cv, str):
+            cv = FOLDS_IN_TIME if in_time and output == "effects" else FOLDS
+        return output, cv
 
     def _compare_first(
         self,
