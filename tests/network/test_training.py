@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+from concurrent.futures import wait
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from catvec.network import (
     NetworkConfig,
     TrainingConfig,
     TrainingData,
+    _committee,
     _engine,
     choose_engine,
     learn_held_out,
@@ -383,6 +385,23 @@ def test_an_interruption_does_not_wait_for_trainings_to_end():
         train_committee(jobs, n_jobs=2, on_epoch=stop)
     assert {record.network for record in told} <= {0, 1}
     assert len(told) < 100
+
+
+def test_what_stopped_the_others_is_raised(monkeypatch):
+    """Also if those that were stopped by it are done first."""
+
+    def last_first(futures):
+        wait(futures)
+        return reversed(futures)
+
+    def stop(record):
+        if record.network == 0:
+            raise ZeroDivisionError
+
+    monkeypatch.setattr(_committee, "as_completed", last_first)
+    jobs = [Job(CONFIG, settings(max_epochs=500), planted(200), None, seed) for seed in range(4)]
+    with pytest.raises(ZeroDivisionError):
+        train_committee(jobs, n_jobs=2, on_epoch=stop)
 
 
 def test_threads_of_the_products_are_given_back():

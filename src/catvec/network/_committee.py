@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -126,7 +126,8 @@ def _side_by_side(jobs: Sequence[Job], n_jobs: int, on_epoch: OnEpoch | None) ->
         futures = [pool.submit(run, job, number, told) for number, job in enumerate(jobs)]
         try:
             for future in as_completed(futures):
-                future.result()  # raises as soon as any network has
+                with suppress(CancelledError):  # by another network, which tells why
+                    future.result()  # raises as soon as any network has
         except BaseException:
             stopped.set()
             pool.shutdown(wait=False, cancel_futures=True)
