@@ -124,11 +124,16 @@ def catvec_predictor(case: Case) -> Fitted:
     return Fitted(regressor.predict(case.X_new), *seconds, 0.0, 0)
 
 
+def catvec_encoder(case: Case, **parameters: Any) -> EmbeddingEncoder:
+    """The encoder with defaults, but for the parameters given."""
+    task = {"poisson": "count"}.get(case.kind, case.kind)
+    return EmbeddingEncoder(task=task, **catvec_parameters(case), **parameters)
+
+
 def catvec_encoded(case: Case, rows: np.ndarray) -> tuple[Any, np.ndarray, Encode]:
     """Columns of the encoder with defaults, out of fold for the training rows."""
     X, y, held_out = catvec_data(case, rows)
-    task = {"poisson": "count"}.get(case.kind, case.kind)
-    encoder = EmbeddingEncoder(task=task, **catvec_parameters(case))
+    encoder = catvec_encoder(case)
     Z = encoder.fit_transform(X, y, **held_out)
 
     def encode(frame: pd.DataFrame) -> pd.DataFrame:

@@ -19,7 +19,7 @@ import pandas as pd
 from _models import (
     Case,
     catvec_data,
-    catvec_parameters,
+    catvec_encoder,
     lightgbm,
     native,
     te_for_lightgbm,
@@ -56,8 +56,7 @@ def parts_of(encoder: EmbeddingEncoder, X: pd.DataFrame) -> dict[str, np.ndarray
 def tables_of(case: Case) -> dict[str, list[pd.DataFrame]]:
     """Rows to fit, to stop by and to predict, as each way hands them on."""
     X, y, held_out = catvec_data(case, case.fit)
-    task = {"poisson": "count"}.get(case.kind, case.kind)
-    encoder = EmbeddingEncoder(task=task, output="both", **catvec_parameters(case))
+    encoder = catvec_encoder(case, output="both")
     others = [case.X.iloc[case.stop], case.X_new]
     written = [encoder.fit_transform(X, y, **held_out), *map(encoder.transform, others)]
     frames = [with_codes_told(encoder, Z) for Z in written]

@@ -255,7 +255,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         training, learner = self._start(X, y, data, cross_fitted=True)
         folds = self._folds(training, learner, y)
         trained = learner.committees(self._sets(learner, [fold.train for fold in folds]))
-        self._compare_first(X, y, data, learner, trained, n_fits=self._n_fits)
+        self._compare_first(X, y, data, learner, trained)
         learner.finish(trained)
         self._finish(learner, *trained[:1])
         unmet = self._unmet(learner)  # rows that no fold tests stay so
@@ -393,11 +393,10 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         data: dict[str, Any],
         learner: Learner,
         trained: Sequence[Committee],
-        n_fits: int = 1,
     ) -> None:
         in_order = isinstance(self.cv, TimeSeriesSplit)
         for committee in trained[:1]:
-            self._compare(X, y, learner, committee, n_fits=n_fits, in_order=in_order, **data)
+            self._compare(X, y, learner, committee, n_fits=self._n_fits, in_order=in_order, **data)
 
     def _finish(self, learner: Learner, committee: Committee | None = None) -> None:
         training = learner.training
