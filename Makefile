@@ -1,7 +1,7 @@
 # make demo    catvec at work on real data (flights out of New York)
 # make test    the tests
 # make check   format, lint and types
-# make docs    the documentation as web pages, in build/docs
+# make docs    the documentation: every page is run, then written as web pages to build/docs
 # make clean   back to a fresh checkout
 # The first one of them sets up .venv; after that each starts at once.
 
@@ -27,7 +27,8 @@ check: .venv/.dev-stamp
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-docs: .venv/.docs-stamp
+docs: .venv/.dev-stamp .venv/.docs-stamp
+	$(BIN)/pytest -n $(WORKERS) -m "" tests/test_readme.py
 	$(BIN)/mkdocs build --strict
 
 clean:

@@ -4,7 +4,10 @@ Python blocks of a page run one after another. A ``text`` block right after one 
 prints: words exactly, numbers nearly, since libraries and processors round differently. After a
 block of commands it holds words only, since a page of the command line tells seconds. Commands run
 on the pages of `RUN`; elsewhere they are only parsed. ``CATVEC_UPDATE_DOCS=1 pytest
-tests/test_readme.py`` writes what was printed into the pages.
+tests/test_readme.py -m ""`` writes what was printed into the pages.
+
+Those of `LONG` are read in every run of the tests, blocks, names and options, and executed by
+``make docs``.
 """
 
 import contextlib
@@ -16,17 +19,31 @@ import shlex
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
 
 from catvec.cli import app
 from catvec.cli import run as run_catvec
+from tests.reading import check_script
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "benchmarks/README.md", *(ROOT / "docs").glob("*.md")])
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 RUN = ("cli.md",)
+LONG = (  # they fit models as a user would, and take 4 to 18 seconds each
+    "docs/cli.md",
+    "docs/growth.md",
+    "docs/how_it_works.md",
+    "docs/index.md",
+    "docs/large_data.md",
+    "docs/pytorch.md",
+    "docs/transfer.md",
+    "examples/encoder_before_boosting.py",
+    "examples/look_inside.py",
+    "examples/vectors_without_a_target.py",
+)
 UPDATE = bool(os.environ.get("CATVEC_UPDATE_DOCS"))
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -56,6 +73,15 @@ def name_of(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
+def to_run(paths: list[Path]) -> list[Any]:
+    """What is executed: the short ones always."""
+    slow = pytest.mark.slow(reason="fits models as a user would; read by test_*_fits_the_library")
+    return [
+        pytest.param(path, id=name_of(path), marks=slow if name_of(path) in LONG else ())
+        for path in paths
+    ]
+
+
 @pytest.fixture
 def in_tmp(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -63,7 +89,7 @@ def in_tmp(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("path", PAGES, ids=name_of)
+@pytest.mark.parametrize("path", to_run(PAGES))
 @pytest.mark.usefixtures("in_tmp")
 def test_page(path):
     page, namespace, changes = path.read_text(), {"__name__": path.stem}, []
@@ -101,8 +127,9 @@ def check_printed(shown: str, printed: str, *, words_only: bool) -> None:
 def check_commands(text: str, *, runs: bool) -> None:
     for line in text.replace("\\\n", " ").splitlines():
         words = shlex.split(line, comments=True)
-        if words:
-            check_command(words, runs=runs, code=2 if "# exit code 2" in line else 0)
+        fails = "# exit code 2" in line
+        if words and (runs or not fails):
+            check_command(words, runs=runs, code=2 if fails else 0)
 
 
 def check_command(command: list[str], *, runs: bool, code: int = 0) -> None:
@@ -145,14 +172,32 @@ def test_all_commands_and_options_are_told():
 # --- examples ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=name_of)
+@pytest.mark.parametrize("path", to_run(EXAMPLES))
 @pytest.mark.usefixtures("in_tmp")
 def test_example(path, capsys):
     runpy.run_path(str(path), run_name="__main__")
     assert capsys.readouterr().out
 
 
+# --- read, not run ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_page_fits_the_library(path):
+    found = blocks(path.read_text())
+    check_script("\n".join(b.text for b in found if b.language == "python"), name_of(path))
+    for block in found:
+        if block.language == "bash":
+            check_commands(block.text, runs=False)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=name_of)
+def test_example_fits_the_library(path):
+    check_script(path.read_text(), name_of(path))
+
+
 def test_pages_and_examples_were_found():
+    assert set(LONG) <= {name_of(path) for path in [*PAGES, *EXAMPLES]}
     assert {"README.md", "docs/index.md", "docs/leakage.md"} <= {name_of(p) for p in PAGES}
     assert len(EXAMPLES) >= 2
 

@@ -80,6 +80,7 @@ def run(accuracy, tmp_path, capsys):
     return run
 
 
+@pytest.mark.slow(reason="11 seconds of fits; test_scripts reads it and starts it always")
 def test_it_runs_on_every_kind_of_task_and_resumes(run, tmp_path):
     shown = run("--quick", "--task", "clicks", "--markdown", tmp_path / "out.md")
     assert "clicks (LogLoss, lower)" in shown

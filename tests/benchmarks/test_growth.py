@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "growth.py"
 
 
+@pytest.mark.slow(reason="8 seconds of fits; test_scripts reads it and starts it always")
 def test_it_runs_on_generated_rows(tmp_path):
     command = [sys.executable, SCRIPT, "--quick", "--networks", "1", "--frames", "10"]
     command += ["--json", tmp_path / "out.json"]

@@ -31,6 +31,7 @@ def guo_berkhahn(monkeypatch):
     return importlib.import_module("guo_berkhahn")
 
 
+@pytest.mark.slow(reason="13 seconds of fits; test_scripts reads it and starts it always")
 def test_it_runs_and_resumes(guo_berkhahn, sales, tmp_path, capsys):
     (tmp_path / "data").mkdir()
     sales.to_parquet(tmp_path / "data" / "rossmann_paper.parquet")

@@ -11,7 +11,7 @@ import pytest
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "pretraining.py"
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="minutes of training; test_scripts reads it and starts it always")
 def test_it_runs_and_goes_on(tmp_path):
     pytest.importorskip("gensim")
     out = tmp_path / "out.json"

@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "torch_training.py"
 
 
+@pytest.mark.slow(reason="8 seconds of training; test_scripts reads it and starts it always")
 def test_it_runs_on_a_few_rows(tmp_path):
     command = [sys.executable, "-W", "error", SCRIPT, "--quick", "--json", tmp_path / "out.json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)

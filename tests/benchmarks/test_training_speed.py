@@ -10,6 +10,7 @@ import pytest
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "training_speed.py"
 
 
+@pytest.mark.slow(reason="6 seconds of training; test_scripts reads it and starts it always")
 def test_it_runs_on_a_few_rows(tmp_path):
     pytest.importorskip("torch")
     command = [sys.executable, "-W", "error", SCRIPT, "--quick", "--rows", "600"]

@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "transfer.py"
 
 
+@pytest.mark.slow(reason="17 seconds of fits; test_scripts reads it and starts it always")
 def test_it_runs_on_generated_tables(tmp_path):
     scores = tmp_path / "scores.json"
     command = [sys.executable, SCRIPT, "--quick", "--json", scores]
