@@ -6,7 +6,8 @@ import os
 for _library in ("OMP", "OPENBLAS", "MKL"):
     os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,8 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+
+from catvec.estimators import _choice
 
 hypothesis.settings.register_profile("catvec", deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.load_profile("catvec")
@@ -53,6 +56,30 @@ def frame_kind(request: pytest.FixtureRequest) -> str:
 def as_frame(frame_kind: str) -> Callable[[Columns], Any]:
     """Turn a dict of lists, None where missing, into a frame of the kind under test."""
     return FRAME_KINDS[frame_kind]
+
+
+@contextmanager
+def _larger_batches() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(_choice, "FEWEST_STEPS", 3)
+        yield
+
+
+@pytest.fixture(scope="session")
+def larger_batches() -> Callable[[], AbstractContextManager[None]]:
+    """A context in which small tables are learned in three steps an epoch instead of thirty."""
+    return _larger_batches
+
+
+@pytest.fixture
+def few_steps(request: pytest.FixtureRequest, larger_batches) -> Iterator[None]:
+    """For tests of other things than learning: an epoch of few rows has a tenth of its steps.
+
+    Where a module uses it, tests marked `learns` do not.
+    """
+    learns = request.node.get_closest_marker("learns") is not None
+    with nullcontext() if learns else larger_batches():
+        yield
 
 
 @pytest.fixture

@@ -31,9 +31,9 @@ def epochs():
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory, steps, epochs):
+def found(tmp_path_factory, steps, epochs, larger_batches):
     out = tmp_path_factory.mktemp("demo") / "flights.catvec"
-    with pytest.MonkeyPatch.context() as patched:
+    with pytest.MonkeyPatch.context() as patched, larger_batches():
         patched.setattr(demo, "EPOCHS", 2)
         return demo.run(out, rows=ROWS, on_step=steps.append, on_epoch=epochs.append)
 
@@ -165,7 +165,7 @@ def test_plain_words_where_a_baseline_wins():
     assert slow.endswith("It takes 9.0 s, where boosting takes 0.5 s.")
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="90 seconds; the tests above run it on some of the flights")
 def test_all_flights(tmp_path, capsys):
     start = time.perf_counter()
     assert run_catvec(["demo", "--out", str(tmp_path / "flights.catvec")]) == 0

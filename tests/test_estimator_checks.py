@@ -5,6 +5,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from catvec import EmbeddingClassifier, EmbeddingEncoder, EmbeddingRegressor
 
+pytestmark = pytest.mark.usefixtures("few_steps")
+
 BY_NAME = "frames are matched by name: another order is no error, and further columns are ignored"
 RANDOM_SPLIT = (
     "held-out rows and batches are drawn at random, so leaving a row out or giving it twice"
@@ -36,7 +38,8 @@ def expected(estimator):
 
 def few(kind, **parameters):
     """An estimator that answers fast; what is checked does not depend on how well it learned."""
-    return kind(n_networks=1, shrinkage=1.0, random_state=0, **parameters)
+    few = {"n_networks": 1, "shrinkage": 1.0, "max_epochs": 10, "random_state": 0}
+    return kind(**few, **parameters)
 
 
 @pytest.mark.filterwarnings("ignore:A column-vector y was passed")

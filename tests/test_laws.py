@@ -7,6 +7,8 @@ from sklearn.base import clone
 
 from catvec import CategoryVectors, EmbeddingClassifier, EmbeddingEncoder, EmbeddingRegressor
 
+pytestmark = pytest.mark.usefixtures("few_steps")
+
 QUICK = {"n_networks": 2, "shrinkage": 1.0, "max_epochs": 3, "random_state": 0}
 
 
@@ -41,6 +43,7 @@ def test_encoding_is_by_name_and_repeatable(seed, tmp_path):
     np.testing.assert_array_equal(again.encode(X).astype(np.float64), Z)
 
 
+@pytest.mark.learns
 def test_missing_unknown_zero_and_its_text_are_four_things():
     values = [0, "0", None, 1.5, "x"] * 40
     X = pd.DataFrame({"a": pd.Series(values, dtype=object)})

@@ -36,6 +36,11 @@ def _words(line: str) -> Iterator[str]:
         yield "#" if figure else "---" if set(word) == {"─"} else word
 
 
+@pytest.fixture(autouse=True)
+def in_few_steps(few_steps):
+    """What commands do does not depend on how well a model learned."""
+
+
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], tmp_path, monkeypatch) -> Callable[..., Done]:
     """Run a command in an empty folder."""
@@ -92,7 +97,7 @@ def table() -> pa.Table:
 
 
 @pytest.fixture(scope="session")
-def folder(table, tmp_path_factory) -> Path:
+def folder(table, tmp_path_factory, larger_batches) -> Path:
     """The table in several formats, and a model of each kind of target."""
     folder = tmp_path_factory.mktemp("sales")
     for ending in ("csv", "parquet", "feather"):
@@ -102,7 +107,8 @@ def folder(table, tmp_path_factory) -> Path:
         options = [*common, *(word for name in rest for word in ("--drop", name))]
         out = str(folder / f"{target}.catvec")
         source = str(folder / "sales.parquet")
-        assert run_catvec(["fit", source, "--target", target, "--out", out, *options]) == 0
+        with larger_batches():
+            assert run_catvec(["fit", source, "--target", target, "--out", out, *options]) == 0
     return folder
 
 

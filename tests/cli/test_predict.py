@@ -78,7 +78,8 @@ def test_encoded_rows_are_those_of_the_vectors(run, model, table):
     rows = open_table("z.feather").read()
     vectors = CategoryVectors.load(model)
     names = vectors.get_feature_names_out().tolist()
-    assert rows.column_names == ["part", *names, "size"]
+    of_pairs = vectors.get_feature_names_out(pairs=True).tolist()[len(names) :]
+    assert rows.column_names == ["part", *names, *of_pairs, "size"]
     matrix = np.column_stack([rows[name].to_numpy() for name in names])
     assert np.array_equal(matrix, vectors.encode(table.slice(0, 40)))
 

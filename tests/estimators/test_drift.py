@@ -9,6 +9,8 @@ import pytest
 from catvec import EmbeddingClassifier, EmbeddingEncoder, EmbeddingRegressor
 from catvec.errors import InputError, ParameterError
 
+pytestmark = pytest.mark.usefixtures("few_steps")
+
 N_USERS = 3000
 
 

@@ -12,6 +12,8 @@ from catvec.estimators._encoder import FOLDS
 from catvec.frames import _source as source_module
 from tests.estimators.test_streaming import FEATURES, QUICK, TABLE, written
 
+pytestmark = pytest.mark.usefixtures("few_steps")
+
 EFFECTS = {**QUICK, "output": "effects"}
 
 

@@ -16,6 +16,8 @@ from catvec import EmbeddingEncoder
 from catvec.errors import InputError, ParameterError
 from catvec.estimators import _choice
 
+pytestmark = pytest.mark.usefixtures("few_steps")
+
 
 @pytest.fixture
 def encoder():
@@ -163,10 +165,12 @@ def test_where_folds_expand_in_time_effects_are_written(encoder, small_data, spl
     assert encoder.output_ == "both"
 
 
+@pytest.mark.learns
 def test_joint_score_is_out_of_fold_and_worth_having(small_data):
     X, y = small_data.frame, small_data.regression
     given = {"shrinkage": 1.0, "pairs": None, "interactions": "concatenate", "random_state": 0}
-    encoder = EmbeddingEncoder(columns=small_data.categorical, n_networks=2, **given)
+    encoder = EmbeddingEncoder(columns=small_data.categorical, **given)
+    encoder.set_params(n_networks=1, max_epochs=10)
     Z, names = encoder.fit_transform(X, y), encoder.get_feature_names_out().tolist()
     joint = Z[:, names.index("joint_score")]
     assert 0.6 < np.corrcoef(joint, y)[0, 1] < 0.97  # the noise of a row itself is not in it
@@ -216,18 +220,27 @@ def test_confidences_are_those_of_all_rows_in_every_fold(encoder, small_data):
         assert (Z > 0).mean() > (0.9 if cv == 5 else 0.7)
 
 
+@pytest.mark.learns
 def test_out_of_fold_vectors_share_the_basis(rng):
     """Each fold's network has a basis of its own; turned into that of all rows, vectors agree."""
-    codes, x = rng.integers(20, size=4000), rng.normal(size=4000)
+    codes, x = rng.integers(20, size=2000), rng.normal(size=2000)
     slopes = rng.normal(size=(20, 2))
-    y = slopes[codes, 0] + slopes[codes, 1] * x + 0.1 * rng.normal(size=4000)
+    y = slopes[codes, 0] + slopes[codes, 1] * x + 0.1 * rng.normal(size=2000)
     X = pd.DataFrame({"city": codes.astype(str), "x": x})
-    encoder = EmbeddingEncoder(output="vectors", passthrough=False, embedding_dim=3, random_state=0)
+    encoder = EmbeddingEncoder(
+        output="vectors",
+        passthrough=False,
+        embedding_dim=3,
+        shrinkage=1.0,
+        n_networks=1,
+        random_state=0,
+    )
     folded, full = encoder.fit_transform(X, y), encoder.transform(X)
     alike = (folded * full).sum(1) / np.linalg.norm(folded, axis=1) / np.linalg.norm(full, axis=1)
     assert np.median(alike) > 0.9
 
 
+@pytest.mark.learns
 @pytest.mark.parametrize("shrinkage", [1.0, 1000.0])
 def test_out_of_fold_vectors_lie_about_the_same_centre(shrinkage, rng):
     """Each fold's network has a centre of its own, which a strong prior leaves far from 0.
@@ -247,14 +260,16 @@ def test_out_of_fold_vectors_lie_about_the_same_centre(shrinkage, rng):
     assert (shift < 0.2 * full.std(axis=0) + 1e-4).all()
 
 
+@pytest.mark.learns
 @pytest.mark.parametrize("seed", range(2))
 def test_noise_leaks_nothing(seed):
     """What cross-fitting is for: a booster finds nothing in a noise target, or finds the leak."""
     rng = np.random.default_rng(seed)
-    n = 5000
-    X = pd.DataFrame({c: rng.integers(1000, size=2 * n).astype(str) for c in "ab"})
+    n = 3000
+    X = pd.DataFrame({c: rng.integers(600, size=2 * n).astype(str) for c in "ab"})
     y = rng.normal(size=2 * n)
-    encoder = EmbeddingEncoder(shrinkage=1.0, max_epochs=5, n_networks=1, random_state=seed)
+    few = {"max_epochs": 5, "n_networks": 1, "random_state": seed}
+    encoder = EmbeddingEncoder(shrinkage=1.0, pairs=None, interactions="concatenate", **few)
 
     def out_of_sample(Z):
         model = HistGradientBoostingRegressor(random_state=seed, max_iter=50).fit(Z, y[:n])

@@ -11,6 +11,8 @@ from catvec import EmbeddingClassifier, EmbeddingRegressor
 from catvec.errors import InputError, ParameterError
 from catvec.estimators import _explanation
 
+pytestmark = pytest.mark.usefixtures("few_steps")
+
 QUICK = {"n_networks": 2, "shrinkage": 1.0, "pairs": None, "interactions": "concatenate"}
 QUICK |= {"max_epochs": 8, "random_state": 0}
 
@@ -89,7 +91,7 @@ def test_a_linear_model_is_explained_exactly(regressor, small_data):
         assert change[name] == pytest.approx(moved[0], abs=1e-5)
 
 
-def noisy_table(rng, n=3000):
+def noisy_table(rng, n=2000):
     X = pd.DataFrame(
         {
             "signal": rng.integers(20, size=n).astype(str),
@@ -101,6 +103,7 @@ def noisy_table(rng, n=3000):
     return X, rng.normal(size=20)[X["signal"].astype(int)] + np.abs(X["x"])
 
 
+@pytest.mark.learns
 def test_noise_gets_about_nothing(rng):
     X, y = noisy_table(rng)
     model = EmbeddingRegressor(**{**QUICK, "shrinkage": "auto"}).fit(X, y)

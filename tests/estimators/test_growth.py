@@ -12,6 +12,8 @@ from catvec.errors import InputError, ParameterError, TrainingError
 from catvec.frames import grow_schema, open_frame
 from catvec.vectors import CategoryVectors, ColumnVectors, rotation
 
+pytestmark = pytest.mark.usefixtures("few_steps")
+
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 
@@ -118,6 +120,7 @@ def test_half_lives_make_rows_weigh_by_their_age(seed):
 # --- networks ---------------------------------------------------------------------------
 
 
+@pytest.mark.learns
 @pytest.mark.parametrize("kind", [EmbeddingRegressor, EmbeddingClassifier])
 def test_new_categories_start_at_the_prior_and_are_learned(kind):
     frame, y, _ = table(3, 900, n_cities=20)
@@ -145,6 +148,7 @@ def test_new_categories_start_at_the_prior_and_are_learned(kind):
     assert len(model.vectors_["city"]) == 20
 
 
+@pytest.mark.learns
 def test_new_categories_may_start_at_given_vectors():
     frame, y, _ = table(21, 600)
     model = quick(EmbeddingRegressor, embedding_dim=3, learning_rate=1e-5, max_epochs=1)
@@ -175,6 +179,7 @@ def test_new_categories_may_start_at_given_vectors():
         model.partial_fit(at_new[:1], y[:1], vectors={"city": [1]})
 
 
+@pytest.mark.learns
 def test_a_stream_of_small_frames_ends_about_where_one_pass_over_all_rows_does():
     """What benchmarks/growth.py measures, on generated rows."""
     frame, y, _ = table(22, 1700, n_cities=40)
@@ -360,6 +365,7 @@ def test_a_copy_learns_on_its_own():
 # --- classes ----------------------------------------------------------------------------
 
 
+@pytest.mark.learns
 @pytest.mark.parametrize("labels", [["a", "b"], ["a", "b", "c"]])
 def test_classes_that_come_later_are_named_in_the_first_call(labels):
     frame, y, _ = table(15, 400)

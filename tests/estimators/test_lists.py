@@ -11,6 +11,8 @@ from catvec import CategoryVectors, EmbeddingClassifier, EmbeddingEncoder, Embed
 from catvec.errors import InputError, ParameterError
 from catvec.frames import _source
 
+pytestmark = pytest.mark.usefixtures("few_steps")
+
 QUICK = dict(
     pairs=None,
     interactions="concatenate",
@@ -40,6 +42,7 @@ def films():
     return X, y + 0.1 * rng.normal(size=n), weights, np.array(heavy) + of_country[country]
 
 
+@pytest.mark.learns
 def test_a_regressor_learns_explains_and_comes_back(films, tmp_path):
     X, y, _, _ = films
     frame = pd.DataFrame(X)

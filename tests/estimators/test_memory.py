@@ -9,6 +9,8 @@ from catvec.errors import ParameterError
 from catvec.estimators._memory import model_bytes, read_bytes
 from catvec.frames import HashedVocabulary
 
+pytestmark = pytest.mark.usefixtures("few_steps")
+
 QUICK = dict(
     interactions="concatenate",
     shrinkage=1.0,

@@ -24,6 +24,8 @@ from catvec.estimators._pairs import (
 from catvec.estimators._parameters import SharedParameters
 from catvec.estimators._training_set import read_training_set
 
+pytestmark = pytest.mark.usefixtures("few_steps")
+
 QUICK = {
     "shrinkage": 1.0,
     "interactions": "concatenate",
@@ -182,6 +184,7 @@ def test_reading_pairs_reads_them_everywhere():
 # --- what is learned --------------------------------------------------------------------
 
 
+@pytest.mark.learns
 def test_named_pairs_are_learned_where_columns_say_nothing():
     X, truth, y = planted(1)
     train, test = slice(3000), slice(3000, None)
@@ -225,6 +228,7 @@ def test_pair_effects_are_cross_fitted(output):
         assert same[groups != 2].mean() < 0.1  # combinations of one row are 0 before and after
 
 
+@pytest.mark.learns
 @pytest.mark.parametrize("pairs", [[("a", "b")], "auto"])
 def test_noise_leaks_nothing_through_pairs(pairs):
     """A booster finds nothing in a noise target, or finds the leak."""
@@ -293,6 +297,7 @@ def test_explanations_add_up_with_pairs(interactions):
     np.testing.assert_allclose(told, model.decision_function(X[:200]), atol=1e-5)
 
 
+@pytest.mark.learns
 def test_a_pair_belongs_half_to_either_column():
     """In a linear model what a pair alone says is shared evenly, exactly."""
     X, _, y = planted(0, n_rows=1500)
@@ -330,17 +335,18 @@ def test_renaming_in_order_changes_no_prediction(pairs):
     assert len(other.choice_.pairs) == len(model.choice_.pairs) > 0
 
 
+@pytest.mark.learns
 def test_a_constant_and_a_random_column_change_little():
-    X, truth, y = planted(4, n_rows=3000)
-    more = X.assign(constant="x", random=np.random.default_rng(5).integers(9, size=3000))
+    X, truth, y = planted(4, n_rows=2000)
+    more = X.assign(constant="x", random=np.random.default_rng(5).integers(9, size=2000))
     more["random"] = more["random"].astype(str)
-    model = EmbeddingRegressor(**QUICK)
+    model = EmbeddingRegressor(**{**QUICK, "max_epochs": 5})
     scores = []
     for table in (X, X.assign(constant="x"), more):
-        fitted = clone(model).fit(table[:2400], y[:2400])
+        fitted = clone(model).fit(table[:1600], y[:1600])
         assert ("a", "b") in fitted.choice_.pairs
         assert not any("constant" in pair for pair in fitted.choice_.pairs)
-        scores.append(r2_score(truth[2400:], fitted.predict(table[2400:])))
+        scores.append(r2_score(truth[1600:], fitted.predict(table[1600:])))
     assert min(scores) > max(scores) - 0.1
 
 

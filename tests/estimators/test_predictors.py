@@ -14,6 +14,8 @@ from sklearn.model_selection import GridSearchCV
 from catvec import CategoryVectors, EmbeddingClassifier, EmbeddingEncoder, EmbeddingRegressor
 from catvec.errors import ArtifactError, InputError, TrainingError
 
+pytestmark = pytest.mark.usefixtures("few_steps")
+
 QUICK = {"n_networks": 1, "shrinkage": 1.0, "pairs": None, "interactions": "concatenate"}
 QUICK |= {"max_epochs": 8, "random_state": 0}
 
@@ -33,6 +35,7 @@ def halves(small_data):
     return X.iloc[:300], X.iloc[300:]
 
 
+@pytest.mark.learns
 def test_regression(small_data):
     train, test = halves(small_data)
     y = 1e6 + 1e4 * small_data.regression  # far from 0: it is standardised inside
@@ -66,6 +69,7 @@ def test_multiclass(classifier, small_data):
     assert classifier.vectors_["city"].effects.shape[1] == 3
 
 
+@pytest.mark.learns
 def test_counts_and_quantiles(regressor, small_data, rng):
     X = small_data.frame
     y = rng.poisson(np.exp(small_data.regression))
@@ -210,6 +214,7 @@ def test_pickle_and_grid_search_in_processes(regressor, small_data):
     assert search.fit(X, y).best_score_ > 0
 
 
+@pytest.mark.learns
 def test_numbers_alone_and_categories_alone(rng):
     x = rng.normal(size=300)
     y = np.abs(x)

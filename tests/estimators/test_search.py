@@ -315,14 +315,15 @@ def test_the_encoder_writes_what_it_found(rng):
 
 def test_main_effects_need_no_pairs():
     chosen = []
+    settings = {**SMALL, "max_epochs": 5}
     for seed in range(3):
         rng = np.random.default_rng(seed)
-        X, truth = plain_effects(rng)
-        y = truth + rng.normal(size=3000)
-        model = EmbeddingRegressor(**SMALL, random_state=seed).fit(X[:2400], y[:2400])
-        without = clone(model).set_params(pairs=None).fit(X[:2400], y[:2400])
+        X, truth = plain_effects(rng, n_rows=2000)
+        y = truth + rng.normal(size=2000)
+        model = EmbeddingRegressor(**settings, random_state=seed).fit(X[:1600], y[:1600])
+        without = clone(model).set_params(pairs=None).fit(X[:1600], y[:1600])
         chosen.append(model.choice_.pairs)
-        scores = [r2_score(truth[2400:], m.predict(X[2400:])) for m in (model, without)]
+        scores = [r2_score(truth[1600:], m.predict(X[1600:])) for m in (model, without)]
         assert scores[0] > scores[1] - 0.02
     assert sum(map(bool, chosen)) <= 1
 
@@ -331,12 +332,12 @@ def test_noise_gains_nothing():
     chosen, scores = [], []
     for seed in range(3):
         rng = np.random.default_rng(seed)
-        X, _ = signs_of_pairs(rng)
-        y = rng.normal(size=3000)
-        settings = {**SMALL, "shrinkage": "auto", "interactions": "auto", "max_epochs": 4}
-        model = EmbeddingRegressor(**settings, random_state=seed).fit(X[:2000], y[:2000])
+        X, _ = signs_of_pairs(rng, n_rows=2000)
+        y = rng.normal(size=2000)
+        settings = {**SMALL, "shrinkage": "auto", "interactions": "auto", "max_epochs": 2}
+        model = EmbeddingRegressor(**settings, random_state=seed).fit(X[:1200], y[:1200])
         chosen.append(model.choice_.pairs)
-        scores.append(r2_score(y[2000:], model.predict(X[2000:])))
+        scores.append(r2_score(y[1200:], model.predict(X[1200:])))
     assert sum(map(bool, chosen)) <= 1
     assert np.mean(scores) > -0.03
 
@@ -355,6 +356,7 @@ def test_products_are_chosen_where_vectors_multiply(rng):
     assert losses[0] < losses[1]
 
 
+@pytest.mark.usefixtures("few_steps")
 @pytest.mark.parametrize("seed", range(2))
 def test_what_was_chosen_given_by_name_gives_the_same_bits(seed):
     """The trials' networks are those that would be trained: the choice costs nothing else."""
@@ -376,6 +378,7 @@ def test_what_was_chosen_given_by_name_gives_the_same_bits(seed):
     np.testing.assert_array_equal(threaded.predict(X), model.predict(X))
 
 
+@pytest.mark.usefixtures("few_steps")
 def test_the_choice_is_saved(rng, tmp_path):
     X, truth = signs_of_pairs(rng, n_rows=800)
     settings = {**SMALL, "shrinkage": "auto", "interactions": "auto", "max_epochs": 2}
@@ -386,6 +389,7 @@ def test_the_choice_is_saved(rng, tmp_path):
     np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
 
 
+@pytest.mark.usefixtures("few_steps")
 def test_the_choice_sees_no_rows_but_those_of_the_fit(rng):
     """Categories of a pandas column live on in its parts: a fit on a part must not see them."""
     X, truth = signs_of_pairs(rng, n_rows=900)
@@ -401,7 +405,7 @@ def test_rows_of_ones_own_choose(rng):
     """Whether the pair is taken is for the given rows to say, whatever the training rows say."""
     X, truth = signs_of_pairs(rng, n_rows=1500)
     y = truth + 0.2 * rng.normal(size=1500)
-    model = EmbeddingRegressor(**SMALL, random_state=0)
+    model = EmbeddingRegressor(**{**SMALL, "max_epochs": 5}, random_state=0)
     model.fit(X[:1200], y[:1200], X_val=X[1200:], y_val=y[1200:])
     assert ("a", "b") in model.choice_.pairs
     model.fit(X[:1200], y[:1200], X_val=X[1200:], y_val=rng.permutation(y[1200:]))
@@ -428,6 +432,7 @@ def test_categories_of_the_latest_rows_get_vectors_of_their_own(rng):
     assert len(set(given.predict(asked))) == 1  # rows given for stopping are not learned
 
 
+@pytest.mark.usefixtures("few_steps")
 def test_rows_given_for_stopping_leave_no_other_trace(rng):
     """Where every epoch is an improvement or the last, other targets change nothing."""
     X, truth = plain_effects(rng, n_rows=900)

@@ -10,6 +10,8 @@ from catvec.estimators import _source_table as source_table
 from catvec.frames import _counting as counting
 from catvec.frames import _source as source_module
 
+pytestmark = pytest.mark.usefixtures("few_steps")
+
 QUICK = {
     "random_state": 0,
     "n_networks": 2,
@@ -117,6 +119,7 @@ def test_a_regression_learns_from_disk_what_it_learns_in_memory(tmp_path):
     assert_same_knowledge(on_disk.vectors_, in_memory.vectors_)
 
 
+@pytest.mark.learns
 @pytest.mark.usefixtures("large")
 def test_a_classifier_with_weights_and_groups(tmp_path):
     folder = written(tmp_path, TABLE.select([*FEATURES, "label", "w", "home"]))
@@ -142,6 +145,7 @@ def test_counts_poisson_and_time(tmp_path):
     assert [n.name for n in model.schema_.numbers] == ["size"]
 
 
+@pytest.mark.learns
 @pytest.mark.usefixtures("large")
 def test_choices_and_pairs_come_from_a_sample(tmp_path):
     rng = np.random.default_rng(1)

@@ -11,6 +11,8 @@ from catvec import CategoryVectors, EmbeddingClassifier, EmbeddingEncoder, Embed
 from catvec.errors import CategoryError, InputError, ParameterError
 from catvec.vectors import export, read_artifact
 
+pytestmark = pytest.mark.usefixtures("few_steps")
+
 HASHED = {"user": {"kind": "hashed", "n_buckets": 64, "n_hashes": 2}}
 ONE_HASH = {"user": {"kind": "hashed", "n_buckets": 64, "n_hashes": 1, "n_exact": 30}}
 CASES = {
@@ -56,6 +58,7 @@ def games():
     return X, y
 
 
+@pytest.mark.learns
 @pytest.mark.parametrize("name", CASES)
 def test_a_regressor_learns_explains_and_comes_back(name, games, tmp_path):
     X, y = games

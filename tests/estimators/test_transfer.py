@@ -11,6 +11,8 @@ from catvec.estimators._transfer import SCALE, benefit
 from catvec.frames import Vocabulary, one_column
 from catvec.vectors import ColumnVectors
 
+pytestmark = pytest.mark.usefixtures("few_steps")
+
 QUICK = {
     "shrinkage": 1.0,
     "pairs": None,
@@ -141,6 +143,7 @@ def test_overwhelming_shrinkage_leaves_vectors_where_they_began(pretrained):
     assert np.abs(own).std() == pytest.approx(np.abs(scaled).std(), rel=0.1)
 
 
+@pytest.mark.learns
 @pytest.mark.parametrize("freeze", ["never", "always"])
 def test_a_category_that_only_the_vectors_know_is_known(pretrained, freeze):
     X, y = table(2000)
@@ -262,6 +265,7 @@ def test_a_clone_shares_the_vectors_and_fits_the_same(pretrained):
     np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.learns
 def test_vectors_of_one_task_start_another():
     """With few labels they help much; the report's numbers are in docs/transfer.md."""
     options = {**QUICK, "max_epochs": 20, "shrinkage": 10.0}
@@ -379,6 +383,7 @@ def test_the_benefit_is_that_of_the_same_fit_without_them(pretrained):
     np.testing.assert_array_equal(same.predict(X), model.predict(X))  # it only looked
 
 
+@pytest.mark.learns
 @pytest.mark.parametrize("seed", range(3))
 def test_vectors_of_nothing_are_not_said_to_help(seed):
     rng = np.random.default_rng(seed)

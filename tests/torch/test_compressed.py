@@ -11,6 +11,8 @@ from catvec.network._kernels import _hashed
 from catvec.torch import HashEmbedding, QuotientRemainderEmbedding
 from catvec.torch._hashing import bucket, keyed_mask, mixed
 
+pytestmark = pytest.mark.usefixtures("few_steps")
+
 KEYS = torch.tensor([0, 1, 2, -1, 17, 2**31, 2**60, -(2**62)])
 
 

@@ -13,6 +13,8 @@ from catvec.errors import InputError, ParameterError
 from catvec.torch import RowwiseAdagrad, from_estimator, parameter_groups, to_estimator, to_vectors
 from tests.torch.conftest import make_table
 
+pytestmark = pytest.mark.usefixtures("few_steps")
+
 QUICK = {"random_state": 0, "max_epochs": 2, "shrinkage": 1.0, "n_networks": 2}
 SHAPES = {
     "pairs": {"pairs": [("shop", "day")], "interactions": "concatenate"},

@@ -26,6 +26,8 @@ from catvec.network._step import Step, count_lines
 from catvec.torch import TorchBackend
 from tests.torch.conftest import make_table
 
+pytestmark = pytest.mark.usefixtures("few_steps")
+
 CONFIG = NetworkConfig((6, 30, 30), (3, 4, 3), 2, (9, 5), (3, 3), (16, 8), 0.0)
 
 
