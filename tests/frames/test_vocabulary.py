@@ -66,6 +66,48 @@ def test_the_naive_twin_agrees(train, cells, min_frequency):
         assert vocabulary.encode(column).tolist() == expected
 
 
+@given(
+    st.lists(CELLS, max_size=12).filter(no_large_beside_fractions),
+    st.lists(CELLS, max_size=12).filter(no_large_beside_fractions),
+    st.integers(1, 3),
+)
+def test_compact_vocabularies_answer_alike(train, cells, min_frequency):
+    vocabulary, codes = learn(train, min_frequency=min_frequency)
+    compact = vocabulary.compact()
+    assert compact.nbytes <= vocabulary.nbytes
+    assert compact.to_table().equals(vocabulary.to_table())
+    assert compact.encode(one_column("a", train)).tolist() == codes.tolist()
+    assert [compact.code(cell) for cell in cells] == [vocabulary.code(cell) for cell in cells]
+    assert compact.counts.dtype == np.int64
+    assert compact.counts.tolist() == vocabulary.counts.tolist()
+    assert compact.categories.tolist() == vocabulary.categories.tolist()
+    assert compact.categories.dtype == vocabulary.categories.dtype
+    again = pickle.loads(pickle.dumps(compact))
+    assert again.nbytes <= compact.nbytes + 64  # Arrow pads what it unpickles
+    assert again.to_table().equals(vocabulary.to_table())
+
+
+def test_compact_vocabularies_are_as_narrow_as_they_can():
+    vocabulary, _ = learn([*range(200), 7])
+    compact = vocabulary.compact()
+    assert vocabulary.nbytes == 202 * 8 + 200 * (8 + 4)
+    assert compact.nbytes == 202 + 200 * 2
+    # Numbers beyond the narrow type are not known, whatever they are cut to.
+    assert encode(compact, [7, 7 + 2**16, 7 - 2**32, 7.0, 7.5, 2**63 + 7]) == [9, 0, 0, 9, 0, 0]
+    texts, _ = learn(["a", "bc"])
+    assert texts.compact().keys[0].stored.type == pa.string()
+    assert texts.compact().nbytes < texts.nbytes - 2 * 4 - 4 * 7
+
+
+def test_compact_vocabularies_are_looked_up_part_by_part(monkeypatch):
+    monkeypatch.setattr("catvec.frames._vocabulary.is_part", lambda *_: True)
+    monkeypatch.setattr("catvec.frames._vocabulary.WIDE", 1)
+    for values in (list(range(0, 1000, 3)), [f"a{i}" for i in range(300)], [0.5, 1.5, 2.5]):
+        vocabulary, _ = learn(values)
+        asked = [*values[::7], *values[:3], None]
+        assert encode(vocabulary.compact(), asked) == encode(vocabulary, asked)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_the_order_of_rows_and_chunks_changes_no_code(seed):
     rng = np.random.default_rng(seed)

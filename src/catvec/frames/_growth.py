@@ -85,7 +85,7 @@ def grow(vocabulary: Vocabulary, column: Column, *, min_frequency: int = 1) -> G
         counts = vocabulary.counts + np.bincount(
             vocabulary.encode(column), minlength=vocabulary.n_codes
         )
-        return Growth(replace(vocabulary, counts=counts), np.arange(vocabulary.n_codes))
+        return Growth(replace(vocabulary, stored_counts=counts), np.arange(vocabulary.n_codes))
     seen = {}
     n_missing = column.n_rows
     for family, array in column.families.items():
@@ -213,7 +213,7 @@ def rename(
     """
     name = vocabulary.name if name is None else name
     if not categories:
-        return replace(vocabulary, name=name, counts=vocabulary.counts.copy())
+        return replace(vocabulary, name=name, stored_counts=vocabulary.counts.copy())
     refuse_hashed(vocabulary)
     table = vocabulary.to_table()
     cells: list[Any] = [None] * vocabulary.n_lines

@@ -89,14 +89,14 @@ class HashedVocabulary(Vocabulary):
         """The same with the rows of a column counted as well."""
         counts = self.counts + np.bincount(self.encode(column), minlength=self.n_codes)
         met = tuple(f for f in FAMILIES if f in self.met or f in column.families)
-        return replace(self, counts=counts.astype(np.int64), met=met)
+        return replace(self, stored_counts=counts.astype(np.int64), met=met)
 
     def __len__(self) -> int:
         """Values told apart."""
         return self.n_codes - FIRST - self.n_buckets
 
     def __reduce__(self) -> tuple[Any, ...]:
-        fields = (self.name, self.keys, self.counts.copy(), self.rare_counts)
+        fields = (self.name, self.keys, self.stored_counts.copy(), self.rare_counts)
         return HashedVocabulary, (*fields, self.n_buckets, self.n_hashes, self.met)
 
     @property

@@ -142,7 +142,8 @@ def _words(values: pa.Array) -> NDArray[np.uint64]:
         values = values.view(pa.int64())
     numbers = np.asarray(pc.fill_null(values, pa.scalar(0, values.type)))
     if numbers.dtype.kind != "f":
-        return numbers.view(np.uint64)
+        wide = numbers.astype(np.int64) if numbers.dtype.kind == "i" else numbers
+        return wide.view(np.uint64)
     whole = (np.abs(numbers) < 2.0**63) & (numbers == np.trunc(numbers))
     integers = np.where(whole, numbers, 0).astype(np.int64)
     return np.where(whole, integers.view(np.uint64), numbers.view(np.uint64))

@@ -467,7 +467,7 @@ def _vocabularies(
         for name, part in zip(group, np.split(codes, len(group)), strict=True):
             first = part if part.ndim == 1 else part[:, 0]
             counts = np.bincount(first, minlength=vocabulary.n_codes).astype(np.int64)
-            learned[name] = replace(vocabulary, name=name, counts=counts), part
+            learned[name] = replace(vocabulary, name=name, stored_counts=counts), part
     return [learned[name] for name in names]
 
 
@@ -499,7 +499,7 @@ def _learned_lists(
     weights = None if spec.weights is None else frame.list_column(spec.weights)
     lists = make_lists(codes, column, weights)
     counts = np.bincount(lists.codes, minlength=vocabulary.n_codes).astype(np.int64)
-    return replace(vocabulary, counts=counts), lists
+    return replace(vocabulary, stored_counts=counts), lists
 
 
 def _learned(column: Column, spec: TableSpec, min_frequency: int) -> tuple[Vocabulary, np.ndarray]:

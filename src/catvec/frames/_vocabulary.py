@@ -8,9 +8,9 @@ by value), so neither the order of rows nor the kind of frame changes a code. Ca
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -28,11 +28,58 @@ ROLES = ("unknown", "missing", "category", "rare")
 
 @dataclass(frozen=True)
 class Keys:
-    """Distinct values of one family, ascending; the i-th has the code ``codes[i]``."""
+    """Distinct values of one family, ascending; the i-th has the code ``codes[i]``.
+
+    Attributes
+    ----------
+    family : str
+    stored : pyarrow.Array
+        The values, in their own type or, once `compact`, in the narrowest that holds them.
+    given : ndarray of int32, or int
+        Codes, 0 for a category rarer than `min_frequency`; or the first, where they follow one
+        another.
+    """
 
     family: str
-    values: pa.Array
-    codes: np.ndarray  # int32; 0 for a category rarer than `min_frequency`
+    stored: pa.Array
+    given: np.ndarray | int
+
+    @property
+    def values(self) -> pa.Array:
+        """The values in their family's own type."""
+        kind = self.stored.type
+        if pa.types.is_string(kind):
+            return self.stored.cast(pa.large_string())
+        return self.stored.cast(pa.int64()) if pa.types.is_signed_integer(kind) else self.stored
+
+    @property
+    def searched(self) -> pa.Array:
+        """The values as others are looked up among them: numbers as stored, texts as they come."""
+        return self.values if self.family == "text" else self.stored
+
+    @property
+    def codes(self) -> np.ndarray:
+        """Codes of the values, int32."""
+        if not isinstance(self.given, int):
+            return self.given
+        return np.arange(self.given, self.given + len(self.stored), dtype=np.int32)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in memory."""
+        return self.stored.nbytes + (0 if isinstance(self.given, int) else self.given.nbytes)
+
+    def at(self, places: np.ndarray) -> np.ndarray:
+        """Codes of the values at some places, int32; the last one's at -1."""
+        if not isinstance(self.given, int):
+            return self.given.take(places, mode="wrap")
+        return (places % max(len(self.stored), 1) + self.given).astype(np.int32)
+
+    def compact(self) -> Keys:
+        """The same in as few bytes as hold it exactly."""
+        codes = self.codes
+        follow = len(codes) > 0 and bool((codes == np.arange(len(codes)) + codes[0]).all())
+        return Keys(self.family, _narrow(self.stored), int(codes[0]) if follow else codes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +92,7 @@ class Vocabulary:
         The column.
     keys : tuple of Keys
         Values seen in training, family by family.
-    counts : ndarray of shape (n_codes,), int64
+    stored_counts : ndarray of shape (n_codes,), int64, or once `compact` the narrowest that does
         Rows seen by code: unknown (rows of rare categories), missing, then the categories.
     rare_counts : tuple of ndarray, int64
         Rows of the rare values of each of `keys`, in their order.
@@ -53,11 +100,11 @@ class Vocabulary:
 
     name: str
     keys: tuple[Keys, ...]
-    counts: np.ndarray
+    stored_counts: np.ndarray
     rare_counts: tuple[np.ndarray, ...]
 
     def __post_init__(self) -> None:
-        self.counts.flags.writeable = False
+        self.stored_counts.flags.writeable = False
 
     @classmethod
     def learn(
@@ -105,12 +152,34 @@ class Vocabulary:
         return self.n_codes - FIRST
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Vocabulary, (self.name, self.keys, self.counts.copy(), self.rare_counts)
+        return Vocabulary, (self.name, self.keys, self.stored_counts.copy(), self.rare_counts)
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Rows seen by code, ``(n_codes,)`` int64, read-only."""
+        counts = self.stored_counts.astype(np.int64, copy=False)
+        counts.flags.writeable = False
+        return counts
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in memory of categories, codes and counts."""
+        counts = (self.stored_counts, *self.rare_counts)
+        return sum(key.nbytes for key in self.keys) + sum(array.nbytes for array in counts)
+
+    def compact(self) -> Self:
+        """The same in as few bytes as hold it exactly: narrow numbers, codes where needed."""
+        return replace(
+            self,
+            keys=tuple(key.compact() for key in self.keys),
+            stored_counts=_narrow_counts(self.stored_counts),
+            rare_counts=tuple(map(_narrow_counts, self.rare_counts)),
+        )
 
     @property
     def n_codes(self) -> int:
         """Rows of an embedding table for this column: the categories, unknown and missing."""
-        return len(self.counts)
+        return len(self.stored_counts)
 
     @property
     def n_lines(self) -> int:
@@ -300,7 +369,7 @@ class Vocabulary:
         codes = np.full(len(values), UNKNOWN, np.int32)
         for key in self.keys:
             if key.family == family:
-                codes = key.codes.take(places, mode="wrap")  # -1 is the last, but put right below
+                codes = key.at(places)  # -1 is the last, but put right below
         unknown = places < 0
         if unknown.any():
             codes[unknown] = UNKNOWN
@@ -310,7 +379,7 @@ class Vocabulary:
 
     def _places(self, family: str, values: pa.Array) -> np.ndarray:
         """Where each value stands among the keys of its family; -1 where it does not."""
-        keys = next((key.values for key in self.keys if key.family == family), None)
+        keys = next((key.searched for key in self.keys if key.family == family), None)
         if keys is None:
             return np.full(len(values), -1, np.int32)
         if family == "number":
@@ -322,8 +391,8 @@ class Vocabulary:
     @cached_property
     def _indexes(self) -> dict[str, KeyIndex]:
         """By wide family an index of its keys, made when it is first asked for."""
-        wide = (key for key in self.keys if len(key.values) >= WIDE)
-        return {key.family: KeyIndex(key.family, key.values) for key in wide}
+        wide = (key for key in self.keys if len(key.stored) >= WIDE)
+        return {key.family: KeyIndex(key.family, key.searched) for key in wide}
 
 
 def _together(parts: Sequence[np.ndarray], n_rows: int) -> np.ndarray:
@@ -395,6 +464,22 @@ def _within(numbers: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
     if dtype.kind == "i":
         return numbers <= np.uint64(np.iinfo(np.int64).max)
     return numbers >= 0
+
+
+def _narrow(values: pa.Array) -> pa.Array:
+    """Integers in the narrowest type that holds them, texts with offsets of four bytes."""
+    if pa.types.is_large_string(values.type) and values.nbytes < 2**31:
+        return values.cast(pa.string())
+    if not pa.types.is_signed_integer(values.type) or not len(values):
+        return values
+    low, high = int(values[0].as_py()), int(values[-1].as_py())  # they ascend
+    kinds = (np.int8, np.int16, np.int32, np.int64)
+    kind = next(k for k in kinds if np.iinfo(k).min <= low and high <= np.iinfo(k).max)
+    return values.cast(pa.from_numpy_dtype(kind))
+
+
+def _narrow_counts(counts: np.ndarray) -> np.ndarray:
+    return counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
 
 
 # --- a vocabulary as a table ------------------------------------------------------------

@@ -212,7 +212,7 @@ def _all_of(words: _Words, name: str, family: str) -> ColumnVectors:
         raise InputError(f"two vectors are of one category of column {name!r}, or one is of none")
     counts = np.zeros(vocabulary.n_codes, np.int64)
     counts[codes] = words.counts
-    return _filled(replace(vocabulary, counts=counts), codes, words.vectors)
+    return _filled(replace(vocabulary, stored_counts=counts), codes, words.vectors)
 
 
 def _matched(words: _Words, name: str, categories: Any) -> tuple[ColumnVectors, dict[str, Any]]:
