@@ -27,7 +27,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -196,11 +196,7 @@ def by_hand(case: Case, n_bytes: int, full: dict[str, Any], seed: int, **table: 
 
 
 def budgeted(case: Case, n_bytes: int, full: dict[str, Any], seed: int) -> Any:
-    settings = like(full)
-    settings.pop("embedding_dim")  # the budget decides on widths, too
-    if "embedding_dim" in case.settings:
-        case = replace(case, settings={**case.settings, "embedding_dim": "auto"})
-    return estimator(case, seed, memory_budget=n_bytes, **settings)
+    return estimator(case, seed, memory_budget=n_bytes, **like(full))
 
 
 def feature_hasher(case: Case, n_bytes: int, seed: int) -> tuple[np.ndarray, int]:

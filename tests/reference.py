@@ -175,3 +175,17 @@ def shifted_positive_pmi(counts: np.ndarray, shift: float, smoothing: float) -> 
                 information = math.log(counts[i, j] / (totals[i] * contexts[j]))
                 result[i, j] = max(information - math.log(shift), 0.0)
     return result
+
+
+def unpacked_steps(bits: Any, lows: Any, widths: Any) -> list[list[int]]:
+    """The numbers in strings of bits, as text: one after the other, the highest bit first."""
+    rows = []
+    for row in bits.tolist():
+        text = "".join(f"{byte:08b}" for byte in row)
+        steps = []
+        for low, width in zip(lows.tolist(), widths.tolist(), strict=True):
+            steps.append(low + int(text[:width], 2))
+            text = text[width:]
+        assert set(text) <= {"0"}
+        rows.append(steps)
+    return rows

@@ -1,7 +1,7 @@
 """Artifacts of every format ever written still load: the golden folders are never made anew.
 
-Should a format change, add a folder ``golden/v2.catvec`` beside the old ones. It is made by
-``python -m tests.test_storage_compat tests/golden/v2.catvec``.
+Should a format change, add a folder ``golden/v3.catvec`` beside the old ones. It is made by
+``python -m tests.test_storage_compat tests/golden/v3.catvec``.
 """
 
 import datetime
@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from catvec import EmbeddingRegressor
+from catvec._packing import Coordinates, PackedRows
 from catvec.frames import HashedVocabulary, one_column
 from catvec.vectors import CategoryVectors, ColumnVectors, read_artifact
 from catvec.vectors._schema import FORMAT_VERSION
@@ -52,6 +53,8 @@ def golden_vectors(version=FORMAT_VERSION):
             arrays = table, table, np.zeros(4)
             column = ColumnVectors(template.vocabulary, *arrays, classes=["no", "yes"])
             columns.append(column.compress(precision))
+    if version >= 3:
+        columns.append(packed_column())
     return CategoryVectors(columns, metadata={"loss": "softmax", "classes": ["no", "yes"]})
 
 
@@ -68,6 +71,19 @@ def hashed_column(n_hashes):
     return ColumnVectors(vocabulary, *arrays, classes=["no", "yes"], importances=importances)
 
 
+def packed_column():
+    """Two dimensions by three and two bits, in halves; effects in eight bits."""
+    template = make_column("packed", ["a", "b"], dim=2)
+    bits = np.array([[0b00000000], [0b00000000], [0b11101000], [0b10011000]], np.uint8)
+    lows, widths = np.array([-2, 0], np.int32), np.array([3, 2], np.uint8)
+    coordinates = Coordinates(bits, lows, widths, np.asarray(0.5))
+    directions, center = np.eye(2, dtype=np.float16), np.ones(2, np.float32)
+    effects = np.arange(8).reshape(4, 2) / 8
+    table, confidences = np.zeros((4, 2)), np.linspace(0, 1, 4)
+    column = ColumnVectors(template.vocabulary, table, effects, confidences, classes=["no", "yes"])
+    return column.packed(PackedRows(coordinates, directions, center))
+
+
 @pytest.mark.parametrize("folder", sorted(GOLDEN.glob("*.catvec")), ids=lambda path: path.name)
 def test_golden_artifacts_still_load(folder):
     loaded = CategoryVectors.load(folder)
@@ -82,6 +98,12 @@ def test_hashed_columns_of_golden_artifacts_answer_as_ever():
     assert loaded["hashed_1"]["c"].tolist() == [0.75, 0.875]
     assert loaded["hashed_2"]["c"].tolist() == [0.3214285969734192, 0.4464285671710968]
     assert loaded["hashed_2"]["a"].tolist() == [-0.5, -0.375]
+
+
+def test_packed_vectors_of_golden_artifacts_answer_as_ever():
+    loaded = CategoryVectors.load(GOLDEN / "v3.catvec")["packed"]
+    assert loaded["a"].tolist() == [1 + (7 - 2) / 2, 1 + 1 / 2]
+    assert loaded["b"].tolist() == [1 + (4 - 2) / 2, 1 + 3 / 2]
 
 
 def test_a_model_from_before_importances_still_predicts():

@@ -1,5 +1,7 @@
 """`memory_budget`: the model has at most so many bytes, and counts decide who has a row."""
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -70,45 +72,98 @@ def test_the_budget_holds(fraction, pairs, clicks, tmp_path):
     assert again.vectors_ == model.vectors_
 
 
-def test_counts_decide(clicks):
+def fitted(clicks, fraction, **settings):
+    """A full model, and one within a fraction of its bytes."""
     X, y = clicks
-    full = EmbeddingRegressor(pairs=None, **QUICK).fit(X, y)
-    budget = int(model_bytes(full) * 0.15)
-    model = EmbeddingRegressor(pairs=None, memory_budget=budget, **QUICK).fit(X, y)
+    settings = {**QUICK, "pairs": None, **settings}
+    full = EmbeddingRegressor(**settings).fit(X, y)
+    budget = int(model_bytes(full) * fraction)
+    return full, EmbeddingRegressor(memory_budget=budget, **settings).fit(X, y)
+
+
+def test_all_categories_keep_their_rows_while_they_can(clicks):
+    full, model = fitted(clicks, 0.2)
+    assert model.choice_ == full.choice_  # it learned as it does without a budget
+    assert [v.n_codes for v in model.schema_.vocabularies] == [
+        v.n_codes for v in full.schema_.vocabularies
+    ]
+    assert not any(isinstance(v, HashedVocabulary) for v in model.schema_.vocabularies)
+    user = model.vectors_["user"]
+    assert user.precision == "packed"
+    np.testing.assert_array_equal(user.categories, full.vectors_["user"].categories)
+    np.testing.assert_array_equal(user.counts, full.vectors_["user"].counts)
+    assert user.counts.dtype == np.int64
+
+
+def test_the_more_bytes_the_nearer_to_the_full_model(clicks):
+    X, _ = clicks
+    errors = []
+    for fraction in (0.13, 0.25, 0.9):
+        full, model = fitted(clicks, fraction)
+        errors.append(np.sqrt(np.mean((model.predict(X) - full.predict(X)) ** 2)))
+        np.testing.assert_allclose(
+            model.vectors_["user"].effects, full.vectors_["user"].effects, atol=0.02
+        )
+    assert errors == sorted(errors, reverse=True)
+    assert errors[0] < 0.2  # of a target whose standard deviation is 1.4
+    assert errors[-1] < 0.01
+
+
+def test_counts_decide_where_rows_do_not_fit(clicks):
+    X, _ = clicks
+    _, model = fitted(clicks, 0.08)
     user, shop = model.schema_.vocabularies
-    assert max(model.choice_.dims) == 2  # narrow before any category loses its row
-    assert model.networks_[0].tables.flat.dtype == np.float16
-    assert model.vectors_["user"].precision == "float16"
     assert isinstance(user, HashedVocabulary)
     assert not isinstance(shop, HashedVocabulary)  # its categories are all more frequent
     counts = X["user"].value_counts()
     kept = set(user.categories)
+    assert 10 < len(kept) < len(counts)
     assert min(counts[name] for name in kept) >= max(counts[~counts.index.isin(kept)])
     assert user.n_buckets == max(1, len(user) // 50)
-    frequent = counts.index[0]
-    assert model.vectors_["user"].most_similar(frequent)
+    assert model.vectors_["user"].most_similar(counts.index[0])
 
 
-def test_narrow_before_rows_are_shared(clicks):
+def test_bytes_are_those_held_and_saved(clicks, tmp_path):
+    _, model = fitted(clicks, 0.15)
+    told = model_bytes(model)
+    # Pickles hold each array once, and beside them a few kilobytes of Python's own.
+    held = len(pickle.dumps((model.networks_, model.vectors_, model.schema_.vocabularies)))
+    assert told < held < told + 15_000
+    model.save(tmp_path / "m")
+    saved = sum(p.stat().st_size for p in (tmp_path / "m").iterdir() if p.suffix != ".json")
+    assert saved < told + 15_000
+    again = EmbeddingRegressor.load(tmp_path / "m")
+    assert model_bytes(again) == told
+    coordinates = again.vectors_["user"].stored.coordinates
+    assert all(n.tables.rows[0].coordinates is coordinates for n in again.networks_)
+
+
+def test_what_a_packed_model_answers(clicks):
     X, y = clicks
-    full = EmbeddingRegressor(pairs=None, **QUICK).fit(X, y)
-    budget = int(model_bytes(full) * 0.4)
-    model = EmbeddingRegressor(pairs=None, memory_budget=budget, **QUICK).fit(X, y)
-    assert not any(isinstance(v, HashedVocabulary) for v in model.schema_.vocabularies)
-    assert max(model.choice_.dims) < max(full.choice_.dims)
-    given = EmbeddingRegressor(pairs=None, memory_budget=budget, embedding_dim=5, **QUICK)
-    assert set(given.fit(X, y).choice_.dims) == {5}  # what the user says stays
-
-
-def test_halves_predict_nearly_the_same(clicks):
-    X, y = clicks
-    settings = {**QUICK, "pairs": None, "embedding_dim": 4}
-    full = EmbeddingRegressor(**settings).fit(X, y)
-    budget = model_bytes(full) - 1
-    half = EmbeddingRegressor(memory_budget=budget, **settings).fit(X, y)
-    np.testing.assert_allclose(half.predict(X), full.predict(X), atol=2e-3)
+    full, model = fitted(clicks, 0.15)
+    one = [model.predict(X[i : i + 1])[0] for i in range(5)]
+    np.testing.assert_allclose(one, model.predict(X[:5]), rtol=1e-6)
+    explained = model.explain(X[:9])
+    total = explained.base + explained.contributions.sum(axis=1) + explained.residual
+    np.testing.assert_allclose(total, model.predict(X[:9]), rtol=1e-5, atol=1e-5)
+    new = X[:3].assign(user=["nobody", None, "u0"])
+    np.testing.assert_allclose(model.predict(new), full.predict(new), atol=0.6)
+    assert model.vectors_["user"].most_similar("u0", topn=3)
     with pytest.raises(ParameterError, match="cut to a `memory_budget`"):
-        half.partial_fit(X[:50], y[:50])
+        model.partial_fit(X[:50], y[:50])
+
+
+def test_an_encoder_without_networks_packs_its_vectors(clicks):
+    X, y = clicks
+    settings = {**QUICK, "pairs": None, "joint_score": False}
+    full = EmbeddingEncoder(**settings).fit(X, y)
+    budget = int(model_bytes(full) * 0.3)
+    encoder = EmbeddingEncoder(memory_budget=budget, **settings).fit(X, y)
+    assert not encoder.networks_
+    assert encoder.vectors_["user"].precision == "packed"
+    assert model_bytes(encoder) <= budget
+    found, wanted = encoder.transform(X), full.transform(X)
+    assert np.sqrt(np.mean((found - wanted) ** 2)) < 0.1 * wanted.std()
 
 
 def test_what_tables_says_stays(clicks):

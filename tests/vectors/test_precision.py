@@ -1,5 +1,6 @@
 """Vectors in fewer bytes: stated errors hold, everything still answers, other tools read them."""
 
+import json
 import pickle
 
 import duckdb
@@ -9,9 +10,10 @@ import polars as pl
 import pytest
 
 from catvec import CategoryVectors
+from catvec._packing import PackedRows, Spread
 from catvec.errors import ArtifactError, ParameterError
 from catvec.frames import HashedVocabulary, one_column
-from catvec.vectors import ColumnVectors, export
+from catvec.vectors import ColumnVectors, export, write_artifact
 from catvec.vectors._precision import compressed
 from tests.vectors.examples import make_column
 
@@ -149,3 +151,88 @@ def test_wrong_precisions(tmp_path):
     schema.write_text(schema.read_text().replace('"precision": "int8"', '"precision": "int2"'))
     with pytest.raises(ArtifactError, match="is damaged"):
         CategoryVectors.load(tmp_path / "v")
+
+
+# --- packed ---
+
+
+def packed_vectors(seed=0, n=300, dim=12, step=0.02):
+    """Packed vectors, and those they were packed from."""
+    vectors = vectors_of(seed, n, dim)
+    column = vectors["city"]
+    table = column.by_code()[0]
+    (rows,) = Spread([table], [np.eye(dim)], np.ones(len(table))).packed(step)
+    return CategoryVectors([column.packed(rows)]), vectors
+
+
+def test_what_packed_vectors_answer(tmp_path):
+    small, vectors = packed_vectors()
+    one, other = small["city"], vectors["city"]
+    assert one.precision == "packed"
+    assert one.embedding_dim == 12
+    np.testing.assert_allclose(one.vectors, other.vectors, atol=0.05)
+    for found, wanted in ((one.effects, other.effects), (one.confidences, other.confidences)):
+        assert found.dtype == np.float32
+        assert not found.flags.writeable
+        np.testing.assert_allclose(found, wanted, atol=np.abs(wanted).max() / 254 * 1.001)
+    frame = {"city": ["c3", "c4", None, "no such"]}
+    np.testing.assert_allclose(small.encode(frame), vectors.encode(frame), atol=0.05)
+    np.testing.assert_array_equal(one["c3"], one.vectors[one.categories.tolist().index("c3")])
+    assert one.counts.tolist() == other.counts.tolist()
+    assert one.effect("c3") == pytest.approx(other.effect("c3"), abs=0.05)
+    assert {c for c, _ in one.most_similar("c7", 5)} & {c for c, _ in other.most_similar("c7", 5)}
+    assert one.to_frame("pandas").shape == other.to_frame("pandas").shape
+    export(small, tmp_path / "small.txt", "word2vec", "city")
+    assert pickle.loads(pickle.dumps(small)) == small
+    assert small.compress("float16")["city"].precision == "float16"
+
+
+def test_packed_vectors_can_be_edited():
+    small, _ = packed_vectors()
+    dropped = small.drop(categories={"city": ["c3"]})
+    assert len(dropped["city"]) == 299
+    longer = small.append("city", ["new"], np.ones((1, 12), np.float32))
+    np.testing.assert_array_equal(longer["city"]["new"], np.ones(12))
+    np.testing.assert_array_equal(longer["city"]["c3"], small["city"]["c3"])
+
+
+def test_packed_vectors_saved_and_loaded(tmp_path):
+    small, vectors = packed_vectors(n=4000, step=0.3)
+    for name, some in (("small", small), ("full", vectors), ("half", vectors.compress())):
+        some.save(tmp_path / name)
+    loaded = CategoryVectors.load(tmp_path / "small")
+    assert loaded == small
+    assert loaded["city"].vocabulary.nbytes == small["city"].vocabulary.nbytes
+    small_, half, full = (
+        sum(f.stat().st_size for f in (tmp_path / name).iterdir())
+        for name in ("small", "half", "full")
+    )
+    assert small_ < 0.6 * half < 0.6 * full
+    versions = [json.loads((tmp_path / n / "schema.json").read_text()) for n in ("small", "half")]
+    assert [v["format_version"] for v in versions] == [3, 2]
+    (file,) = (tmp_path / "small").glob("column_00.*.parquet")
+    assert pd.read_parquet(file)["effect"].dtype == np.float32
+    loaded.save(tmp_path / "small")  # over itself
+    assert CategoryVectors.load(tmp_path / "small") == small
+    vectors.save(tmp_path / "small")
+    assert not list((tmp_path / "small").glob("packed*"))
+
+
+def test_damaged_packed_vectors(tmp_path):
+    small, _ = packed_vectors()
+    rows = small["city"].stored
+    wrong = PackedRows(rows.coordinates, rows.directions[:, :5], rows.center[:5])
+    broken = CategoryVectors([small["city"].packed(wrong)])
+    schema, files = broken.to_parts()
+    schema["columns"][0]["embedding_dim"] = 12
+    write_artifact(tmp_path / "v", schema, files)
+    with pytest.raises(ArtifactError, match="its packed vectors are not 302 rows of 12"):
+        CategoryVectors.load(tmp_path / "v")
+    del files["packed.safetensors"]
+    write_artifact(tmp_path / "w", schema, files)
+    with pytest.raises(ArtifactError, match="does not fit its schema"):
+        CategoryVectors.load(tmp_path / "w")
+    schema["columns"][0]["effect_scales"] = [0.1]
+    write_artifact(tmp_path / "x", schema, files)
+    with pytest.raises(ArtifactError, match="gives effects wrong scales"):
+        CategoryVectors.load(tmp_path / "x")

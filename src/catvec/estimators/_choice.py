@@ -64,15 +64,11 @@ class Choice:
 
 
 def choose_dims(
-    p: SharedParameters,
-    schema: Schema,
-    chosen: Mapping[str, int] | None = None,
-    most: int | None = None,
+    p: SharedParameters, schema: Schema, chosen: Mapping[str, int] | None = None
 ) -> tuple[int, ...]:
     """Width by column, from a number, a rule, a function, or a mapping of these; then by pair.
 
-    What was `chosen` for a column goes before what the parameter says; no width that is "auto" is
-    above `most`.
+    What was `chosen` for a column goes before what the parameter says.
     """
     given = p.embedding_dim
     of_column = given if isinstance(given, Mapping) else {}
@@ -80,10 +76,8 @@ def choose_dims(
     widths = []
     for vocabulary in schema.vocabularies:
         rule = of_column.get(vocabulary.name, "auto") if isinstance(given, Mapping) else given
-        is_open = isinstance(rule, str) and rule == "auto" and most is not None
         rule = (chosen or {}).get(vocabulary.name, rule)
-        found = width(rule, max(vocabulary.n_codes - FIRST, 1))
-        widths.append(min(found, most) if is_open and most is not None else found)
+        widths.append(width(rule, max(vocabulary.n_codes - FIRST, 1)))
     for c, kind in enumerate(schema.kinds):
         if kind.name == "concatenate":
             widths[c] = max(widths[c], 2)  # half of it from each of two tables

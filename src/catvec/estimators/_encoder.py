@@ -25,7 +25,7 @@ from catvec.estimators._learning import (
     Learner,
     averaged_scores,
 )
-from catvec.estimators._memory import keep_halved
+from catvec.estimators._packing import pack
 from catvec.estimators._parameters import document
 from catvec.estimators._source_table import SourceTable, opened
 from catvec.estimators._streaming import StreamedLearner
@@ -405,8 +405,8 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         self.history_ = committee.history if committee else []
         self.vectors_ = learner.vectors(networks)
         self._continuation = continuation(self, learner, committee)
-        if training.limits.halved:
-            keep_halved(self)
+        if training.limits.n_bytes is not None:
+            pack(self, training.limits.n_bytes)
         vocabularies = training.schema.vocabularies
         kinds = training.schema.kinds or [FULL] * len(vocabularies)
         self._coded = [

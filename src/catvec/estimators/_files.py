@@ -10,6 +10,7 @@ import numpy as np
 import safetensors.numpy
 from sklearn.base import BaseEstimator
 
+from catvec._packing import PackedRows
 from catvec.errors import ArtifactError
 from catvec.estimators._choice import Choice, is_told_by_code
 from catvec.estimators._growth import Continuation
@@ -105,7 +106,7 @@ def _estimator(
         estimator.feature_names_in_ = np.asarray(schema.names, dtype=object)
     configs = [NetworkConfig(**config) for config in model["networks"]]
     arrays = safetensors.numpy.load(artifact.read(NETWORK)) if configs else {}
-    estimator.networks_ = _networks(configs, arrays)
+    estimator.networks_ = _networks(configs, arrays, vectors)
     told = [v.name for v in vocabularies if is_told_by_code(v)]
     estimator._coded = model.get("coded", told)
     if "output" in model["parameters"]:  # what only encoders have; older ones had nothing "auto"
@@ -130,7 +131,7 @@ def _continuation(
     of_network = {name: array for name, array in arrays.items() if name[0].isdigit()}
     own = {name: array for name, array in arrays.items() if name not in of_network}
     configs = [NetworkConfig(**config) for config in section["networks"]]
-    return Continuation.from_parts(section, own, networks or _networks(configs, of_network))
+    return Continuation.from_parts(section, own, networks or _networks(configs, of_network, None))
 
 
 def _choice(stored: dict[str, Any]) -> Choice:
@@ -152,12 +153,28 @@ def _arrays(networks: Sequence[Network]) -> dict[str, np.ndarray]:
     }
 
 
-def _networks(configs: list[NetworkConfig], arrays: dict[str, np.ndarray]) -> list[Network]:
+def _networks(
+    configs: list[NetworkConfig],
+    arrays: dict[str, np.ndarray],
+    vectors: CategoryVectors | None,
+) -> list[Network]:
+    """Networks of their arrays; packed ones share the coordinates of packed vectors."""
     states: list[dict[str, np.ndarray]] = [{} for _ in configs]
     for key, array in arrays.items():
         number, name = key.split(".", 1)
         states[int(number)][name] = array
-    return [Network.from_state(*pair) for pair in zip(configs, states, strict=True)]
+    stored = [] if vectors is None else [vectors[name].stored for name in vectors]
+    coordinates = {
+        tables[0]: rows.coordinates
+        for rows, tables in zip(
+            stored, configs[0].composition.tables if configs else (), strict=False
+        )
+        if isinstance(rows, PackedRows)
+    }
+    return [
+        Network.from_state(config, state, coordinates)
+        for config, state in zip(configs, states, strict=True)
+    ]
 
 
 def _plain_parameters(estimator: EmbeddingEstimator) -> dict[str, Any]:

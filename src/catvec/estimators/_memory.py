@@ -1,15 +1,15 @@
-"""A model within a given number of bytes: precision, widths, and who has a row of its own.
+"""A model within a given number of bytes: who has a row of its own, and what a row takes.
 
-What costs least comes first. Tables and vectors are kept in half precision, after training in full.
-Then vectors are narrower: 8, 4 or 2 wide at most, if that lets all categories keep their rows; on
-validation rows of amazon_access at a tenth of the memory, 34% of the quality was lost with fewer
-rows of full width, 18% with more rows of width 2, and with width 1 more again.
+What costs least comes first. Networks learn as they do without a budget, and are packed when they
+are done (`_packing`): that keeps every category, its count and its name, and takes a tenth of the
+bytes at a loss of quality below 1% of what was learned (benchmarks/compression.py).
 
-Then counts decide. The most frequent categories of all columns, compared with one another, keep
-rows of their own and their names; all others of a column share a few rows that a hash of their
-value chooses, one for fifty, and leave no name behind. On the same rows, with no row, with one for
-fifty, for five and for one: 0.1366, 0.1334, 0.1358 and 0.1379 of log loss; on a generated table
-most of whose categories are met once, the fewer the better (benchmarks/compression.py).
+Where not even the coarsest rows would fit, counts decide before training. The most frequent
+categories of all columns, compared with one another, keep rows of their own and their names; all
+others of a column share a few rows that a hash of their value chooses, one for fifty, and leave no
+name behind. On validation rows of amazon_access at a tenth of the memory, before rows were packed,
+with no row, with one for fifty, for five and for one: 0.1366, 0.1334, 0.1358 and 0.1379 of log
+loss; on a generated table most of whose categories are met once, the fewer the better.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from catvec._checks import check_int, refuse
 from catvec.errors import ParameterError
 from catvec.estimators._choice import PAIR_DIM, choose_dims, choose_n_networks, knot_dims
 from catvec.frames import FIRST, Schema, TableSpec, Vocabulary
-from catvec.network._interactions import MOST_PRODUCTS
+from catvec.network._interactions import multiplied
 
 if TYPE_CHECKING:
     from catvec.estimators._base import EmbeddingEstimator
@@ -34,9 +34,12 @@ if TYPE_CHECKING:
 
 UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 SHARING = 50  # rows of its own for which a column has one that is shared
-MOST_DIMS = (None, 8, 4, 2)  # widths tried, one after the other
 PAIRS_PART = 0.5  # of the bytes is at most for pairs, where there may be any
 FLOAT, HALF = 4, 2  # bytes
+LEAST_BITS = 16
+"""Bits of a packed row, at least; with more elements in the tables of all networks than that, one
+for each. On rows held out of amazon_access, where that is 64, 60 bits lost 2.0% of what was learned
+and 144 bits 0.1%; with fewer rows of more bits more was lost."""
 
 
 def read_bytes(budget: object) -> int:
@@ -65,15 +68,12 @@ class Limits:
     ----------
     pair_rows : int or None
         Combinations that all pairs together may have.
-    most_dim : int or None
-        Width of the vectors, at most, where it is chosen.
-    halved : bool
-        Whether tables and vectors are kept in half precision.
+    n_bytes : int or None
+        Bytes that the model is to be packed into; None where it fits as it is.
     """
 
     pair_rows: int | None = None
-    most_dim: int | None = None
-    halved: bool = False
+    n_bytes: int | None = None
 
 
 NO_LIMITS = Limits()
@@ -117,13 +117,13 @@ def within_budget(
         if kind.name == "list"
     }
     free = {name: v for name, v in columns.items() if name not in taken}
-    for most_dim, halved in [(None, False), *((dim, True) for dim in MOST_DIMS)]:
-        costs = _Costs(p, schema, n_rows, n_effects, most_dim, FLOAT if not halved else HALF)
+    for packed in (False, True):
+        costs = _Costs(p, schema, n_rows, n_effects, free if packed else None)
         left = budget - costs.fixed - costs.of(columns) + costs.of(free)
         for_pairs = 0
         if p.pairs is not None and len(columns) > 1:
             for_pairs = max(0, left - min(costs.of(free), int(left * (1 - PAIRS_PART))))
-        limits = Limits(for_pairs // costs.pair_row, most_dim, halved)
+        limits = Limits(for_pairs // costs.pair_row, budget if packed else None)
         if costs.of(free) <= left - for_pairs:
             return given, limits
     fewest = sum(costs.row(v) * (FIRST + 1) for v in free.values())
@@ -157,7 +157,10 @@ def _shared(free: Mapping[str, Vocabulary], costs: _Costs, budget: int) -> dict[
 
 
 class _Costs:
-    """Bytes of a model's parts, as `model_bytes` counts them."""
+    """Bytes of a model's parts, as `model_bytes` counts them.
+
+    With `packed` columns the least that a packed model takes: the others' are in half precision.
+    """
 
     def __init__(
         self,
@@ -165,24 +168,28 @@ class _Costs:
         schema: Schema,
         n_rows: int,
         n_effects: int,
-        most_dim: int | None,
-        element: int,
+        packed: Mapping[str, Vocabulary] | None,
     ) -> None:
-        n_networks = choose_n_networks(p.n_networks, n_rows * p.max_epochs, p.fewest_networks)
-        dims = choose_dims(p, schema, most=most_dim)
+        self.n_networks = choose_n_networks(p.n_networks, n_rows * p.max_epochs, p.fewest_networks)
+        self.n_effects, self.packed = n_effects, packed
+        dims, knots = choose_dims(p, schema), knot_dims(schema)
         self.dims = dict(zip([v.name for v in schema.vocabularies], dims, strict=True))
-        self.n_networks, self.n_effects, self.element = n_networks, n_effects, element
-        self.pair_row = element * PAIR_DIM * n_networks + FLOAT * (n_effects + 1) + 16
-        knots = knot_dims(schema)
+        self.element = FLOAT if packed is None else HALF
+        self.pair_row = self.element * PAIR_DIM * self.n_networks + FLOAT * (n_effects + 1) + 16
         with_knots = [n for n in schema.numbers if len(n.knots)]
         n_tables = sum((len(n.knots) + 2) * d for n, d in zip(with_knots, knots, strict=True))
         n_dense = len(schema.numbers) + sum(n.has_missing for n in schema.numbers)
         n_inputs = sum(dims) + sum(knots) + n_dense
-        if p.interactions != "concatenate" and len(dims) > 1:
-            n_inputs += MOST_PRODUCTS
+        if p.interactions != "concatenate":
+            n_codes = [v.n_codes for v in schema.vocabularies]
+            n_inputs += sum(width for _, _, width in multiplied(n_codes, dims))
         sizes = [n_inputs, *p.hidden_sizes, n_effects]
-        weights = sum((a + 4) * b for a, b in pairwise(sizes))
-        self.fixed = n_networks * (element * n_tables + FLOAT * weights)
+        matrix = FLOAT if packed is None else 1
+        weights = sum(matrix * a * b + 4 * FLOAT * b for a, b in pairwise(sizes))
+        if packed is not None:
+            weights += FLOAT * sum(sizes[:-1])  # the scales of the matrices' rows
+        self.fixed = self.n_networks * (self.element * n_tables + weights)
+        self.fixed += sum(map(self._directions, (packed or {}).values()))
 
     def of(self, columns: Mapping[str, Vocabulary]) -> int:
         """Of all rows of some columns."""
@@ -190,18 +197,19 @@ class _Costs:
 
     def row(self, vocabulary: Vocabulary) -> int:
         """Of one category: vectors of networks and artifact, effects, confidence, count, key."""
-        keys = sum(key.values.nbytes + key.codes.nbytes for key in vocabulary.keys)
-        key = -(-keys // max(len(vocabulary), 1))
         width = self.dims[vocabulary.name] + vocabulary.n_functions - 1
-        vectors = self.element * width * (self.n_networks + 1)
-        return vectors + FLOAT * (self.n_effects + 1) + 8 + key
+        known = vocabulary if self.packed is None else vocabulary.compact()
+        told = -(-known.nbytes // max(len(vocabulary), 1))
+        told += (self.n_effects + 1) * (FLOAT if self.packed is None else 1)
+        if self.packed is not None and vocabulary.name in self.packed:
+            return told + -(-max(LEAST_BITS, width * self.n_networks) // 8)
+        return told + self.element * width * (self.n_networks + 1)
 
-
-def keep_halved(estimator: EmbeddingEstimator) -> None:
-    """Turn what was learned into half precision; nothing can be learned on from there."""
-    estimator.networks_ = [network.halved() for network in estimator.networks_]
-    estimator.vectors_ = estimator.vectors_.compress("float16")
-    estimator._continuation = None
+    def _directions(self, vocabulary: Vocabulary) -> int:
+        """Of the directions in which the rows of a packed column differ, at most."""
+        width = self.dims[vocabulary.name]
+        n = min(vocabulary.n_codes, width * self.n_networks)
+        return n * (HALF * width * (self.n_networks + 1) + FLOAT + 1)
 
 
 def model_bytes(estimator: EmbeddingEstimator) -> int:
@@ -221,12 +229,10 @@ def model_bytes(estimator: EmbeddingEstimator) -> int:
     total = sum(array.nbytes for network in networks for array in network.state().values())
     vectors = estimator.vectors_
     for column in map(vectors.__getitem__, vectors):
+        # The coordinates of packed vectors are those of the networks' tables, too.
         importances = [] if column.importances is None else [column.importances]
-        total += column.stored.nbytes
-        total += sum(array.nbytes for array in (*column.by_code()[1:], *importances))
-        vocabulary = column.vocabulary
-        total += vocabulary.counts.nbytes
-        total += sum(key.values.nbytes + key.codes.nbytes for key in vocabulary.keys)
+        kept = (column.vocabulary, column.stored, *column.stored_effects, *importances)
+        total += sum(part.nbytes for part in kept)
     for pair in vectors.pairs.values():
         total += sum(array.nbytes for array in pair.by_code())
         total += pair.pair.keys.nbytes + pair.pair.counts.nbytes

@@ -50,10 +50,12 @@ columns : list of str or int, optional
         columns of lists are the means of their elements.
     memory_budget : int or str, optional
         Bytes that the fitted model may have, such as ``"64MB"``: networks, effects, vectors, counts
-        and categories. Where they do not suffice, tables and vectors are kept in half precision,
-        then vectors are narrower (8, 4, 2 at most), then only the most frequent categories keep
-        rows of their own and the others of a column share a few; pairs keep the most frequent
-        combinations. What `tables` says of a column stays; `partial_fit` needs a model not cut so.
+        and categories. Where they do not suffice, what was learned is packed: the networks' tables
+        and the vectors are kept by common coordinates in as many bits as fit, effects,
+        confidences and the layers' matrices in eight bits. Where not even that would fit, only the
+        most frequent categories keep rows of their own and the others of a column share a few.
+        Pairs keep the most frequent combinations. What `tables` says of a column stays, in half
+        precision; `partial_fit` needs a model not cut so.
     interactions : {"auto", "concatenate", "product", "factorization_machine"}, default="auto"
         How vectors of categorical columns meet before the first layer. ``"concatenate"``: side by
         side. ``"product"``: also multiplied by pairs of columns, element by element: at most

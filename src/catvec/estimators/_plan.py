@@ -69,7 +69,7 @@ class Plan:
         # What a fit learned of widths does not hold for vectors that come with one.
         given = transfer.widths(p) if transfer is not None else {}
         self.widths = {**(widths or {}), **given}
-        self.dims = choose_dims(p, training.schema, self.widths, training.limits.most_dim)
+        self.dims = choose_dims(p, training.schema, self.widths)
         self.knot_dims = knot_dims(training.schema)
 
     def of(self, training: TrainingSet) -> Plan:

@@ -52,6 +52,10 @@ class Parameters(Mapping[str, Array]):
     def __len__(self) -> int:
         return len(self._views)
 
+    def state(self) -> dict[str, Array]:
+        """All arrays by name, for a file; views, not copies."""
+        return dict(self)
+
     def like(self) -> Parameters:
         """Zeros of the same names and shapes."""
         return Parameters({name: view.shape for name, view in self.items()}, self.flat.dtype)
@@ -127,7 +131,7 @@ class Lookup:
             if self.composition:
                 further = self.at[:, self.n_columns :][:, : len(self.composition.columns)]
                 further[self.at[:, self.composition.columns] == 0] = 0
-        kernels.gather(tables.flat, tables.layout, self.at, self.shares, self.out)
+        tables.gather(kernels, self.at, self.shares, self.out)
         self.lists = self._batch_lists(rows, key)
         for c, lists in zip(self.list_columns, self.lists, strict=True):
             parts = lists.offsets, lists.codes, lists.shares

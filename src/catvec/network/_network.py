@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from catvec._packing import Coordinates, PackedRows
 from catvec.frames import Kind
 from catvec.network import _kernels
 from catvec.network._composition import Composition
@@ -22,8 +24,9 @@ from catvec.network._interactions import (
     block_layout,
     pair_layout,
 )
-from catvec.network._kernels import Array
+from catvec.network._kernels import AT, DIM, Array
 from catvec.network._layers import EPSILON, Hidden, Linear, Lookup, Parameters
+from catvec.network._packed import PackedParameters, PackedTables
 from catvec.network._tables import EmbeddingTables
 
 __all__ = ["Network", "NetworkConfig"]
@@ -134,7 +137,7 @@ class Network:
         self.tables = EmbeddingTables(
             made.n_rows, made.widths, len(config.n_knots), dtype, made.looks, made.owners
         )
-        self.weights = Parameters(_weight_shapes(config), dtype)
+        self.weights: Any = Parameters(_weight_shapes(config), dtype)
         self.running = Parameters(_running_shapes(config), dtype)
 
     @classmethod
@@ -187,11 +190,34 @@ class Network:
         n_knots, made = self.config.n_knots, self.composition
         return Lookup(self.tables, inputs, n_knots, n_products, composition=made, **dropouts)
 
-    def halved(self) -> Network:
-        """The same with tables in half precision, to predict with; not to be trained on."""
-        halved = copy.copy(self)
-        halved.tables = self.tables.halved()
-        return halved
+    def packed(self, rows: Mapping[int, PackedRows]) -> Network:
+        """The same in few bytes, to predict with; not to be trained on.
+
+        Parameters
+        ----------
+        rows : mapping of int to PackedRows
+            By number of a table its rows. Other tables are kept in half precision, matrices of
+            weights in eight bits.
+
+        Returns
+        -------
+        Network
+        """
+        packed = copy.copy(self)
+        packed.tables = PackedTables(self.tables, rows)
+        packed.weights = PackedParameters(self.weights)
+        return packed
+
+    def metric(self, c: int) -> Array:
+        """What errors of a column's vectors count: a matrix (dim, dim), float64.
+
+        An error e of a vector moves what goes into the units of the first layer by as much as
+        ``e @ metric`` is long; along directions that the layer hardly sees, a little more.
+        """
+        start, dim = self.tables.layout[c, [AT, DIM]].tolist()
+        slopes = self.folded(np.float64)[0][0][start : start + dim]
+        strengths, axes = np.linalg.eigh(slopes @ slopes.T)
+        return axes * np.sqrt(np.maximum(strengths, FAINT * strengths.max(initial=0)))
 
     def vectors(self, c: int) -> Array:
         """Vectors of a column or pair by code (n_codes, dim), composed of what they are made of.
@@ -264,23 +290,24 @@ class Network:
 
     def state(self) -> dict[str, Array]:
         """All arrays by name, for a file; views, not copies."""
-        n_knotted = len(self.config.n_knots)
-        return {
-            **{f"table_{t}": self.tables.weight(t) for t in range(len(self.tables) - n_knotted)},
-            **{f"knots_{m}": self.tables.knot_weight(m) for m in range(n_knotted)},
-            **self.weights,
-            **self.running,
-        }
+        return {**self.tables.state(), **self.weights.state(), **self.running}
 
     @classmethod
-    def from_state(cls, config: NetworkConfig, state: Mapping[str, Array]) -> Network:
+    def from_state(
+        cls,
+        config: NetworkConfig,
+        state: Mapping[str, Array],
+        coordinates: Mapping[int, Coordinates] = MappingProxyType({}),
+    ) -> Network:
         """The network that `state` was taken of.
 
         Parameters
         ----------
         config : NetworkConfig
         state : mapping of str to array
-            As `state` returned it, float32; tables also float16.
+            As `state` returned it; float16 in place of float32 is read, too.
+        coordinates : mapping of int to Coordinates, optional
+            Of a packed network, by table those of its packed rows.
 
         Raises
         ------
@@ -288,14 +315,16 @@ class Network:
             If a name, shape or type is not the config's; the message says which.
         """
         network = cls(config)
-        if any(array.dtype == np.float16 for array in state.values()):
-            network = network.halved()
+        if any(name.endswith(".scales") for name in state):
+            network = network.packed(_blank_rows(network.tables, coordinates))
         own = network.state()
         if strange := sorted(own.keys() ^ state.keys()):
             raise ValueError(f"arrays missing or not expected in a saved network: {strange[:5]}")
         for name, array in own.items():
             found = state[name]
-            if found.shape != array.shape or found.dtype != array.dtype:
+            # Models within a budget were once saved with tables in half precision.
+            older = array.dtype == np.float32 and found.dtype == np.float16
+            if found.shape != array.shape or (found.dtype != array.dtype and not older):
                 raise ValueError(
                     f"saved array {name!r} must be {array.dtype} of shape {array.shape}, "
                     f"got {found.dtype} of shape {found.shape}"
@@ -304,8 +333,24 @@ class Network:
         return network
 
 
+def _blank_rows(
+    tables: EmbeddingTables, coordinates: Mapping[int, Coordinates]
+) -> dict[int, PackedRows]:
+    """Packed rows whose directions and centres are still to come."""
+    rows = {}
+    for t, own in coordinates.items():
+        _, dim = tables.shape(t)
+        directions = np.zeros((len(own.lows), dim), np.float16)
+        rows[t] = PackedRows(own, directions, np.zeros(dim, np.float32))
+    return rows
+
+
 HEAD_GAIN = 0.3
 """Standard deviation of the head's first weights, times the root of its inputs; empirical."""
+
+FAINT = 1e-3
+"""What a direction of vectors counts at least, of the one that counts most, both squared: vectors
+are also looked at."""
 
 
 def _weight_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:

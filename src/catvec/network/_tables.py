@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
@@ -80,13 +79,18 @@ class EmbeddingTables:
         for t in range(len(self)):
             self.table(t)[0] = 0
 
-    def halved(self) -> EmbeddingTables:
-        """A copy in half precision; as they are where its range does not do."""
-        halved = copy.copy(self)
-        with np.errstate(over="ignore"):
-            flat = self.flat.astype(np.float16)
-        halved.flat = flat if np.isfinite(flat).all() else self.flat
-        return halved
+    def gather(self, kernels: Any, at: Array, shares: Array, out: Array) -> None:
+        """Write the rows `at` (B, T), of numbers those between two rows, into `out` (B, W)."""
+        kernels.gather(self.flat, self.layout, at, shares, out)
+
+    def state(self) -> dict[str, Array]:
+        """All arrays by name, for a file; views, not copies."""
+        return {self.name(t): self.table(t) for t in range(len(self))}
+
+    def name(self, t: int) -> str:
+        """What table `t` is called in a file."""
+        n_coded = len(self) - self.n_knotted
+        return f"table_{t}" if t < n_coded else f"knots_{t - n_coded}"
 
     def table(self, t: int) -> Array:
         """View (rows, width) of table `t`, counting the interpolated ones after the others."""
@@ -97,6 +101,11 @@ class EmbeddingTables:
         start, _, dim, n_rows = self._places[t].tolist()
         view: Array = flat[start : start + n_rows * dim].reshape(n_rows, dim)
         return view
+
+    def shape(self, t: int) -> tuple[int, int]:
+        """Rows and width of table `t`."""
+        _, _, dim, n_rows = self._places[t].tolist()
+        return n_rows, dim
 
     def of_column(self, c: int) -> int:
         """Number of the table of a column that has one to itself."""

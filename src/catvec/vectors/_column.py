@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from catvec._checks import check_int, refuse, some
+from catvec._packing import PackedRows, in_eight_bits
 from catvec.errors import CategoryError, ParameterError
 from catvec.frames import FIRST, MISSING, UNKNOWN, HashedVocabulary, Lists, Vocabulary, to_dataframe
 from catvec.vectors._neighbors import nearest, unit
-from catvec.vectors._precision import StoredVectors, compressed
+from catvec.vectors._precision import StoredNumbers, compressed
 
 if TYPE_CHECKING:
     pass
@@ -53,11 +54,11 @@ class ColumnVectors:
     ----------
     vocabulary : Vocabulary
         The categories of the column, with their codes and counts.
-    vectors : ndarray of shape (n_codes, embedding_dim), float32, or StoredVectors
+    vectors : ndarray of shape (n_codes, embedding_dim), float32, or StoredNumbers or PackedRows
         A row by code: unknown, missing, then the categories. The width may be 0.
-    effects : ndarray of shape (n_codes,) or (n_codes, n_classes), float32
+    effects : ndarray of shape (n_codes,) or (n_codes, n_classes), float32, or StoredNumbers
         Shrunk effects on the link scale, by code.
-    confidences : ndarray of shape (n_codes,), float32
+    confidences : ndarray of shape (n_codes,), float32, or StoredNumbers
         Confidence of the effects, from 0 to 1, by code.
     classes : sequence, optional
         Names of the classes where effects have one column for each; 0, 1, ... by default.
@@ -79,23 +80,27 @@ class ColumnVectors:
     def __init__(
         self,
         vocabulary: Vocabulary,
-        vectors: npt.ArrayLike | StoredVectors,
-        effects: npt.ArrayLike,
-        confidences: npt.ArrayLike,
+        vectors: npt.ArrayLike | StoredNumbers | PackedRows,
+        effects: npt.ArrayLike | StoredNumbers,
+        confidences: npt.ArrayLike | StoredNumbers,
         *,
         classes: Sequence[object] | None = None,
         importances: npt.ArrayLike | None = None,
     ) -> None:
         self.vocabulary = vocabulary
         owner, n_codes = f"column {vocabulary.name!r}", vocabulary.n_codes
-        if not isinstance(vectors, StoredVectors):
+        unmet = vocabulary.stored_counts[MISSING] == 0
+        if not isinstance(vectors, StoredNumbers | PackedRows):
             array = own(owner, "vectors", vectors, n_codes, (2,))
-            unmet = vocabulary.counts[MISSING] == 0
-            vectors = StoredVectors(_missing_as_unknown(array) if unmet else array)
-        self._vectors = vectors
-        self._effects = own(owner, "effects", effects, n_codes, (1, 2))
-        self._confidences = own_confidences(owner, confidences, n_codes)
-        self._classes = checked_classes(owner, self._effects, classes)
+            vectors = StoredNumbers(_missing_as_unknown(array) if unmet else array)
+        if not isinstance(effects, StoredNumbers):
+            array = own(owner, "effects", effects, n_codes, (1, 2))
+            effects = StoredNumbers(_missing_as_unknown(array) if unmet else array)
+        if not isinstance(confidences, StoredNumbers):
+            array = own_confidences(owner, confidences, n_codes)
+            confidences = StoredNumbers(_missing_as_unknown(array) if unmet else array)
+        self._vectors, self._effects, self._confidences = vectors, effects, confidences
+        self._classes = checked_classes(owner, effects.values, classes)
         self._importances = None
         if importances is not None:
             self._importances = own(owner, "importances", importances, n_codes, (2,))
@@ -105,9 +110,6 @@ class ColumnVectors:
                 f"`importances` of {owner} must have a column for each of"
                 f" {max(vocabulary.n_functions - 1, 1)} hash functions, got {n_hashes}"
             )
-        if vocabulary.counts[MISSING] == 0:
-            self._effects = _missing_as_unknown(self._effects)
-            self._confidences = _missing_as_unknown(self._confidences)
 
     # --- arrays ---
 
@@ -129,12 +131,12 @@ class ColumnVectors:
     @property
     def effects(self) -> Floats:
         """Effects of the known categories, ``(n,)`` or ``(n, n_classes)`` float32, link scale."""
-        return self._effects[self._known]
+        return locked(self._effects[self._known])
 
     @property
     def confidences(self) -> Floats:
         """Confidences of the known categories, ``(n,)`` float32, from 0 to 1."""
-        return self._confidences[self._known]
+        return locked(self._confidences[self._known])
 
     @property
     def counts(self) -> npt.NDArray[np.int64]:
@@ -154,17 +156,22 @@ class ColumnVectors:
     @property
     def embedding_dim(self) -> int:
         """Width of the vectors."""
-        return int(self._vectors.values.shape[1])
+        return self._vectors.width
 
     @property
     def precision(self) -> str:
-        """How the vectors are kept: ``"float32"``, or as `compress` made them."""
+        """How the vectors are kept: ``"float32"``, as `compress` made them, or ``"packed"``."""
         return self._vectors.precision
 
     @property
-    def stored(self) -> StoredVectors:
+    def stored(self) -> StoredNumbers | PackedRows:
         """The vectors by code as they are kept; `by_code` gives them as float32."""
         return self._vectors
+
+    @property
+    def stored_effects(self) -> tuple[StoredNumbers, StoredNumbers]:
+        """Effects and confidences by code as they are kept; `by_code` gives them as float32."""
+        return self._effects, self._confidences
 
     @property
     def classes(self) -> tuple[Any, ...] | None:
@@ -180,7 +187,7 @@ class ColumnVectors:
         effects : ndarray of shape (n_codes,) or (n_codes, n_classes), float32
         confidences : ndarray of shape (n_codes,), float32
         """
-        return locked(self._vectors[:]), self._effects, self._confidences
+        return locked(self._vectors[:]), locked(self._effects[:]), locked(self._confidences[:])
 
     @property
     def importances(self) -> Floats | None:
@@ -294,10 +301,36 @@ class ColumnVectors:
         ParameterError
             If there is no such precision, or it cannot hold a number.
         """
-        vectors, *arrays = self.by_code()
-        stored = compressed(f"column {self.name!r}", vectors, precision)
+        stored = compressed(f"column {self.name!r}", self._vectors[:], precision)
         return ColumnVectors(
-            self.vocabulary, stored, *arrays, classes=self.classes, importances=self.importances
+            self.vocabulary,
+            stored,
+            *self.stored_effects,
+            classes=self.classes,
+            importances=self.importances,
+        )
+
+    def packed(self, vectors: PackedRows | None = None) -> ColumnVectors:
+        """The column in few bytes, as a budget of memory asks.
+
+        Parameters
+        ----------
+        vectors : PackedRows, optional
+            Its vectors by code; by default they are kept in half precision.
+
+        Returns
+        -------
+        ColumnVectors
+            Effects and confidences are in eight bits, off by at most 1/254 of the largest;
+            categories and counts are the same, in types as narrow as they allow.
+        """
+        eight = (StoredNumbers(*in_eight_bits(kept[:])) for kept in self.stored_effects)
+        return ColumnVectors(
+            self.vocabulary.compact(),
+            self.compress("float16").stored if vectors is None else vectors,
+            *eight,
+            classes=self.classes,
+            importances=self.importances,
         )
 
     def to_frame(self, kind: str | None = None) -> Any:
@@ -439,7 +472,7 @@ class ColumnVectors:
         effect = self._effects[code]
         return CategoryRow(
             self._vectors[code],
-            effect if self._effects.ndim == 2 else float(effect),
+            effect if self._classes is not None else float(effect),
             float(self._confidences[code]),
             int(self.vocabulary.counts[code]),
         )
@@ -515,15 +548,13 @@ def locked(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def _restore(
     vocabulary: Vocabulary,
-    arrays: tuple[StoredVectors, Floats, Floats],
+    arrays: tuple[StoredNumbers | PackedRows, StoredNumbers, StoredNumbers],
     classes: Any,
     importances: Floats | None = None,
 ) -> ColumnVectors:
     """Unpickle; NumPy's pickles forget that an array was read-only."""
-    vectors, (effects, confidences) = arrays[0], map(locked, arrays[1:])
     kept = None if importances is None else locked(importances)
-    of_code = vectors, effects, confidences
-    return ColumnVectors(vocabulary, *of_code, classes=classes, importances=kept)
+    return ColumnVectors(vocabulary, *arrays, classes=classes, importances=kept)
 
 
 def checked_classes(

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from catvec.vectors._precision import StoredVectors
+from catvec._packing import PackedRows
+from catvec.vectors._precision import StoredNumbers
 
 CHUNK = 65_536  # rows converted to float64 at a time, so that a large table needs no second copy
 
@@ -29,13 +30,13 @@ def unit(vector: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
 
 
 def cosines(
-    vectors: npt.NDArray[np.float32] | StoredVectors, query: npt.NDArray[np.floating]
+    vectors: npt.NDArray[np.float32] | StoredNumbers | PackedRows, query: npt.NDArray[np.floating]
 ) -> npt.NDArray[np.float64]:
     """Cosine of each row with a query.
 
     Parameters
     ----------
-    vectors : ndarray of shape (n, d), float32, or StoredVectors
+    vectors : ndarray of shape (n, d), float32, StoredNumbers or PackedRows
     query : ndarray of shape (d,)
 
     Returns
@@ -55,7 +56,7 @@ def cosines(
 
 
 def nearest(
-    vectors: npt.NDArray[np.float32] | StoredVectors,
+    vectors: npt.NDArray[np.float32] | StoredNumbers | PackedRows,
     query: npt.NDArray[np.floating],
     topn: int,
     exclude: Iterable[int] = (),
@@ -64,7 +65,7 @@ def nearest(
 
     Parameters
     ----------
-    vectors : ndarray of shape (n, d), float32, or StoredVectors
+    vectors : ndarray of shape (n, d), float32, StoredNumbers or PackedRows
     query : ndarray of shape (d,)
     topn : int
         How many rows to give, at most.

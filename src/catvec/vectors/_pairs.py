@@ -21,6 +21,7 @@ from catvec.vectors._column import (
     own,
     own_confidences,
 )
+from catvec.vectors._precision import StoredNumbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,6 +144,11 @@ class PairEffects:
         confidences : ndarray of shape (n_codes,), float32
         """
         return self._effects, self._confidences
+
+    @property
+    def stored_effects(self) -> tuple[StoredNumbers, StoredNumbers]:
+        """Effects and confidences by code as they are kept."""
+        return StoredNumbers(self._effects), StoredNumbers(self._confidences)
 
     # --- one combination ---
 

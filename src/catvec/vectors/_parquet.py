@@ -12,13 +12,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from catvec._packing import Coordinates, PackedRows
 from catvec.errors import CatvecError
 from catvec.frames import UNKNOWN, HashedVocabulary, Vocabulary
 from catvec.vectors._column import ColumnVectors, all_finite
-from catvec.vectors._precision import PRECISIONS, StoredVectors
+from catvec.vectors._precision import PRECISIONS, StoredNumbers
 from catvec.vectors._storage import Artifact
 
 CHUNK = 65_536  # rows written or read at a time, so that a large table needs no second copy
+PACKED = "packed.safetensors"  # the packed vectors of all columns
 KEYS = ("category", "family", "role", "count")
 HASH_FUNCTION = "murmurhash3_x86_32"
 """Of hashed columns, with the seeds 0, 1, ...; an artifact says which function it was made with."""
@@ -42,7 +44,12 @@ def column_section(column: ColumnVectors, file: str) -> dict[str, Any]:
     if isinstance(vocabulary, HashedVocabulary):
         sizes = {"n_buckets": vocabulary.n_buckets, "n_hashes": vocabulary.n_hashes}
         hashed = {"hashed": {**sizes, "function": HASH_FUNCTION}}
-    precision = {} if column.precision == "float32" else {"precision": column.precision}
+    precision: dict[str, Any] = {}
+    if column.precision != "float32":
+        precision["precision"] = column.precision
+    scales = [stored.scales for stored in column.stored_effects]
+    if any(scale is not None for scale in scales):
+        precision["effect_scales"] = [float(scale) for scale in scales if scale is not None]
     return {
         "name": column.name,
         "families": list(vocabulary.families),
@@ -53,6 +60,26 @@ def column_section(column: ColumnVectors, file: str) -> dict[str, Any]:
         **hashed,
         **precision,
     }
+
+
+def packed_arrays(column: ColumnVectors, file: str) -> dict[str, npt.NDArray[Any]]:
+    """Arrays of packed vectors for `PACKED`, by name; none of others.
+
+    Parameters
+    ----------
+    column : ColumnVectors
+    file : str
+        Logical name of the column's file.
+
+    Returns
+    -------
+    dict of str to ndarray
+    """
+    rows = column.stored
+    if not isinstance(rows, PackedRows):
+        return {}
+    arrays = rows.coordinates.arrays() | {"directions": rows.directions, "center": rows.center}
+    return {f"{file}.{name}": array for name, array in arrays.items()}
 
 
 def write_column(column: ColumnVectors, path: Path) -> None:
@@ -73,6 +100,8 @@ def write_column(column: ColumnVectors, path: Path) -> None:
     of_pandas = first.schema.metadata or {}
     schema = first.schema.with_metadata({"catvec.column": column.name, **of_pandas})
     plain = ["family", "role"]  # the other columns hardly repeat themselves
+    if column.stored_effects[0].precision == "int8":
+        plain += ["effect", "confidence"]
     with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=plain) as file:
         file.write_table(first.cast(schema))
         for part in parts:
@@ -80,7 +109,10 @@ def write_column(column: ColumnVectors, path: Path) -> None:
 
 
 def read_column(
-    artifact: Artifact, section: Mapping[str, Any], classes: list[Any] | None
+    artifact: Artifact,
+    section: Mapping[str, Any],
+    classes: list[Any] | None,
+    packed: Mapping[str, npt.NDArray[Any]],
 ) -> ColumnVectors:
     """Read what `write_column` wrote.
 
@@ -91,6 +123,8 @@ def read_column(
         The column's section of the schema.
     classes : list, optional
         The schema's classes.
+    packed : mapping of str to ndarray
+        What `packed_arrays` gave of all columns.
 
     Returns
     -------
@@ -104,7 +138,7 @@ def read_column(
     name = section["name"]
     path = artifact.verified_path(section["file"])
     try:
-        return _read_column(path, section, classes)
+        return _read_column(path, section, classes, packed)
     except (Lie, CatvecError, pa.ArrowException, OSError, KeyError) as error:
         raise artifact.damage(
             f"the file of column {name!r} does not fit its schema ({error})"
@@ -119,7 +153,7 @@ def list_tables(column: ColumnVectors, *, as_stored: bool = False) -> Iterator[p
     column : ColumnVectors
     as_stored : bool, default=False
         Vectors in the type in which they are kept, and ``scale`` beside them where they are to be
-        multiplied; by default float32.
+        multiplied, or none if they are packed; by default float32.
 
     Returns
     -------
@@ -129,16 +163,18 @@ def list_tables(column: ColumnVectors, *, as_stored: bool = False) -> Iterator[p
         ``importance`` (list). At least one table.
     """
     keys = column.vocabulary.to_table()
-    arrays = column.by_code()
+    effects, confidences = column.stored_effects
+    stored = column.stored
     for start in range(0, keys.num_rows, CHUNK):
         part = keys.slice(start, CHUNK)
         lines = _lines(column, start, start + part.num_rows)
-        _, effects, confidences = arrays
         named = {"effect": effects[lines], "confidence": confidences[lines]}
-        stored = column.stored
-        named["vector"] = stored.values[lines] if as_stored else stored[lines]
-        if as_stored and stored.scales is not None:
-            named["scale"] = stored.scales[lines]
+        if not as_stored:
+            named["vector"] = stored[lines]
+        elif isinstance(stored, StoredNumbers):
+            named["vector"] = stored.values[lines]
+            if stored.scales is not None:
+                named["scale"] = stored.scales[lines]
         if column.importances is not None:
             named["importance"] = column.importances[start : start + part.num_rows]
         for name, values in named.items():
@@ -276,7 +312,10 @@ def lie(what: str) -> NoReturn:
 
 
 def _read_column(
-    path: Path, section: Mapping[str, Any], classes: list[Any] | None
+    path: Path,
+    section: Mapping[str, Any],
+    classes: list[Any] | None,
+    packed: Mapping[str, npt.NDArray[Any]],
 ) -> ColumnVectors:
     with pq.ParquetFile(path) as file:
         _check_types(file, section, classes)
@@ -286,16 +325,40 @@ def _read_column(
         n = vocabulary.n_codes
         width, n_classes = section["embedding_dim"], len(classes) if classes is not None else None
         precision = section.get("precision", "float32")
-        vectors = read_floats(file, "vector", n, width, precision)
-        scales = read_floats(file, "scale", n, None) if precision == "int8" else None
+        stored: Any = None
+        if precision == PackedRows.precision:
+            stored = _packed_rows(packed, section["file"], n, width)
+        else:
+            scales = read_floats(file, "scale", n, None) if precision == "int8" else None
+            stored = StoredNumbers(read_floats(file, "vector", n, width, precision), scales)
         effects = read_floats(file, "effect", n, n_classes)
         confidences = read_floats(file, "confidence", n, None)
         importances = None
         if "importance" in file.schema_arrow.names:
             importances = read_floats(file, "importance", n, section["hashed"]["n_hashes"])
-    stored = vectors if precision == "float32" else StoredVectors(vectors, scales)
-    arrays = stored, effects, confidences
-    return ColumnVectors(vocabulary, *arrays, classes=classes, importances=importances)
+    told: Sequence[Any] = (effects, confidences)
+    if "effect_scales" in section:
+        vocabulary = vocabulary.compact()
+        told = list(map(_in_steps, told, section["effect_scales"]))
+    return ColumnVectors(vocabulary, stored, *told, classes=classes, importances=importances)
+
+
+def _in_steps(numbers: npt.NDArray[np.float32], scale: float) -> StoredNumbers:
+    """Numbers that were whole steps, in eight bits again."""
+    steps = np.rint(numbers / scale) if scale else numbers
+    return StoredNumbers(steps.astype(np.int8), np.asarray(scale, np.float32))
+
+
+def _packed_rows(
+    packed: Mapping[str, npt.NDArray[Any]], file: str, n: int, width: int
+) -> PackedRows:
+    """The packed vectors of a column."""
+    names = ("bits", "lows", "widths", "step", "directions", "center")
+    bits, lows, widths, step, directions, center = (packed[f"{file}.{name}"] for name in names)
+    rows = PackedRows(Coordinates(bits, lows, widths, step), directions, center)
+    if not rows.fits(n, width):
+        lie(f"its packed vectors are not {n} rows of {width}")
+    return rows
 
 
 def _vocabulary(keys: pa.Table, section: Mapping[str, Any]) -> Vocabulary:
@@ -320,9 +383,11 @@ def _check_types(
         "count": pa.int64(),
         "effect": float_kind(len(classes) if classes is not None else None),
         "confidence": pa.float32(),
-        "vector": float_kind(section["embedding_dim"], section.get("precision", "float32")),
     }
-    if section.get("precision") == "int8":
+    precision = section.get("precision", "float32")
+    if precision != PackedRows.precision:
+        wanted["vector"] = float_kind(section["embedding_dim"], precision)
+    if precision == "int8":
         wanted["scale"] = pa.float32()
     if (n_hashes := section.get("hashed", {}).get("n_hashes", 1)) > 1 and section["embedding_dim"]:
         wanted["importance"] = float_kind(n_hashes)
@@ -419,8 +484,11 @@ def checked_section(artifact: Artifact, section: object) -> dict[str, Any]:
     sizes = [hashed.get(n) for n in ("n_buckets", "n_hashes")] if isinstance(hashed, dict) else []
     if not sizes or not all(isinstance(n, int) and n >= 1 for n in sizes):
         raise artifact.damage("its schema.json describes a hashed column wrongly")
-    if section.get("precision", "float32") not in PRECISIONS:
+    if section.get("precision", "float32") not in (*PRECISIONS, PackedRows.precision):
         raise artifact.damage("its schema.json gives vectors an unknown precision")
+    scales = section.get("effect_scales", [0.0, 0.0])
+    if not isinstance(scales, list) or [type(scale) for scale in scales] != [float, float]:
+        raise artifact.damage("its schema.json gives effects wrong scales")
     if section["embedding_dim"] < 0:
         raise artifact.damage("its schema.json gives a column a negative width")
     return section

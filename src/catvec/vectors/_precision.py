@@ -1,4 +1,4 @@
-"""Vectors in fewer bytes: half precision, or eight bits and a scale by row."""
+"""Numbers in fewer bytes: half precision, or eight bits and a scale by row or for all."""
 
 from __future__ import annotations
 
@@ -9,26 +9,25 @@ import numpy as np
 import numpy.typing as npt
 
 from catvec._checks import check_option
+from catvec._packing import in_eight_bits
 from catvec.errors import ParameterError
 
-__all__ = ["PRECISIONS", "StoredVectors", "compressed"]
+__all__ = ["PRECISIONS", "StoredNumbers", "compressed"]
 
 PRECISIONS = ("float32", "float16", "int8")
 
-LEVELS = 127
-"""Steps from 0 to the largest element of a row; -128 is not used, so that signs are alike."""
 HIGHEST = float(np.finfo(np.float16).max)
 
 
 @dataclass(frozen=True, eq=False)
-class StoredVectors:
-    """Rows of vectors as they are kept; indexing gives float32.
+class StoredNumbers:
+    """Vectors, or one number by row, as they are kept; indexing gives float32.
 
     Attributes
     ----------
-    values : ndarray of shape (n, d), float32, float16 or int8
-    scales : ndarray of shape (n,), float32, or None
-        Of int8: what the values of each row are multiplied by.
+    values : ndarray of shape (n,) or (n, d), float32, float16 or int8
+    scales : ndarray of shape (n,) or (), float32, or None
+        Of int8: what the values of each row are multiplied by, or all values.
     """
 
     values: npt.NDArray[Any]
@@ -47,7 +46,7 @@ class StoredVectors:
         values = self.values[rows]
         if self.scales is None:
             return values.astype(np.float32, copy=False)
-        scales = np.asarray(self.scales[rows])[..., None]
+        scales = np.asarray(self.scales[rows])[..., None] if self.scales.ndim else self.scales
         return np.multiply(values, scales, dtype=np.float32)
 
     @property
@@ -56,16 +55,24 @@ class StoredVectors:
         return str(self.values.dtype)
 
     @property
+    def width(self) -> int:
+        """Numbers of a row."""
+        return int(np.prod(self.values.shape[1:]))
+
+    @property
     def nbytes(self) -> int:
         """Bytes in memory."""
         return self.values.nbytes + (0 if self.scales is None else self.scales.nbytes)
 
-    def part(self, rows: slice) -> StoredVectors:
+    def part(self, rows: slice) -> StoredNumbers:
         """Consecutive rows, as views."""
-        return StoredVectors(self.values[rows], None if self.scales is None else self.scales[rows])
+        scales = self.scales
+        if scales is not None and scales.ndim:
+            scales = scales[rows]
+        return StoredNumbers(self.values[rows], scales)
 
 
-def compressed(owner: str, vectors: npt.NDArray[np.float32], precision: str) -> StoredVectors:
+def compressed(owner: str, vectors: npt.NDArray[np.float32], precision: str) -> StoredNumbers:
     """Vectors in a precision.
 
     Parameters
@@ -77,7 +84,7 @@ def compressed(owner: str, vectors: npt.NDArray[np.float32], precision: str) -> 
 
     Returns
     -------
-    StoredVectors
+    StoredNumbers
         An element x of a row whose largest is m is off by at most
         ``max(2**-11 |x|, 2**-25)`` in float16 (IEEE 754, rounding to nearest) and by ``m / 254`` in
         int8 (half a step of ``m / 127``), beside the rounding of float32.
@@ -89,7 +96,7 @@ def compressed(owner: str, vectors: npt.NDArray[np.float32], precision: str) -> 
     """
     check_option("precision", precision, PRECISIONS)
     if precision == "float32":
-        return StoredVectors(vectors)
+        return StoredNumbers(vectors)
     largest = np.abs(vectors).max(axis=1, initial=0)
     if precision == "float16":
         if largest.max(initial=0) > HIGHEST:
@@ -97,9 +104,5 @@ def compressed(owner: str, vectors: npt.NDArray[np.float32], precision: str) -> 
                 f"`precision` of {owner} cannot be 'float16', which ends at {HIGHEST:g}, got"
                 f" vectors up to {largest.max():g}"
             )
-        return StoredVectors(vectors.astype(np.float16))
-    scales = (largest / LEVELS).astype(np.float32)
-    steps = np.divide(
-        vectors, scales[:, None], where=scales[:, None] > 0, out=np.zeros_like(vectors)
-    )
-    return StoredVectors(np.clip(np.rint(steps), -LEVELS, LEVELS).astype(np.int8), scales)
+        return StoredNumbers(vectors.astype(np.float16))
+    return StoredNumbers(*in_eight_bits(vectors, axis=1))

@@ -16,10 +16,10 @@ from catvec._checks import some
 from catvec.errors import ArtifactError, ArtifactVersionError, ParameterError
 
 FORMAT = "catvec"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """The newest that is read. Written is the oldest that suits: version 2 knows hashed columns
-and vectors in other precisions."""
-NEW_IN_2 = {"hashed", "precision"}
+and vectors in other precisions, version 3 packed ones and effects in eight bits."""
+NEW_IN = {2: {"hashed", "precision"}, 3: {"effect_scales"}}
 SCHEMA = "schema.json"
 RESERVED = ("format", "format_version", "catvec_version", "files", "checksum")
 
@@ -73,10 +73,13 @@ def document(sections: dict[str, Any], entries: dict[str, dict[str, Any]]) -> by
 def _version(sections: Mapping[str, Any]) -> int:
     """The oldest version whose readers understand these sections."""
     columns = sections.get("columns")
-    new = isinstance(columns, list) and any(
-        isinstance(column, dict) and NEW_IN_2 & column.keys() for column in columns
-    )
-    return 2 if new else 1
+    entries = {
+        name
+        for column in (columns if isinstance(columns, list) else [])
+        if isinstance(column, dict)
+        for name in column
+    }
+    return max([1, *(version for version, names in NEW_IN.items() if names & entries)])
 
 
 def checksum(schema: dict[str, Any]) -> str:

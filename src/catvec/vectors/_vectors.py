@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import safetensors.numpy
 
 from catvec._checks import check_option, some
 from catvec.errors import CategoryError, InputError, ParameterError
@@ -19,10 +20,12 @@ from catvec.vectors._column import ColumnVectors
 from catvec.vectors._editing import Editing
 from catvec.vectors._pairs import PairEffects, same_vocabulary
 from catvec.vectors._parquet import (
+    PACKED,
     checked_section,
     column_section,
     dimension_names,
     effect_names,
+    packed_arrays,
     read_column,
     write_column,
 )
@@ -32,6 +35,7 @@ from catvec.vectors._parquet_pairs import (
     read_pair,
     write_pair,
 )
+from catvec.vectors._precision import StoredNumbers
 from catvec.vectors._schema import jsonable
 from catvec.vectors._storage import (
     Artifact,
@@ -311,7 +315,7 @@ class CategoryVectors(Bridging, Editing):
         schema : dict
             The sections ``columns``, ``pairs``, ``classes`` and ``metadata``.
         files : dict of str to callable
-            Writers of the columns' and the pairs' files, by logical name.
+            Writers of the columns' and the pairs' files, and of packed vectors', by logical name.
         """
         # Files are numbered, since a column's name may be a path, or no file name at all.
         columns = {f"column_{i:02d}.parquet": self[name] for i, name in enumerate(self)}
@@ -324,6 +328,9 @@ class CategoryVectors(Bridging, Editing):
         }
         files: dict[str, FileContent] = {}
         files |= {file: partial(write_column, column) for file, column in columns.items()}
+        packed = [packed_arrays(column, file) for file, column in columns.items()]
+        if arrays := {name: array for part in packed for name, array in part.items()}:
+            files[PACKED] = partial(safetensors.numpy.save_file, arrays)
         files |= {file: partial(write_pair, pair) for file, pair in pairs.items()}
         return schema, files
 
@@ -355,7 +362,8 @@ class CategoryVectors(Bridging, Editing):
         ):
             raise artifact.damage("its schema.json lacks columns, pairs, classes or metadata")
         checked = [checked_section(artifact, section) for section in sections]
-        columns = [read_column(artifact, section, classes) for section in checked]
+        packed = safetensors.numpy.load(artifact.read(PACKED)) if PACKED in artifact else {}
+        columns = [read_column(artifact, section, classes, packed) for section in checked]
         known = {column.name: column for column in columns}
         of_pairs = [checked_pair_section(artifact, section) for section in pairs]
         effects = [read_pair(artifact, section, known, classes) for section in of_pairs]
@@ -452,22 +460,21 @@ def _width(part: Part, output: str) -> int:
 
 def _encode_into(result: npt.NDArray[np.float32], part: Part, codes: Codes, output: str) -> None:
     """Write the features of a column or a pair into their place in the result."""
-    effects, confidences = part.by_code()[-2:]
-    of_effects = effects.reshape(len(effects), -1)
-    n = of_effects.shape[1]
+    effects, confidences = part.stored_effects
+    n = effects.width
     for start in range(0, len(codes), CHUNK):
         some_rows = slice(start, start + CHUNK)
         chunk = codes.take(some_rows) if isinstance(codes, Lists) else codes[some_rows]
         rows = result[some_rows]
         if output != "vectors":
-            rows[:, :n] = _of_rows(of_effects, chunk)
+            rows[:, :n] = _of_rows(effects, chunk).reshape(len(rows), -1)
             rows[:, n] = _of_rows(confidences, chunk)
             rows = rows[:, n + 1 :]
         if isinstance(part, ColumnVectors) and output != "effects":
             rows[:] = part.looked_up(chunk)
 
 
-def _of_rows(by_code: npt.NDArray[np.float32], codes: Codes) -> npt.NDArray[np.float32]:
+def _of_rows(by_code: StoredNumbers, codes: Codes) -> npt.NDArray[np.float32]:
     """What is known by code, by row: of a list the mean, of several hash functions the first."""
     if isinstance(codes, Lists):
         return codes.means().pooled(by_code)
