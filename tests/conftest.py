@@ -18,8 +18,6 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from catvec.estimators import _choice
-
 hypothesis.settings.register_profile("catvec", deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.load_profile("catvec")
 
@@ -58,8 +56,19 @@ def as_frame(frame_kind: str) -> Callable[[Columns], Any]:
     return FRAME_KINDS[frame_kind]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_limit() -> Iterator[None]:
+    """One limit of BLAS's threads for all fits: 3 ms are spared each, in which it is looked for."""
+    from catvec.network._committee import single_threaded_products
+
+    with single_threaded_products():
+        yield
+
+
 @contextmanager
 def _larger_batches() -> Iterator[None]:
+    from catvec.estimators import _choice
+
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(_choice, "FEWEST_STEPS", 3)
         yield

@@ -38,8 +38,8 @@ def expected(estimator):
 
 def few(kind, **parameters):
     """An estimator that answers fast; what is checked does not depend on how well it learned."""
-    few = {"n_networks": 1, "shrinkage": 1.0, "max_epochs": 10, "random_state": 0}
-    return kind(**few, **parameters)
+    few = {"n_networks": 1, "shrinkage": 1.0, "interactions": "concatenate", "max_epochs": 10}
+    return kind(**{**few, "random_state": 0, **parameters})
 
 
 @pytest.mark.filterwarnings("ignore:A column-vector y was passed")
@@ -48,7 +48,7 @@ def few(kind, **parameters):
         few(EmbeddingEncoder),
         few(EmbeddingEncoder, columns=[0]),
         few(EmbeddingRegressor),
-        few(EmbeddingRegressor, columns=[0]),
+        few(EmbeddingRegressor, columns=[0], interactions="auto"),  # chosen in each fit
         few(EmbeddingClassifier),
         few(EmbeddingClassifier, columns=[0]),
     ],

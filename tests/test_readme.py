@@ -38,6 +38,7 @@ LONG = (  # they fit models as a user would, and take 4 to 18 seconds each
     "docs/how_it_works.md",
     "docs/index.md",
     "docs/large_data.md",
+    "docs/leakage.md",
     "docs/pytorch.md",
     "docs/transfer.md",
     "examples/encoder_before_boosting.py",

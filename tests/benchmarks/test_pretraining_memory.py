@@ -5,9 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "pretraining_memory.py"
 
 
+@pytest.mark.slow(
+    reason="3 seconds of imports in processes; test_scripts reads it and starts it always"
+)
 def test_it_runs(tmp_path):
     file = tmp_path / "out.json"
     command = [sys.executable, SCRIPT, "--quick", "--json", file]

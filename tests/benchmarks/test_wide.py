@@ -19,7 +19,10 @@ def script(monkeypatch):
     return module
 
 
-@pytest.mark.parametrize("case", ["columns", "categories"])
+OF_COLUMNS = pytest.mark.slow(reason="a fit of many columns; the case of categories always runs")
+
+
+@pytest.mark.parametrize("case", [pytest.param("columns", marks=OF_COLUMNS), "categories"])
 def test_a_case_runs(script, case):
     found = getattr(script, f"run_{case}")(script.QUICK)
     assert set(found["seconds"]) >= {"fit", "predict", "save", "load the model", "ten neighbours"}

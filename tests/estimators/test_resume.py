@@ -114,7 +114,7 @@ def test_killed_five_times_the_model_is_the_undisturbed_one(tmp_path):
     assert n_states >= 1
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="half a minute; its sibling is killed five times")
 def test_killed_fifty_times_the_model_is_the_undisturbed_one(tmp_path):
     n_killed, _ = killed(tmp_path, 50)
     assert n_killed >= 20

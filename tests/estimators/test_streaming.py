@@ -149,8 +149,8 @@ def test_counts_poisson_and_time(tmp_path):
 @pytest.mark.usefixtures("large")
 def test_choices_and_pairs_come_from_a_sample(tmp_path):
     rng = np.random.default_rng(1)
-    a, b = rng.integers(0, 8, (2, 4000))
-    y = np.where((a + b) % 2, 1.0, -1.0) + rng.normal(0, 0.1, 4000)
+    a, b = rng.integers(0, 8, (2, 2000))
+    y = np.where((a + b) % 2, 1.0, -1.0) + rng.normal(0, 0.1, 2000)
     table = pa.table({"a": a, "b": b, "y": y})
     folder = written(tmp_path, table)
     settings = {**QUICK, "columns": ["a", "b"], "shrinkage": "auto", "pairs": [("a", "b")]}

@@ -404,7 +404,10 @@ def test_what_stopped_the_others_is_raised(monkeypatch):
         train_committee(jobs, n_jobs=2, on_epoch=stop)
 
 
-def test_threads_of_the_products_are_given_back():
+def test_threads_of_the_products_are_given_back(monkeypatch):
+    limit = _committee.SharedLimit(_committee.single_threaded_products._limit)  # of the test alone
+    monkeypatch.setattr(_committee, "single_threaded_products", limit)
+
     def threads():
         return [i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas"]
 

@@ -41,6 +41,7 @@ def test_the_mixer_is_that_of_the_kernels():
     assert (dropped == (_hashed(2**32 - 7, 500) < round(0.3 * 2**32))).all()
 
 
+@pytest.mark.slow(reason="imports torch anew; test_buckets_agree_with_plain_integers says as much")
 def test_another_process_finds_the_same_buckets():
     script = (
         "import torch; from catvec.torch._hashing import bucket;"
