@@ -18,6 +18,7 @@ from catvec.frames._kinds import FULL as FULL
 from catvec.frames._kinds import Kind as Kind
 from catvec.frames._kinds import TableSpec as TableSpec
 from catvec.frames._kinds import read_specs as read_specs
+from catvec.frames._lists import Codes as Codes
 from catvec.frames._lists import Lists as Lists
 from catvec.frames._lists import make_lists as make_lists
 from catvec.frames._numbers import Number as Number
@@ -25,7 +26,6 @@ from catvec.frames._pairs import MOST_KEYS as MOST_KEYS
 from catvec.frames._pairs import OTHER as OTHER
 from catvec.frames._pairs import Pair as Pair
 from catvec.frames._schema import Arrays as Arrays
-from catvec.frames._schema import Codes as Codes
 from catvec.frames._schema import Schema as Schema
 from catvec.frames._schema_growth import SchemaGrowth as SchemaGrowth
 from catvec.frames._schema_growth import grow_schema as grow_schema

@@ -14,6 +14,7 @@ from catvec.errors import CellTypeError, InputError
 from catvec.frames._column import Column, in_one, make_column
 
 __all__ = [
+    "Codes",
     "ListColumn",
     "Lists",
     "is_list_column",
@@ -266,3 +267,7 @@ def _weights(column: ListColumn, weights: ListColumn) -> np.ndarray:
             f" {some(wrong.tolist())}"
         )
     return shares
+
+
+Codes = np.ndarray | Lists
+"""Codes of a column: one by row, one by row and hash function, or several by row."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,13 +13,17 @@ from catvec._checks import check_int, refuse, some
 from catvec._packing import PackedRows, in_eight_bits
 from catvec.errors import CategoryError, ParameterError
 from catvec.frames import FIRST, MISSING, UNKNOWN, HashedVocabulary, Lists, Vocabulary, to_dataframe
+from catvec.vectors._by_code import (
+    Floats,
+    checked_classes,
+    effect_range,
+    locked,
+    missing_as_unknown,
+    own,
+    own_confidences,
+)
 from catvec.vectors._neighbors import nearest, unit
 from catvec.vectors._precision import StoredNumbers, compressed
-
-if TYPE_CHECKING:
-    pass
-
-Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,13 +96,13 @@ class ColumnVectors:
         unmet = vocabulary.stored_counts[MISSING] == 0
         if not isinstance(vectors, StoredNumbers | PackedRows):
             array = own(owner, "vectors", vectors, n_codes, (2,))
-            vectors = StoredNumbers(_missing_as_unknown(array) if unmet else array)
+            vectors = StoredNumbers(missing_as_unknown(array) if unmet else array)
         if not isinstance(effects, StoredNumbers):
             array = own(owner, "effects", effects, n_codes, (1, 2))
-            effects = StoredNumbers(_missing_as_unknown(array) if unmet else array)
+            effects = StoredNumbers(missing_as_unknown(array) if unmet else array)
         if not isinstance(confidences, StoredNumbers):
             array = own_confidences(owner, confidences, n_codes)
-            confidences = StoredNumbers(_missing_as_unknown(array) if unmet else array)
+            confidences = StoredNumbers(missing_as_unknown(array) if unmet else array)
         self._vectors, self._effects, self._confidences = vectors, effects, confidences
         self._classes = checked_classes(owner, effects.values, classes)
         self._importances = None
@@ -504,48 +508,6 @@ def known_code(vocabulary: Vocabulary, category: object) -> int:
     return code
 
 
-def own(
-    owner: str, what: str, values: npt.ArrayLike, n_codes: int, ndims: tuple[int, ...]
-) -> Floats:
-    """An array as read-only float32 of ours, with its shape and its numbers checked."""
-    given = np.asarray(values)
-    array = np.ascontiguousarray(given, dtype=np.float32)
-    if array.ndim not in ndims or len(array) != n_codes:
-        shape = " or ".join({1: f"({n_codes},)", 2: f"({n_codes}, d)"}[n] for n in ndims)
-        raise ParameterError(f"`{what}` of {owner} must have the shape {shape}, got {given.shape}")
-    if not all_finite(array):
-        raise ParameterError(f"`{what}` of {owner} must be finite numbers")
-    return locked(array.copy() if array.flags.writeable and array is given else array)
-
-
-def own_confidences(owner: str, values: npt.ArrayLike, n_codes: int) -> Floats:
-    """Confidences as read-only float32 of ours, each from 0 to 1."""
-    array = own(owner, "confidences", values, n_codes, (1,))
-    if n_codes and not 0 <= array.min() <= array.max() <= 1:
-        raise ParameterError(f"`confidences` of {owner} must lie in [0, 1]")
-    return array
-
-
-def _missing_as_unknown(array: Floats) -> Floats:
-    """An array by code whose missing row is the unknown one; a copy where it was not."""
-    if np.array_equal(array[UNKNOWN], array[MISSING]):
-        return array
-    array = array.copy()
-    array[MISSING] = array[UNKNOWN]
-    return locked(array)
-
-
-def all_finite(array: Floats) -> bool:
-    """Whether there is neither NaN nor infinity; without a temporary array of its size."""
-    return array.size == 0 or bool(np.isfinite(array.min()) and np.isfinite(array.max()))
-
-
-def locked(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The array itself, from now on read-only."""
-    array.flags.writeable = False
-    return array
-
-
 def _restore(
     vocabulary: Vocabulary,
     arrays: tuple[StoredNumbers | PackedRows, StoredNumbers, StoredNumbers],
@@ -557,29 +519,5 @@ def _restore(
     return ColumnVectors(vocabulary, *arrays, classes=classes, importances=kept)
 
 
-def checked_classes(
-    owner: str, effects: Floats, classes: Sequence[object] | None
-) -> tuple[Any, ...] | None:
-    """The classes of effects as plain Python values; None where effects are one by code."""
-    if effects.ndim == 1:
-        if classes is not None:
-            raise ParameterError(f"`classes` of {owner} need effects of two dimensions")
-        return None
-    named = tuple(range(effects.shape[1])) if classes is None else tuple(classes)
-    plain = tuple(name.item() if isinstance(name, np.generic) else name for name in named)
-    if len(plain) != effects.shape[1] or len(set(map(str, plain))) < len(plain):
-        raise ParameterError(
-            f"`classes` of {owner} must be {effects.shape[1]} distinct names, got {some(plain)}"
-        )
-    return plain
-
-
 def _is_vector(category: object) -> bool:
     return isinstance(category, np.ndarray | list | tuple)
-
-
-def effect_range(effects: Floats) -> tuple[str, str]:
-    """The smallest and the largest effect, as text."""
-    if not effects.size:
-        return "-", "-"
-    return f"{effects.min():.3g}", f"{effects.max():.3g}"

@@ -30,7 +30,8 @@ from catvec.frames import (
     without,
 )
 from catvec.vectors._alignment import align
-from catvec.vectors._column import ColumnVectors, Floats, known_code
+from catvec.vectors._by_code import Floats
+from catvec.vectors._column import ColumnVectors, known_code
 from catvec.vectors._pairs import PairEffects
 
 if TYPE_CHECKING:

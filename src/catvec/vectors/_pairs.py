@@ -12,15 +12,15 @@ import numpy.typing as npt
 from catvec._checks import some
 from catvec.errors import CategoryError, ParameterError
 from catvec.frames import FIRST, OTHER, UNKNOWN, Pair, Vocabulary, to_dataframe
-from catvec.vectors._column import (
+from catvec.vectors._by_code import (
     Floats,
     checked_classes,
     effect_range,
-    known_code,
     locked,
     own,
     own_confidences,
 )
+from catvec.vectors._column import known_code
 from catvec.vectors._precision import StoredNumbers
 
 

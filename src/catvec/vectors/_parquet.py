@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 from catvec._packing import Coordinates, PackedRows
 from catvec.errors import CatvecError
 from catvec.frames import UNKNOWN, HashedVocabulary, Vocabulary
-from catvec.vectors._column import ColumnVectors, all_finite
+from catvec.vectors._by_code import all_finite
+from catvec.vectors._column import ColumnVectors
 from catvec.vectors._precision import PRECISIONS, StoredNumbers
 from catvec.vectors._storage import Artifact
 
