@@ -238,7 +238,8 @@ def run_task(name: str, options: argparse.Namespace, file: Results) -> None:
     names += [(f"{c} of two rows", 0.0) for c in ("sum", "product")]
     if name == "generated" and not options.quick:  # minutes each: only what the question needs
         names = [n for n in names if n[0] in GENERATED and n[1] != FRACTIONS[0]]
-    todo = [n for n in names if not file.has(name, *n)]
+    chosen = options.model or [model for model, _ in names]
+    todo = [n for n in names if n[0] in chosen and not file.has(name, *n)]
     if not todo:
         return
     case = load_case(name, options)
@@ -391,6 +392,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="folder with suite/suite.py and data")
     parser.add_argument("--task", choices=TASKS, action="append")
+    parser.add_argument("--model", action="append", help="fit only these; all by default")
     parser.add_argument("--test", action="store_true", help="the test rows; else rows cut off")
     parser.add_argument("--rows", type=int, default=N_ROWS, help="of the generated table")
     parser.add_argument("--categories", type=int, default=N_CATEGORIES)

@@ -177,15 +177,15 @@ def shifted_positive_pmi(counts: np.ndarray, shift: float, smoothing: float) -> 
     return result
 
 
-def unpacked_steps(bits: Any, lows: Any, widths: Any) -> list[list[int]]:
+def unpacked_steps(bits: Any, lows: Any, widths: Any, n: int) -> list[list[int]]:
     """The numbers in strings of bits, as text: one after the other, the highest bit first."""
     rows = []
-    for row in bits.tolist():
-        text = "".join(f"{byte:08b}" for byte in row)
+    for row in range(n):
+        text = "".join(f"{byte:08b}"[row % 8] for byte in bits[row // 8].tolist())
         steps = []
         for low, width in zip(lows.tolist(), widths.tolist(), strict=True):
             steps.append(low + int(text[:width], 2))
             text = text[width:]
-        assert set(text) <= {"0"}
+        assert not text
         rows.append(steps)
     return rows

@@ -54,7 +54,7 @@ def golden_vectors(version=FORMAT_VERSION):
             column = ColumnVectors(template.vocabulary, *arrays, classes=["no", "yes"])
             columns.append(column.compress(precision))
     if version >= 3:
-        columns.append(packed_column())
+        columns += [packed_column("packed"), packed_column("counted")]
     return CategoryVectors(columns, metadata={"loss": "softmax", "classes": ["no", "yes"]})
 
 
@@ -71,15 +71,18 @@ def hashed_column(n_hashes):
     return ColumnVectors(vocabulary, *arrays, classes=["no", "yes"], importances=importances)
 
 
-def packed_column():
+def packed_column(name):
     """Two dimensions by three and two bits, in halves; effects in eight bits."""
-    template = make_column("packed", ["a", "b"], dim=2)
-    bits = np.array([[0b00000000], [0b00000000], [0b11101000], [0b10011000]], np.uint8)
+    template = make_column(name, ["a", "b", "b", "b"], dim=2)
+    # Of a 111 and 01, of b 100 and 11, the third and the fourth row.
+    bits = np.array([[0b0011, 0b0010, 0b0010, 0b0001, 0b0011]], np.uint8) << 4
     lows, widths = np.array([-2, 0], np.int32), np.array([3, 2], np.uint8)
-    coordinates = Coordinates(bits, lows, widths, np.asarray(0.5))
+    coordinates = Coordinates(bits, lows, widths, np.asarray(0.5), range(4))
     directions, center = np.eye(2, dtype=np.float16), np.ones(2, np.float32)
     effects = np.arange(8).reshape(4, 2) / 8
-    table, confidences = np.zeros((4, 2)), np.linspace(0, 1, 4)
+    counts = template.vocabulary.counts
+    confidences = counts / (counts + 2) if name == "counted" else np.linspace(0, 1, 4)
+    table = np.zeros((4, 2))
     column = ColumnVectors(template.vocabulary, table, effects, confidences, classes=["no", "yes"])
     return column.packed(PackedRows(coordinates, directions, center))
 

@@ -12,7 +12,7 @@ left out. Each direction has as many bits as its range needs, and a row is one s
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -26,7 +26,7 @@ MOST_BITS = 16  # of a direction
 LEVELS = 127
 """Steps from 0 to the largest of some numbers in eight bits; -128 is not used, so that signs are
 alike."""
-CHUNK = 65_536  # rows in float64 at a time, so that large tables need no second copy
+CHUNK = 65_536  # rows in float64 at a time, so that large tables need no second copy; whole bytes
 
 
 def in_eight_bits(
@@ -59,19 +59,24 @@ class Coordinates:
 
     Attributes
     ----------
-    bits : ndarray of shape (n, bytes), uint8
-        By row the numbers of steps above `lows`, one after the other, the highest bit first.
+    bits : ndarray of shape (ceil(n / 8), bits), uint8
+        Of each eight rows the first bits of all of them in one byte, the first row's the highest,
+        then the second bits, and so on. The bits of a row are the numbers of steps above `lows`,
+        one after the other, the highest bit first.
     lows : ndarray of shape (k,), int32
         The fewest steps of each direction.
     widths : ndarray of shape (k,), uint8
         Bits of each direction, from 1 to `MOST_BITS`.
     step : ndarray of shape (), float64
+    rows : range
+        Those of the rows in `bits` that these are.
     """
 
     bits: npt.NDArray[np.uint8]
     lows: npt.NDArray[np.int32]
     widths: npt.NDArray[np.uint8]
     step: npt.NDArray[np.float64]
+    rows: range
 
     @classmethod
     def rounded(cls, parts: Iterable[Floats], lows: Floats, highs: Floats, step: float) -> Self:
@@ -80,7 +85,7 @@ class Coordinates:
         Parameters
         ----------
         parts : iterable of ndarray of shape (rows, k)
-            Consecutive rows, at least one part.
+            Consecutive rows, `CHUNK` in all parts but the last.
         lows, highs : ndarray of shape (k,)
             The ends of each direction, less than ``2**MOST_BITS - 1`` steps apart.
         step : float
@@ -88,14 +93,24 @@ class Coordinates:
         """
         fewest = _whole(lows, step)
         widths = _widths(lows, highs, step)
-        bits = np.concatenate([_as_bits(_whole(part, step) - fewest, widths) for part in parts])
-        return cls(bits, fewest.astype(np.int32), widths, np.asarray(step, np.float64))
+        bits, n = [], 0
+        for part in parts:
+            bits.append(_as_bits(_whole(part, step) - fewest, widths))
+            n += len(part)
+        sized = np.asarray(step, np.float64)
+        return cls(np.concatenate(bits), fewest.astype(np.int32), widths, sized, range(n))
 
     def __len__(self) -> int:
-        return len(self.bits)
+        return len(self.rows)
 
     def __getitem__(self, rows: Any) -> npt.NDArray[np.float64]:
-        bits = np.unpackbits(self.bits[rows], axis=-1, count=int(self.widths.sum()))
+        """Some rows: a number, a slice of step 1, or an array of numbers, from 0 on."""
+        if isinstance(rows, slice):
+            chosen = self.rows[rows]
+            rows = np.arange(chosen.start, chosen.stop)
+        else:
+            rows = np.asarray(rows) + self.rows.start
+        bits = self.bits[rows >> 3] >> (7 - (rows & 7)).astype(np.uint8)[..., None] & 1
         return (bits @ _powers(self.widths) + self.lows) * self.step
 
     @property
@@ -105,11 +120,11 @@ class Coordinates:
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """All arrays by name, which are those of the parameters."""
-        return dict(vars(self))
+        return {name: array for name, array in vars(self).items() if name != "rows"}
 
     def part(self, rows: slice) -> Coordinates:
-        """Consecutive rows, as views."""
-        return Coordinates(self.bits[rows], self.lows, self.widths, self.step)
+        """Consecutive rows, which share the arrays."""
+        return replace(self, rows=self.rows[rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,9 +168,8 @@ class PackedRows:
     def fits(self, n: int, width: int) -> bool:
         """Whether all arrays have the types and shapes of `n` rows of `width` numbers."""
         coordinates, k = self.coordinates, len(self.directions)
-        n_bytes = -(-int(coordinates.widths.sum()) // 8)
         wanted: dict[str, tuple[type, tuple[int, ...]]] = {
-            "bits": (np.uint8, (n, n_bytes)),
+            "bits": (np.uint8, (-(-n // 8), int(coordinates.widths.sum()))),
             "lows": (np.int32, (k,)),
             "widths": (np.uint8, (k,)),
             "step": (np.float64, ()),
@@ -243,7 +257,7 @@ class Spread:
         k = self._n_kept(step)
         n_bits = int(_widths(self._lows[:k], self._highs[:k], step).sum())
         width = sum(map(len, self._centers))
-        return len(self._arrays[0]) * -(-n_bits // 8) + k * (5 + 2 * width) + 4 * width + 8
+        return -(-len(self._arrays[0]) // 8) * n_bits + k * (5 + 2 * width) + 4 * width + 8
 
     def packed(self, step: float) -> list[PackedRows]:
         """The tables, then what is kept beside them, all by the same coordinates.
@@ -298,13 +312,13 @@ def _widths(lows: Floats, highs: Floats, step: float) -> npt.NDArray[np.uint8]:
 
 
 def _as_bits(levels: npt.NDArray[np.int64], widths: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Numbers (rows, k) as strings of bits (rows, bytes)."""
+    """Numbers (rows, k) as bits (rows / 8, bits)."""
     bits = np.empty((len(levels), int(widths.sum())), np.uint8)
     start = 0
     for level, width in zip(levels.T, widths.tolist(), strict=True):
         bits[:, start : start + width] = level[:, None] >> np.arange(width)[::-1] & 1
         start += width
-    return np.packbits(bits, axis=1)
+    return np.packbits(bits, axis=0)
 
 
 def _powers(widths: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:

@@ -218,6 +218,30 @@ def test_packed_vectors_saved_and_loaded(tmp_path):
     assert not list((tmp_path / "small").glob("packed*"))
 
 
+def test_confidences_that_follow_from_counts_are_not_kept(tmp_path):
+    values = [f"c{i}" for i in range(300) for _ in range(1 + i % 30)]
+    column = make_column("city", values, dim=2)
+    n = column.vocabulary.counts
+    table, effects, _ = column.by_code()
+    follow = ColumnVectors(column.vocabulary, table, effects, n / (n + 3.5))
+    free = ColumnVectors(column.vocabulary, table, effects, np.sqrt(n / (n + 3.5)))
+    packed = [one.packed() for one in (follow, free)]
+    assert packed[0].stored_effects[1].nbytes == 8
+    assert packed[1].stored_effects[1].nbytes == 302 + 4
+    for one, exact in zip(packed, (follow, free), strict=True):
+        np.testing.assert_allclose(one.confidences, exact.confidences, atol=1 / 254 + 1e-6)
+        assert one.confidence("c5") == pytest.approx(exact.confidence("c5"), abs=1 / 254 + 1e-6)
+        vectors = CategoryVectors([one])
+        vectors.save(tmp_path / "v")
+        for again in (CategoryVectors.load(tmp_path / "v"), pickle.loads(pickle.dumps(vectors))):
+            assert again == vectors
+            kept, counts = again["city"].stored_effects[1], again["city"].vocabulary.stored_counts
+            assert getattr(kept, "counts", counts) is counts
+            np.testing.assert_array_equal(
+                again.encode({"city": values}), vectors.encode({"city": values})
+            )
+
+
 def test_damaged_packed_vectors(tmp_path):
     small, _ = packed_vectors()
     rows = small["city"].stored
@@ -232,7 +256,7 @@ def test_damaged_packed_vectors(tmp_path):
     write_artifact(tmp_path / "w", schema, files)
     with pytest.raises(ArtifactError, match="does not fit its schema"):
         CategoryVectors.load(tmp_path / "w")
-    schema["columns"][0]["effect_scales"] = [0.1]
+    schema["columns"][0]["effect_scale"] = -0.1
     write_artifact(tmp_path / "x", schema, files)
     with pytest.raises(ArtifactError, match="gives effects wrong scales"):
         CategoryVectors.load(tmp_path / "x")

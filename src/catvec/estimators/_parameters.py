@@ -51,8 +51,8 @@ columns : list of str or int, optional
     memory_budget : int or str, optional
         Bytes that the fitted model may have, such as ``"64MB"``: networks, effects, vectors, counts
         and categories. Where they do not suffice, what was learned is packed: the networks' tables
-        and the vectors are kept by common coordinates in as many bits as fit, effects,
-        confidences and the layers' matrices in eight bits. Where not even that would fit, only the
+        and the vectors are kept by common coordinates in as many bits as fit, effects and the
+        layers' matrices in eight bits. Where not even that would fit, only the
         most frequent categories keep rows of their own and the others of a column share a few.
         Pairs keep the most frequent combinations. What `tables` says of a column stays, in half
         precision; `partial_fit` needs a model not cut so.

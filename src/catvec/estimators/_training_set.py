@@ -162,7 +162,10 @@ def read_training_set(
         time = np.arange(frame.n_rows)
     init = sources(p, frame)
     target = learn_target(y, task, classes) if target is None else target
-    schema, arrays, limits = _learn_schema(p, frame, leave_out, target, init, vocabulary_counts)
+    weighted = sample_weight is not None or class_weight is not None
+    schema, arrays, limits = _learn_schema(
+        p, frame, leave_out, target, init, vocabulary_counts, weighted
+    )
     if target.classes is not None and len(target.classes) < 2:
         (only,) = target.classes.tolist()
         raise InputError(f"the target has one class only, {only!r}; a classifier needs two")
@@ -226,6 +229,7 @@ def _learn_schema(
     target: Target,
     init: Mapping[str, ColumnVectors],
     vocabulary_counts: Mapping[str, Any] | None,
+    weighted: bool,
 ) -> tuple[Schema, Arrays, Limits]:
     """Columns and rows, and what a budget of memory leaves."""
     n_knots = KNOTS if p.n_knots == "auto" else int(p.n_knots)
@@ -250,7 +254,7 @@ def _learn_schema(
     if p.memory_budget is None:
         return schema, arrays, NO_LIMITS
     n_effects = target.n_outputs
-    fitting, limits = within_budget(p, schema, specs, frame.n_rows, n_effects)
+    fitting, limits = within_budget(p, schema, specs, frame.n_rows, n_effects, weighted)
     if fitting != specs:
         schema, arrays = learned(fitting)
     return schema, arrays, limits

@@ -5,6 +5,7 @@ from catvec.frames._frame import Frame as Frame
 from catvec.frames._frame import one_column as one_column
 from catvec.frames._frame import open_frame as open_frame
 from catvec.frames._frame import to_dataframe as to_dataframe
+from catvec.frames._gaps import SmallCounts as SmallCounts
 from catvec.frames._growth import Growth as Growth
 from catvec.frames._growth import extend as extend
 from catvec.frames._growth import grow as grow

@@ -15,16 +15,15 @@ from catvec.errors import InputError
 from catvec.frames._column import FAMILIES, Column
 from catvec.frames._frame import one_column
 from catvec.frames._hashing import HashedVocabulary
+from catvec.frames._keys import Keys, numbers_like
 from catvec.frames._lookup import places_among
 from catvec.frames._vocabulary import (
     FIRST,
     MISSING,
     UNKNOWN,
-    Keys,
     Vocabulary,
     ascending,
     distinct,
-    numbers_like,
 )
 
 NEVER = np.iinfo(np.int64).max  # a `min_frequency` that no count reaches

@@ -6,6 +6,7 @@ may be told apart all the same, and have codes of their own: then only the rest 
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NoReturn
@@ -17,11 +18,11 @@ import pyarrow.compute as pc
 from catvec.errors import CategoryError, InputError
 from catvec.frames._column import FAMILIES, Column
 from catvec.frames._frame import one_column
+from catvec.frames._keys import Keys
 from catvec.frames._murmur import hash_keys
 from catvec.frames._vocabulary import (
     FIRST,
     MISSING,
-    Keys,
     Vocabulary,
     _values_and_indices,
     distinct,
@@ -96,7 +97,7 @@ class HashedVocabulary(Vocabulary):
         return self.n_codes - FIRST - self.n_buckets
 
     def __reduce__(self) -> tuple[Any, ...]:
-        fields = (self.name, self.keys, self.stored_counts.copy(), self.rare_counts)
+        fields = (self.name, self.keys, copy.copy(self.stored_counts), self.rare_counts)
         return HashedVocabulary, (*fields, self.n_buckets, self.n_hashes, self.met)
 
     @property

@@ -7,6 +7,7 @@ by value), so neither the order of rows nor the kind of frame changes a code. Ca
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,66 +21,12 @@ from catvec._checks import some
 from catvec.errors import InputError
 from catvec.frames._column import FAMILIES, Column
 from catvec.frames._frame import one_column
+from catvec.frames._gaps import Gaps, SmallCounts, compact_counts, narrow
+from catvec.frames._keys import Keys, numbers_like
 from catvec.frames._lookup import WIDE, KeyIndex, is_part, places_among
 
 UNKNOWN, MISSING, FIRST = 0, 1, 2  # codes of the two reserved rows, and of the first category
 ROLES = ("unknown", "missing", "category", "rare")
-
-
-@dataclass(frozen=True)
-class Keys:
-    """Distinct values of one family, ascending; the i-th has the code ``codes[i]``.
-
-    Attributes
-    ----------
-    family : str
-    stored : pyarrow.Array
-        The values, in their own type or, once `compact`, in the narrowest that holds them.
-    given : ndarray of int32, or int
-        Codes, 0 for a category rarer than `min_frequency`; or the first, where they follow one
-        another.
-    """
-
-    family: str
-    stored: pa.Array
-    given: np.ndarray | int
-
-    @property
-    def values(self) -> pa.Array:
-        """The values in their family's own type."""
-        kind = self.stored.type
-        if pa.types.is_string(kind):
-            return self.stored.cast(pa.large_string())
-        return self.stored.cast(pa.int64()) if pa.types.is_signed_integer(kind) else self.stored
-
-    @property
-    def searched(self) -> pa.Array:
-        """The values as others are looked up among them: numbers as stored, texts as they come."""
-        return self.values if self.family == "text" else self.stored
-
-    @property
-    def codes(self) -> np.ndarray:
-        """Codes of the values, int32."""
-        if not isinstance(self.given, int):
-            return self.given
-        return np.arange(self.given, self.given + len(self.stored), dtype=np.int32)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes in memory."""
-        return self.stored.nbytes + (0 if isinstance(self.given, int) else self.given.nbytes)
-
-    def at(self, places: np.ndarray) -> np.ndarray:
-        """Codes of the values at some places, int32; the last one's at -1."""
-        if not isinstance(self.given, int):
-            return self.given.take(places, mode="wrap")
-        return (places % max(len(self.stored), 1) + self.given).astype(np.int32)
-
-    def compact(self) -> Keys:
-        """The same in as few bytes as hold it exactly."""
-        codes = self.codes
-        follow = len(codes) > 0 and bool((codes == np.arange(len(codes)) + codes[0]).all())
-        return Keys(self.family, _narrow(self.stored), int(codes[0]) if follow else codes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +39,7 @@ class Vocabulary:
         The column.
     keys : tuple of Keys
         Values seen in training, family by family.
-    stored_counts : ndarray of shape (n_codes,), int64, or once `compact` the narrowest that does
+    stored_counts : ndarray of shape (n_codes,), int64, or once `compact` a narrower one, or so kept
         Rows seen by code: unknown (rows of rare categories), missing, then the categories.
     rare_counts : tuple of ndarray, int64
         Rows of the rare values of each of `keys`, in their order.
@@ -100,11 +47,12 @@ class Vocabulary:
 
     name: str
     keys: tuple[Keys, ...]
-    stored_counts: np.ndarray
+    stored_counts: np.ndarray | SmallCounts
     rare_counts: tuple[np.ndarray, ...]
 
     def __post_init__(self) -> None:
-        self.stored_counts.flags.writeable = False
+        if isinstance(self.stored_counts, np.ndarray):
+            self.stored_counts.flags.writeable = False
 
     @classmethod
     def learn(
@@ -152,28 +100,40 @@ class Vocabulary:
         return self.n_codes - FIRST
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Vocabulary, (self.name, self.keys, self.stored_counts.copy(), self.rare_counts)
+        return Vocabulary, (self.name, self.keys, copy.copy(self.stored_counts), self.rare_counts)
 
     @property
     def counts(self) -> np.ndarray:
         """Rows seen by code, ``(n_codes,)`` int64, read-only."""
-        counts = self.stored_counts.astype(np.int64, copy=False)
+        counts = self.stored_counts[:].astype(np.int64, copy=False)
         counts.flags.writeable = False
         return counts
 
     @property
     def nbytes(self) -> int:
         """Bytes in memory of categories, codes and counts."""
-        counts = (self.stored_counts, *self.rare_counts)
-        return sum(key.nbytes for key in self.keys) + sum(array.nbytes for array in counts)
+        counts = self.stored_counts.nbytes + sum(rare.nbytes for rare in self.rare_counts)
+        return counts + sum(key.nbytes for key in self.keys)
 
     def compact(self) -> Self:
         """The same in as few bytes as hold it exactly: narrow numbers, codes where needed."""
         return replace(
             self,
             keys=tuple(key.compact() for key in self.keys),
-            stored_counts=_narrow_counts(self.stored_counts),
-            rare_counts=tuple(map(_narrow_counts, self.rare_counts)),
+            stored_counts=compact_counts(self.counts),
+            rare_counts=tuple(map(narrow, self.rare_counts)),
+        )
+
+    def only(self, kept: np.ndarray) -> Vocabulary:
+        """Some of the categories: those where `kept`, (len(self),) bool, says so."""
+        codes = np.zeros(self.n_codes, np.int32)
+        codes[FIRST:][kept] = FIRST + np.arange(kept.sum())
+        keys = [Keys(key.family, key.values, codes[key.codes]) for key in self.keys]
+        stays = [(key, key.codes >= FIRST) for key in keys]
+        keys = [Keys(k.family, k.values.filter(pa.array(m)), k.codes[m]) for k, m in stays]
+        counts = np.concatenate([self.counts[:FIRST], self.counts[FIRST:][kept]])
+        return Vocabulary(
+            self.name, tuple(keys), counts, tuple(np.zeros(0, np.int64) for _ in keys)
         )
 
     @property
@@ -379,9 +339,14 @@ class Vocabulary:
 
     def _places(self, family: str, values: pa.Array) -> np.ndarray:
         """Where each value stands among the keys of its family; -1 where it does not."""
-        keys = next((key.searched for key in self.keys if key.family == family), None)
-        if keys is None:
+        key = next((key for key in self.keys if key.family == family), None)
+        if key is None:
             return np.full(len(values), -1, np.int32)
+        if isinstance(key.stored, Gaps):
+            integers = numbers_like(values, pa.int64())
+            places = key.stored.places(np.asarray(integers.fill_null(0)))
+            return np.where(np.asarray(pc.is_null(integers)), np.int32(-1), places)
+        keys = key.searched
         if family == "number":
             values = numbers_like(values, keys.type)
         if is_part(keys, values):
@@ -391,7 +356,7 @@ class Vocabulary:
     @cached_property
     def _indexes(self) -> dict[str, KeyIndex]:
         """By wide family an index of its keys, made when it is first asked for."""
-        wide = (key for key in self.keys if len(key.stored) >= WIDE)
+        wide = [k for k in self.keys if len(k.stored) >= WIDE and not isinstance(k.stored, Gaps)]
         return {key.family: KeyIndex(key.family, key.searched) for key in wide}
 
 
@@ -440,46 +405,6 @@ def _integral(values: pa.Array) -> pa.Array:
     floats = np.asarray(values)
     whole = (np.abs(floats) < 2.0**63) & (floats == np.trunc(floats))
     return pa.array(floats.astype(np.int64)) if whole.all() else values
-
-
-def numbers_like(values: pa.Array, kind: pa.DataType) -> pa.Array:
-    """Numbers as the type of the keys; null where that type cannot hold them exactly."""
-    if values.type == kind:
-        return values
-    raw = np.asarray(values.fill_null(0))
-    dtype = np.dtype(kind.to_pandas_dtype())
-    with np.errstate(invalid="ignore"):
-        cast = raw.astype(dtype)
-        fits = (cast.astype(raw.dtype) == raw) & _within(raw, dtype) & _within(cast, raw.dtype)
-    return pa.array(cast, mask=~fits | np.asarray(pc.is_null(values)))
-
-
-def _within(numbers: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
-    """Whether numbers lie in the range of another type of 64 bits."""
-    if dtype.kind == "f":
-        return np.ones(len(numbers), bool)
-    if numbers.dtype.kind == "f":  # the bounds as floats: 2**63 - 1 is none
-        low, high = (-(2.0**63), 2.0**63) if dtype.kind == "i" else (0.0, 2.0**64)
-        return (numbers >= low) & (numbers < high)
-    if dtype.kind == "i":
-        return numbers <= np.uint64(np.iinfo(np.int64).max)
-    return numbers >= 0
-
-
-def _narrow(values: pa.Array) -> pa.Array:
-    """Integers in the narrowest type that holds them, texts with offsets of four bytes."""
-    if pa.types.is_large_string(values.type) and values.nbytes < 2**31:
-        return values.cast(pa.string())
-    if not pa.types.is_signed_integer(values.type) or not len(values):
-        return values
-    low, high = int(values[0].as_py()), int(values[-1].as_py())  # they ascend
-    kinds = (np.int8, np.int16, np.int32, np.int64)
-    kind = next(k for k in kinds if np.iinfo(k).min <= low and high <= np.iinfo(k).max)
-    return values.cast(pa.from_numpy_dtype(kind))
-
-
-def _narrow_counts(counts: np.ndarray) -> np.ndarray:
-    return counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
 
 
 # --- a vocabulary as a table ------------------------------------------------------------

@@ -9,16 +9,20 @@ import numpy as np
 import numpy.typing as npt
 
 from catvec._checks import some
+from catvec._packing import PackedRows
 from catvec.errors import ParameterError
-from catvec.frames import MISSING, UNKNOWN
+from catvec.frames import MISSING, UNKNOWN, Vocabulary
+from catvec.vectors._precision import CountedConfidences, StoredNumbers
 
 __all__ = [
     "Floats",
     "all_finite",
     "checked_classes",
     "effect_range",
+    "kept_confidences",
+    "kept_effects",
+    "kept_vectors",
     "locked",
-    "missing_as_unknown",
     "own",
     "own_confidences",
 ]
@@ -65,13 +69,45 @@ def checked_classes(
     return plain
 
 
-def missing_as_unknown(array: Floats) -> Floats:
-    """An array by code whose missing row is the unknown one; a copy where it was not."""
-    if np.array_equal(array[UNKNOWN], array[MISSING]):
-        return array
-    array = array.copy()
-    array[MISSING] = array[UNKNOWN]
-    return locked(array)
+def kept_vectors(vocabulary: Vocabulary, vectors: Any) -> StoredNumbers | PackedRows:
+    """Vectors by code of a column as it keeps them: checked, or as they are if they are kept so."""
+    if isinstance(vectors, StoredNumbers | PackedRows):
+        return vectors
+    array = own(_owner(vocabulary), "vectors", vectors, vocabulary.n_codes, (2,))
+    return _missing_as_unknown(vocabulary, array)
+
+
+def kept_effects(vocabulary: Vocabulary, effects: Any) -> StoredNumbers:
+    """As `kept_vectors`, of effects."""
+    if isinstance(effects, StoredNumbers):
+        return effects
+    array = own(_owner(vocabulary), "effects", effects, vocabulary.n_codes, (1, 2))
+    return _missing_as_unknown(vocabulary, array)
+
+
+def kept_confidences(
+    vocabulary: Vocabulary, confidences: Any
+) -> StoredNumbers | CountedConfidences:
+    """As `kept_vectors`, of confidences; a float is the strength by which counts tell them."""
+    if isinstance(confidences, StoredNumbers):
+        return confidences
+    if isinstance(confidences, float):
+        return CountedConfidences(vocabulary.stored_counts, confidences)
+    array = own_confidences(_owner(vocabulary), confidences, vocabulary.n_codes)
+    return _missing_as_unknown(vocabulary, array)
+
+
+def _owner(vocabulary: Vocabulary) -> str:
+    return f"column {vocabulary.name!r}"
+
+
+def _missing_as_unknown(vocabulary: Vocabulary, array: Floats) -> StoredNumbers:
+    """An array by code whose missing row is the unknown one if training met no missing value."""
+    unmet = vocabulary.stored_counts[MISSING] == 0
+    if unmet and not np.array_equal(array[UNKNOWN], array[MISSING]):
+        array = array.copy()
+        array[MISSING] = array[UNKNOWN]
+    return StoredNumbers(array)
 
 
 def all_finite(array: Floats) -> bool:

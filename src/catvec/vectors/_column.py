@@ -17,13 +17,14 @@ from catvec.vectors._by_code import (
     Floats,
     checked_classes,
     effect_range,
+    kept_confidences,
+    kept_effects,
+    kept_vectors,
     locked,
-    missing_as_unknown,
     own,
-    own_confidences,
 )
 from catvec.vectors._neighbors import nearest, unit
-from catvec.vectors._precision import StoredNumbers, compressed
+from catvec.vectors._precision import CountedConfidences, StoredNumbers, compressed, strength_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +63,9 @@ class ColumnVectors:
         A row by code: unknown, missing, then the categories. The width may be 0.
     effects : ndarray of shape (n_codes,) or (n_codes, n_classes), float32, or StoredNumbers
         Shrunk effects on the link scale, by code.
-    confidences : ndarray of shape (n_codes,), float32, or StoredNumbers
-        Confidence of the effects, from 0 to 1, by code.
+    confidences : ndarray of shape (n_codes,), float32, or StoredNumbers, or float
+        Confidence of the effects, from 0 to 1, by code; or the strength k of the prior, where a
+        category seen n times has the confidence n / (n + k).
     classes : sequence, optional
         Names of the classes where effects have one column for each; 0, 1, ... by default.
     importances : ndarray of shape (n_codes, n_hashes), float32, optional
@@ -86,25 +88,17 @@ class ColumnVectors:
         vocabulary: Vocabulary,
         vectors: npt.ArrayLike | StoredNumbers | PackedRows,
         effects: npt.ArrayLike | StoredNumbers,
-        confidences: npt.ArrayLike | StoredNumbers,
+        confidences: npt.ArrayLike | StoredNumbers | float,
         *,
         classes: Sequence[object] | None = None,
         importances: npt.ArrayLike | None = None,
     ) -> None:
         self.vocabulary = vocabulary
         owner, n_codes = f"column {vocabulary.name!r}", vocabulary.n_codes
-        unmet = vocabulary.stored_counts[MISSING] == 0
-        if not isinstance(vectors, StoredNumbers | PackedRows):
-            array = own(owner, "vectors", vectors, n_codes, (2,))
-            vectors = StoredNumbers(missing_as_unknown(array) if unmet else array)
-        if not isinstance(effects, StoredNumbers):
-            array = own(owner, "effects", effects, n_codes, (1, 2))
-            effects = StoredNumbers(missing_as_unknown(array) if unmet else array)
-        if not isinstance(confidences, StoredNumbers):
-            array = own_confidences(owner, confidences, n_codes)
-            confidences = StoredNumbers(missing_as_unknown(array) if unmet else array)
-        self._vectors, self._effects, self._confidences = vectors, effects, confidences
-        self._classes = checked_classes(owner, effects.values, classes)
+        self._vectors = kept_vectors(vocabulary, vectors)
+        self._effects = kept_effects(vocabulary, effects)
+        self._confidences = kept_confidences(vocabulary, confidences)
+        self._classes = checked_classes(owner, self._effects.values, classes)
         self._importances = None
         if importances is not None:
             self._importances = own(owner, "importances", importances, n_codes, (2,))
@@ -173,7 +167,7 @@ class ColumnVectors:
         return self._vectors
 
     @property
-    def stored_effects(self) -> tuple[StoredNumbers, StoredNumbers]:
+    def stored_effects(self) -> tuple[StoredNumbers, StoredNumbers | CountedConfidences]:
         """Effects and confidences by code as they are kept; `by_code` gives them as float32."""
         return self._effects, self._confidences
 
@@ -306,35 +300,32 @@ class ColumnVectors:
             If there is no such precision, or it cannot hold a number.
         """
         stored = compressed(f"column {self.name!r}", self._vectors[:], precision)
-        return ColumnVectors(
-            self.vocabulary,
-            stored,
-            *self.stored_effects,
-            classes=self.classes,
-            importances=self.importances,
-        )
+        return self._with(self.vocabulary, stored, self._effects, self._confidences)
 
-    def packed(self, vectors: PackedRows | None = None) -> ColumnVectors:
+    def packed(self, vectors: StoredNumbers | PackedRows | None = None) -> ColumnVectors:
         """The column in few bytes, as a budget of memory asks.
 
         Parameters
         ----------
-        vectors : PackedRows, optional
+        vectors : StoredNumbers or PackedRows, optional
             Its vectors by code; by default they are kept in half precision.
 
         Returns
         -------
         ColumnVectors
-            Effects and confidences are in eight bits, off by at most 1/254 of the largest;
-            categories and counts are the same, in types as narrow as they allow.
+            Effects and confidences are in eight bits, off by at most 1/254 of the largest, and
+            confidences that follow from counts are computed from them; categories and counts are
+            the same, in types as narrow as they allow.
         """
-        eight = (StoredNumbers(*in_eight_bits(kept[:])) for kept in self.stored_effects)
-        return ColumnVectors(
+        if vectors is None:
+            vectors = self.compress("float16").stored
+        confidences = self._confidences[:]
+        return self._with(
             self.vocabulary.compact(),
-            self.compress("float16").stored if vectors is None else vectors,
-            *eight,
-            classes=self.classes,
-            importances=self.importances,
+            vectors,
+            StoredNumbers(*in_eight_bits(self._effects[:])),
+            strength_of(confidences, self.vocabulary.counts)
+            or StoredNumbers(*in_eight_bits(confidences)),
         )
 
     def to_frame(self, kind: str | None = None) -> Any:
@@ -458,10 +449,18 @@ class ColumnVectors:
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        arrays = self._vectors, self._effects, self._confidences
+        kept: Any = self._confidences
+        if isinstance(kept, CountedConfidences):
+            kept = kept.strength
+        arrays = self._vectors, self._effects, kept
         return _restore, (self.vocabulary, arrays, self.classes, self._importances)
 
     # --- inside ---
+
+    def _with(self, vocabulary: Vocabulary, *arrays: Any) -> ColumnVectors:
+        """The column with another vocabulary of the same codes, and vectors and effects so kept."""
+        classes, importances = self.classes, self.importances
+        return ColumnVectors(vocabulary, *arrays, classes=classes, importances=importances)
 
     @property
     def _known(self) -> slice:
@@ -510,7 +509,7 @@ def known_code(vocabulary: Vocabulary, category: object) -> int:
 
 def _restore(
     vocabulary: Vocabulary,
-    arrays: tuple[StoredNumbers | PackedRows, StoredNumbers, StoredNumbers],
+    arrays: tuple[StoredNumbers | PackedRows, StoredNumbers, StoredNumbers | float],
     classes: Any,
     importances: Floats | None = None,
 ) -> ColumnVectors:

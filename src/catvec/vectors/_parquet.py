@@ -12,16 +12,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from catvec._packing import Coordinates, PackedRows
+from catvec._packing import PackedRows
 from catvec.errors import CatvecError
 from catvec.frames import UNKNOWN, HashedVocabulary, Vocabulary
 from catvec.vectors._by_code import all_finite
 from catvec.vectors._column import ColumnVectors
+from catvec.vectors._packed_file import SCALES, effects_section, packed_effects, packed_rows
 from catvec.vectors._precision import PRECISIONS, StoredNumbers
 from catvec.vectors._storage import Artifact
 
 CHUNK = 65_536  # rows written or read at a time, so that a large table needs no second copy
-PACKED = "packed.safetensors"  # the packed vectors of all columns
 KEYS = ("category", "family", "role", "count")
 HASH_FUNCTION = "murmurhash3_x86_32"
 """Of hashed columns, with the seeds 0, 1, ...; an artifact says which function it was made with."""
@@ -45,12 +45,7 @@ def column_section(column: ColumnVectors, file: str) -> dict[str, Any]:
     if isinstance(vocabulary, HashedVocabulary):
         sizes = {"n_buckets": vocabulary.n_buckets, "n_hashes": vocabulary.n_hashes}
         hashed = {"hashed": {**sizes, "function": HASH_FUNCTION}}
-    precision: dict[str, Any] = {}
-    if column.precision != "float32":
-        precision["precision"] = column.precision
-    scales = [stored.scales for stored in column.stored_effects]
-    if any(scale is not None for scale in scales):
-        precision["effect_scales"] = [float(scale) for scale in scales if scale is not None]
+    precision = {} if column.precision == "float32" else {"precision": column.precision}
     return {
         "name": column.name,
         "families": list(vocabulary.families),
@@ -60,27 +55,8 @@ def column_section(column: ColumnVectors, file: str) -> dict[str, Any]:
         "file": file,
         **hashed,
         **precision,
+        **effects_section(column),
     }
-
-
-def packed_arrays(column: ColumnVectors, file: str) -> dict[str, npt.NDArray[Any]]:
-    """Arrays of packed vectors for `PACKED`, by name; none of others.
-
-    Parameters
-    ----------
-    column : ColumnVectors
-    file : str
-        Logical name of the column's file.
-
-    Returns
-    -------
-    dict of str to ndarray
-    """
-    rows = column.stored
-    if not isinstance(rows, PackedRows):
-        return {}
-    arrays = rows.coordinates.arrays() | {"directions": rows.directions, "center": rows.center}
-    return {f"{file}.{name}": array for name, array in arrays.items()}
 
 
 def write_column(column: ColumnVectors, path: Path) -> None:
@@ -326,9 +302,11 @@ def _read_column(
         n = vocabulary.n_codes
         width, n_classes = section["embedding_dim"], len(classes) if classes is not None else None
         precision = section.get("precision", "float32")
-        stored: Any = None
+        stored: StoredNumbers | PackedRows
         if precision == PackedRows.precision:
-            stored = _packed_rows(packed, section["file"], n, width)
+            stored = packed_rows(packed, section["file"], n)
+            if not stored.fits(n, width):
+                lie(f"its packed vectors are not {n} rows of {width}")
         else:
             scales = read_floats(file, "scale", n, None) if precision == "int8" else None
             stored = StoredNumbers(read_floats(file, "vector", n, width, precision), scales)
@@ -338,28 +316,9 @@ def _read_column(
         if "importance" in file.schema_arrow.names:
             importances = read_floats(file, "importance", n, section["hashed"]["n_hashes"])
     told: Sequence[Any] = (effects, confidences)
-    if "effect_scales" in section:
-        vocabulary = vocabulary.compact()
-        told = list(map(_in_steps, told, section["effect_scales"]))
+    if "effect_scale" in section:
+        vocabulary, told = vocabulary.compact(), packed_effects(section, effects, confidences)
     return ColumnVectors(vocabulary, stored, *told, classes=classes, importances=importances)
-
-
-def _in_steps(numbers: npt.NDArray[np.float32], scale: float) -> StoredNumbers:
-    """Numbers that were whole steps, in eight bits again."""
-    steps = np.rint(numbers / scale) if scale else numbers
-    return StoredNumbers(steps.astype(np.int8), np.asarray(scale, np.float32))
-
-
-def _packed_rows(
-    packed: Mapping[str, npt.NDArray[Any]], file: str, n: int, width: int
-) -> PackedRows:
-    """The packed vectors of a column."""
-    names = ("bits", "lows", "widths", "step", "directions", "center")
-    bits, lows, widths, step, directions, center = (packed[f"{file}.{name}"] for name in names)
-    rows = PackedRows(Coordinates(bits, lows, widths, step), directions, center)
-    if not rows.fits(n, width):
-        lie(f"its packed vectors are not {n} rows of {width}")
-    return rows
 
 
 def _vocabulary(keys: pa.Table, section: Mapping[str, Any]) -> Vocabulary:
@@ -487,8 +446,8 @@ def checked_section(artifact: Artifact, section: object) -> dict[str, Any]:
         raise artifact.damage("its schema.json describes a hashed column wrongly")
     if section.get("precision", "float32") not in (*PRECISIONS, PackedRows.precision):
         raise artifact.damage("its schema.json gives vectors an unknown precision")
-    scales = section.get("effect_scales", [0.0, 0.0])
-    if not isinstance(scales, list) or [type(scale) for scale in scales] != [float, float]:
+    scales = [section.get(name, 0.0) for name in SCALES]
+    if not all(type(scale) is float and scale >= 0 for scale in scales):
         raise artifact.damage("its schema.json gives effects wrong scales")
     if section["embedding_dim"] < 0:
         raise artifact.damage("its schema.json gives a column a negative width")

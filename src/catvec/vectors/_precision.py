@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from catvec._checks import check_option
-from catvec._packing import in_eight_bits
+from catvec._packing import LEVELS, in_eight_bits
 from catvec.errors import ParameterError
+from catvec.frames import SmallCounts
 
-__all__ = ["PRECISIONS", "StoredNumbers", "compressed"]
+__all__ = ["PRECISIONS", "CountedConfidences", "StoredNumbers", "compressed", "strength_of"]
 
 PRECISIONS = ("float32", "float16", "int8")
 
@@ -106,3 +107,55 @@ def compressed(owner: str, vectors: npt.NDArray[np.float32], precision: str) -> 
             )
         return StoredNumbers(vectors.astype(np.float16))
     return StoredNumbers(*in_eight_bits(vectors, axis=1))
+
+
+@dataclass(frozen=True, eq=False)
+class CountedConfidences:
+    """Confidences that follow from counts, n / (n + strength); indexing gives float32.
+
+    Attributes
+    ----------
+    counts : ndarray of shape (n,), of integers, or SmallCounts
+        Those of the vocabulary, whose bytes they are.
+    strength : float
+        Of the prior, in rows.
+    """
+
+    counts: npt.NDArray[np.integer] | SmallCounts
+    strength: float
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def __getitem__(self, rows: Any) -> npt.NDArray[np.float32]:
+        n = self.counts[rows].astype(np.float64)
+        return np.asarray(n / (n + self.strength), np.float32)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in memory, without the counts."""
+        return 8
+
+
+def strength_of(
+    confidences: npt.NDArray[np.float32], counts: npt.NDArray[np.int64]
+) -> float | None:
+    """The strength of the prior by which counts tell confidences, as they do for equal weights.
+
+    Parameters
+    ----------
+    confidences : ndarray of shape (n,), float32
+    counts : ndarray of shape (n,), int64
+
+    Returns
+    -------
+    float or None
+        None where a confidence would be off by more than in eight bits.
+    """
+    known = confidences.astype(np.float64)
+    told = (known > 0) & (known < 1) & (counts > 0)
+    if not told.any():
+        return None
+    strength = float(np.median(counts[told] * (1 / known[told] - 1)))
+    errors = np.abs(CountedConfidences(counts, strength)[:] - known)
+    return strength if errors.max() <= known.max() / (2 * LEVELS) else None

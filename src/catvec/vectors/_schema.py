@@ -19,7 +19,7 @@ FORMAT = "catvec"
 FORMAT_VERSION = 3
 """The newest that is read. Written is the oldest that suits: version 2 knows hashed columns
 and vectors in other precisions, version 3 packed ones and effects in eight bits."""
-NEW_IN = {2: {"hashed", "precision"}, 3: {"effect_scales"}}
+NEW_IN = {2: {"hashed", "precision"}, 3: {"effect_scale"}}
 SCHEMA = "schema.json"
 RESERVED = ("format", "format_version", "catvec_version", "files", "checksum")
 

@@ -18,14 +18,13 @@ from catvec.frames import Codes, Lists, Vocabulary, make_lists, open_frame
 from catvec.vectors._bridge import Bridging
 from catvec.vectors._column import ColumnVectors
 from catvec.vectors._editing import Editing
+from catvec.vectors._packed_file import PACKED, packed_arrays
 from catvec.vectors._pairs import PairEffects, same_vocabulary
 from catvec.vectors._parquet import (
-    PACKED,
     checked_section,
     column_section,
     dimension_names,
     effect_names,
-    packed_arrays,
     read_column,
     write_column,
 )
@@ -35,7 +34,7 @@ from catvec.vectors._parquet_pairs import (
     read_pair,
     write_pair,
 )
-from catvec.vectors._precision import StoredNumbers
+from catvec.vectors._precision import CountedConfidences, StoredNumbers
 from catvec.vectors._schema import jsonable
 from catvec.vectors._storage import (
     Artifact,
@@ -474,7 +473,7 @@ def _encode_into(result: npt.NDArray[np.float32], part: Part, codes: Codes, outp
             rows[:] = part.looked_up(chunk)
 
 
-def _of_rows(by_code: StoredNumbers, codes: Codes) -> npt.NDArray[np.float32]:
+def _of_rows(by_code: StoredNumbers | CountedConfidences, codes: Codes) -> npt.NDArray[np.float32]:
     """What is known by code, by row: of a list the mean, of several hash functions the first."""
     if isinstance(codes, Lists):
         return codes.means().pooled(by_code)
