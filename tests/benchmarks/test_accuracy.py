@@ -98,6 +98,7 @@ def test_it_runs_on_every_kind_of_task_and_resumes(run, tmp_path):
     assert len(pd.read_csv(file)) == len(fits)  # nothing was fitted
 
 
+@pytest.mark.usefixtures("few_steps")
 def test_a_line_of_results_is_added_once(run, tmp_path):
     options = ["--test", "--task", "clicks", "--seeds", "2", "--models", "mean,catvec"]
     run(*options)

@@ -1,5 +1,7 @@
 """`init`: vectors learned elsewhere, in the encoder, the classifier and the regressor."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -42,7 +44,7 @@ def made(vectors, categories, name="item", counts=None):
     """Vectors of these categories; the unknown row at 1, no row missing."""
     vocabulary, _ = Vocabulary.learn(one_column(name, list(categories)))
     counts = np.ones(len(categories)) if counts is None else counts
-    object.__setattr__(vocabulary, "counts", np.array([0, 0, *counts], np.int64))
+    vocabulary = replace(vocabulary, stored_counts=np.array([0, 0, *counts], np.int64))
     n, d = vectors.shape
     rows = np.vstack([np.ones((2, d)), vectors]).astype(np.float32)
     assert vocabulary.n_codes == n + 2

@@ -79,51 +79,18 @@ def fit(
     output, start = Output(quiet, json), time.perf_counter()
     path = out or _default_out(table)
     check_model_out(path)
-    file = open_input(table, encoded_out)
-    share, column = _validation(file, validation)
-    if isinstance(file, SourceFile) and column is not None:
-        raise InputError(f"{file.label} is larger than memory: --validation must be a share")
-    if isinstance(file, SourceFile) and encoded_out and file_format(encoded_out) != "parquet":
-        raise InputError(f"{file.label} is larger than memory: --encoded-out must be a .parquet")
-    roles = Roles(
-        target,
-        categorical or (),
-        numeric or (),
-        drop or (),
-        column,
-        groups,
-        time_column,
-        keep or (),
-    )
-    parameters = {
-        "time_column": time_column,
-        "min_frequency": min_frequency,
-        "embedding_dim": int(embedding_dim) if embedding_dim.isdecimal() else embedding_dim,
-        "validation_fraction": share,
-        "max_epochs": epochs,
-        "random_state": seed,
-        "engine": engine,
-        "device": device,
-        "n_jobs": jobs,
-        "tables": read_tables(tables),
-        "memory_budget": _bytes(memory_budget),
-        "init": init,
-        "column_map": _mapped(column_map, init),
-        "freeze": freeze,
-    }
+    file, share, column = _opened(table, encoded_out, validation)
+    named = categorical or (), numeric or (), drop or ()
+    roles = Roles(target, *named, column, groups, time_column, keep or ())
+    loss, task = _settled(loss, task, quantile)
+    read = dict(time_column=time_column, min_frequency=min_frequency, validation_fraction=share)
+    given = dict(embedding_dim=_dim(embedding_dim), init=init, column_map=_mapped(column_map, init))
+    sized = dict(memory_budget=_bytes(memory_budget), tables=read_tables(tables), freeze=freeze)
+    how = dict(max_epochs=epochs, random_state=seed, engine=engine, device=device, n_jobs=jobs)
+    model = dict(loss=loss, quantile=quantile, n_networks=networks, compare_init=init is not None)
     with EpochProgress(output.notes, quiet=quiet) as progress:
-        loss = "quantile" if quantile is not None and loss == "auto" else loss
-        task = TASKS_OF_LOSSES.get(loss, task) if task == "auto" else task
-        data: TrainingTable
-        work: _Work
-        if isinstance(file, SourceFile):
-            data = read_source(file, roles, task, skip_gaps=skip_gaps)
-            work = _SourceWork(file, roles, data, parameters, progress, start, f"{path}.cache")
-        else:
-            data = read_training_table(file, roles, task, skip_gaps=skip_gaps)
-            work = _Work(file, roles, data, parameters, progress, start)
-        model = {"loss": loss, "quantile": quantile, "n_networks": networks}
-        model["compare_init"] = init is not None
+        data = _read(file, roles, task, skip_gaps)
+        work = _work(file, roles, data, {**read, **given, **sized, **how}, progress, start, path)
         done = work.done(model, path, encoded_out)
     print_page(output, done)
     output.result(facts(done))
@@ -251,6 +218,47 @@ class _SourceWork(_Work):
         return {"y": self.roles.target, "groups": self.roles.groups, "cache": self.cache}
 
 
+def _opened(
+    table: str, encoded_out: str | None, validation: str
+) -> tuple[TableFile | SourceFile, float, str | None]:
+    """The table, the share of rows to hold out, or the column that marks them."""
+    file = open_input(table, encoded_out)
+    share, column = _validation(file, validation)
+    if isinstance(file, SourceFile) and column is not None:
+        raise InputError(f"{file.label} is larger than memory: --validation must be a share")
+    if isinstance(file, SourceFile) and encoded_out and file_format(encoded_out) != "parquet":
+        raise InputError(f"{file.label} is larger than memory: --encoded-out must be a .parquet")
+    return file, share, column
+
+
+def _read(
+    file: TableFile | SourceFile, roles: Roles, task: str, skip_gaps: bool
+) -> TrainingTable | SourceTraining:
+    if isinstance(file, SourceFile):
+        return read_source(file, roles, task, skip_gaps=skip_gaps)
+    return read_training_table(file, roles, task, skip_gaps=skip_gaps)
+
+
+def _work(
+    file: TableFile | SourceFile,
+    roles: Roles,
+    data: TrainingTable | SourceTraining,
+    parameters: dict[str, Any],
+    progress: EpochProgress,
+    start: float,
+    path: str,
+) -> _Work:
+    if isinstance(file, SourceFile):
+        return _SourceWork(file, roles, data, parameters, progress, start, f"{path}.cache")
+    return _Work(file, roles, data, parameters, progress, start)
+
+
+def _settled(loss: str, task: str, quantile: float | None) -> tuple[str, str]:
+    """Loss and task, each as the other options say it where it is not given."""
+    loss = "quantile" if quantile is not None and loss == "auto" else loss
+    return loss, TASKS_OF_LOSSES.get(loss, task) if task == "auto" else task
+
+
 def _default_out(table: str) -> str:
     name = "model" if table == STREAM else Path(table).name.split(".")[0].strip("*?[]") or "model"
     return f"{name}.catvec"
@@ -282,6 +290,11 @@ def _mapped(pairs: list[str] | None, init: str | None) -> dict[str, str | None] 
         raise InputError(f"--map must be COLUMN=COLUMN, such as product=item, got {wrong!r}")
     parts = [pair.rpartition("=") for pair in pairs]
     return {ours: theirs or None for ours, _, theirs in parts}
+
+
+def _dim(text: str) -> int | str:
+    """A width, or the name of a rule, which the estimators check."""
+    return int(text) if text.isdecimal() else text
 
 
 def _bytes(budget: str | None) -> int | str | None:
