@@ -180,6 +180,7 @@ def test_saved_and_loaded_is_the_same(baskets, tmp_path):
         ({"item": None}, "`item` must be the column of the items"),
         ({"order": 3}, "`order` must be a column name, True or None, got 3"),
         ({"method": "table"}, '`sequence` must be None with method="table"'),
+        ({"add_contexts": 1}, "`add_contexts` must be True or False, got 1"),
         ({"engine": "torch"}, "`engine` must be one of"),
         ({"callback": 1}, "`callback` must be callable or None"),
     ],

@@ -1,10 +1,12 @@
 """Skip-gram: the compiled loop against its twin, slopes against finite differences, the epochs."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from catvec.errors import TrainingError
-from catvec.frames import open_frame
+from catvec.frames import FIRST, open_frame
 from catvec.pretraining import Corpus, SkipgramConfig, _kernels, read_corpus
 from catvec.pretraining._skipgram import (
     Skipgram,
@@ -143,12 +145,41 @@ def test_training_stops_at_the_best_epoch(rng, monkeypatch):
     corpus = clusters(rng, 20)
     vectors, history = train_skipgram(corpus, corpus, corpus.counts(), CONFIG, 0)
     assert [e.held_out_loss for e in history] == [1.0, 0.8, 0.9]
-    assert (vectors == 2).all()
+    assert (vectors == 22).all()
 
 
 def _mark(training, epoch):
-    training.vectors[:] = epoch
+    training.vectors[:], training.contexts[:] = epoch, 10 * epoch
     return 1.0, 1
+
+
+def test_without_contexts_vectors_are_those_of_word2vec(rng):
+    corpus = clusters(rng, 20)
+    training = Skipgram(corpus, replace(CONFIG, add_contexts=False), 0, corpus.counts())
+    training.epoch(1)
+    assert training.contexts.any()
+    np.testing.assert_array_equal(training.found(), training.vectors)
+    training.config = CONFIG
+    np.testing.assert_array_equal(training.found(), training.vectors + training.contexts)
+
+
+def test_companions_are_near_where_contexts_are_added():
+    """Items that meet each other and nothing else: word2vec alone has no reason to join them."""
+    nearer = []
+    for seed in range(5):
+        pair = np.random.default_rng(seed).integers(0, 20, 400)
+        items = np.stack([2 * pair, 2 * pair + 1], axis=1).ravel()
+        frame = {"s": np.repeat(np.arange(400), 2), "i": items}
+        corpus = read_corpus(open_frame(frame), ["i"], sequence="s", order=True)
+        found = []
+        for add_contexts in (False, True):
+            config = replace(CONFIG, add_contexts=add_contexts, max_epochs=8)
+            vectors, _ = train_skipgram(corpus, None, corpus.counts(), config, seed)
+            vectors = vectors[FIRST:]  # in the order of the numbers, as categories are
+            unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+            found.append(np.mean(np.sum(unit[::2] * unit[1::2], axis=1)))
+        nearer.append(found[1] > found[0] + 0.3)
+    assert all(nearer)
 
 
 def test_baskets_are_shuffled_within_themselves(rng):

@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from catvec._checks import check_float, check_int, check_option, refuse
+from catvec._checks import check_bool, check_float, check_int, check_option, refuse
 from catvec.errors import ArtifactError, InputError
 from catvec.estimators import _files
 from catvec.estimators._parameters import is_list
@@ -90,6 +90,10 @@ class EmbeddingPretrainer(BaseEstimator):
         and 1, in the same way.
     n_negatives : int, default=5
         Negative samples of skip-gram by pair.
+    add_contexts : bool, default=True
+        Whether a vector of skip-gram is the sum of what it learned of the item and of the item as a
+        companion. Then items are near that occur together; with False, as in word2vec, those that
+        occur among the same others, which may exclude each other (two brands of milk).
     subsample : float, default=0.0
         Share of events above which items are skipped at times by skip-gram; 0 for none. Prose
         takes 1e-3; in baskets and clicks the frequent items tell most.
@@ -146,6 +150,7 @@ class EmbeddingPretrainer(BaseEstimator):
     eigenvalue_exponent: float | str = "auto"
     power_iterations: int | str = "auto"
     n_negatives: int = 5
+    add_contexts: bool = True
     subsample: float = 0.0
     learning_rate: float = 0.1
     max_epochs: int = 8
@@ -390,6 +395,7 @@ def _method(p: EmbeddingPretrainer) -> Method:
         max_epochs=p.max_epochs,
         n_iter_no_change=p.n_iter_no_change,
         engine=p.engine,
+        add_contexts=p.add_contexts,
     )
     options: dict[str, Any] = {
         "shifts": p.shift,
@@ -406,6 +412,7 @@ def _check(p: EmbeddingPretrainer) -> None:
     check_option("engine", p.engine, ("auto", "numpy", "numba"))
     for name in ("min_frequency", "window", "n_negatives", "max_epochs", "n_iter_no_change"):
         check_int(name, getattr(p, name), minimum=1)
+    check_bool("add_contexts", p.add_contexts)
     if p.embedding_dim != "auto":
         check_int("embedding_dim", p.embedding_dim, minimum=1)
     check_float("smoothing", p.smoothing, minimum=-1.0, maximum=1.0)

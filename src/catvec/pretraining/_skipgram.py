@@ -3,7 +3,9 @@
 After Mikolov et al. 2013 (arXiv 1310.4546), as word2vec.c trains: one pair at a time, two tables, a
 rate that falls to almost nothing. The defaults suit baskets and clicks, not prose: there window,
 subsampling and the exponent of the negatives matter most (Caselles-Dupre, Lesaint & Royo-Letelier
-2018, RecSys).
+2018, RecSys). An item's vector is the sum of its rows of both tables (Levy, Goldberg & Dagan 2015,
+Improving Distributional Similarity with Lessons Learned from Word Embeddings, TACL 3): then items
+are near that have the same companions, as in word2vec, and also those that are companions.
 """
 
 from __future__ import annotations
@@ -37,6 +39,8 @@ class SkipgramConfig:
     dim, window, n_negatives, max_epochs, n_iter_no_change : int
     learning_rate, sample, exponent : float
     engine : {"auto", "numpy", "numba"}
+    add_contexts : bool
+        Whether an item's vector is the sum of its rows of both tables, not that of the first.
     """
 
     dim: int
@@ -48,6 +52,7 @@ class SkipgramConfig:
     max_epochs: int
     n_iter_no_change: int
     engine: str = "auto"
+    add_contexts: bool = True
 
 
 @dataclass(frozen=True)
@@ -127,6 +132,10 @@ class Skipgram:
                 f" ({self.config.learning_rate:g})"
             )
         return mean, n_pairs
+
+    def found(self) -> np.ndarray:
+        """The vectors of the items as they are now, an array of its own."""
+        return self.vectors + self.contexts if self.config.add_contexts else self.vectors.copy()
 
     def loss(self, held_out: Corpus) -> float:
         """The mean loss over held-out sequences, without moving anything."""
@@ -209,7 +218,7 @@ def train_skipgram(
     """
     training = Skipgram(corpus, config, seed, counts)
     history: list[Epoch] = []
-    best, best_loss, since = training.vectors, np.inf, 0
+    best, best_loss, since = None, np.inf, 0
     for epoch in range(1, config.max_epochs + 1):
         train_loss, n_pairs = training.epoch(epoch)
         loss = None if held_out is None else training.loss(held_out)
@@ -220,12 +229,12 @@ def train_skipgram(
         if loss is None:
             continue
         if loss < best_loss:
-            best, best_loss, since = training.vectors.copy(), loss, 0
+            best, best_loss, since = training.found(), loss, 0
         else:
             since += 1
         if since >= config.n_iter_no_change:
             break
-    return best, history
+    return training.found() if best is None else best, history
 
 
 def keep_thresholds(counts: np.ndarray, sample: float) -> np.ndarray:
