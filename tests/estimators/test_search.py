@@ -10,10 +10,10 @@ from sklearn.metrics import r2_score
 
 from catvec import EmbeddingClassifier, EmbeddingEncoder, EmbeddingRegressor
 from catvec.estimators import _search
-from catvec.estimators._choice import MANY_NETWORKS
+from catvec.estimators._choice import MANY_NETWORKS, SHRINKAGES
 from catvec.estimators._parameters import SharedParameters
 from catvec.estimators._plan import Plan
-from catvec.estimators._search import GAIN, KEPT, LUCK, MOST_RUNGS, search
+from catvec.estimators._search import FINALISTS, GAIN, LUCK, MOST_RUNGS, search
 from catvec.estimators._training_set import read_training_set
 from catvec.network import INTERACTIONS, Trained, make_loss
 
@@ -47,7 +47,7 @@ def plain_effects(rng, n_rows=3000):
     return pd.DataFrame({name: text(codes[:, i]) for i, name in enumerate("abc")}), truth
 
 
-# --- halving, with losses that are planted instead of trained -----------------------------
+# --- the climb and the final, with losses that are planted instead of trained ---------------------
 
 
 def planned(rng, n_rows=400, **parameters):
@@ -96,16 +96,16 @@ def agreeing(monkeypatch):
 
 REACHED = [
     (strength, n_pairs, kind)
-    for strength in (0.1, 1.0, 10.0, 100.0, 1000.0)
+    for strength in SHRINKAGES
     for n_pairs in (0, 1)
-    for kind in (INTERACTIONS if strength >= 1.0 else INTERACTIONS[:1])
+    for kind in INTERACTIONS
 ]
 
 
 @pytest.mark.usefixtures("agreeing")
 @pytest.mark.parametrize("best", REACHED)
 def test_the_planted_best_is_found(best, rng):
-    """Losses fall towards one setting; each rung is as noisy as networks are."""
+    """Losses fall towards one setting; trials are as noisy as networks are."""
 
     def loss(strength, n_pairs, kind, seed):
         noise = np.random.default_rng([seed, n_pairs, int(10 * strength)]).normal(scale=0.003)
@@ -113,35 +113,48 @@ def test_the_planted_best_is_found(best, rng):
         return 1.0 + 0.05 * steps + 0.1 * (n_pairs != best[1]) + 0.03 * (kind != best[2]) + noise
 
     run = Losses(loss)
-    plan, setting, tried, _ = search(planned(rng), run, judged=True)
+    plan, setting, tried, _ = search(planned(rng), run, 4, judged=True)
     assert (setting.shrinkage[0], len(plan.training.schema.pairs), setting.interactions) == best
     assert len(set(setting.shrinkage)) == 1
-    if best[2] == INTERACTIONS[0]:
-        assert min(tried, key=tried.get) == best[0]
-        assert list(tried) == sorted(tried)
-    else:
-        assert tried == {}  # products were tried at one strength only
+    assert not tried or min(tried, key=tried.get) == best[0]  # products need no other strength
+    assert list(tried) == sorted(tried)
 
 
 @pytest.mark.usefixtures("agreeing")
-def test_few_go_on_to_the_next_rung(rng):
-    run = Losses(lambda strength, *_: strength)
-    _, _, _, trained = search(planned(rng), run, judged=True)
-    first = 2 * 4 + 3  # strengths without and with the pair; a weaker one, and two products
-    later = [job.seed for job in run.jobs[first:]]
-    assert {job.seed for job in run.jobs[:first]} == {MOST_RUNGS}
-    assert later == [0, MANY_NETWORKS] * KEPT[0] + [1, MANY_NETWORKS + 1] * KEPT[1]
+def test_the_best_two_meet_in_the_final(rng):
+    run = Losses(lambda strength, *_: 1.0 + 0.001 * abs(np.log10(strength / 100.0)))
+    _, _, _, trained = search(planned(rng), run, 4, judged=True)
+    climb = 3 + 4  # strengths; pairs with the best one and the next, and two products
+    final = [job.seed for job in run.jobs[climb:]]
+    assert {job.seed for job in run.jobs[:climb]} == {MOST_RUNGS}
+    assert final == [0, MANY_NETWORKS] * FINALISTS + [1, MANY_NETWORKS + 1] * FINALISTS
     assert [len(job.held_out) for job in run.jobs[:: len(run.jobs) - 1]] == [80, 40]
-    assert len(trained) == MOST_RUNGS - 1  # the committee's networks 0 and 1
+    assert len(trained) == MOST_RUNGS  # the committee's networks 0 and 1
 
 
 @pytest.mark.usefixtures("agreeing")
 def test_rows_enough_have_judged_after_one_rung(rng, monkeypatch):
-    monkeypatch.setattr(_search, "JUDGES", 60)
-    run = Losses(lambda strength, *_: strength)
-    search(planned(rng), run, judged=True)
+    monkeypatch.setattr(_search, "JUDGES", 40)
+    run = Losses(lambda strength, *_: 1.0 + 0.001 * abs(np.log10(strength / 100.0)))
+    search(planned(rng), run, 4, judged=True)
+    assert {job.seed for job in run.jobs} == {MOST_RUNGS, 0, MANY_NETWORKS}
+
+
+@pytest.mark.usefixtures("agreeing")
+def test_no_final_where_one_is_far_ahead(rng):
+    run = Losses(lambda strength, *_: 1.0 + abs(np.log10(strength / 100.0)))
+    _, setting, _, trained = search(planned(rng, pairs=None), run, 4, judged=True)
     assert {job.seed for job in run.jobs} == {MOST_RUNGS}
-    assert all(len(job.held_out) == 80 for job in run.jobs)
+    assert (setting.shrinkage[0], trained) == (100.0, [])
+
+
+@pytest.mark.usefixtures("agreeing")
+def test_nobody_is_tried_twice_in_the_climb(rng):
+    run = Losses(lambda strength, n_pairs, *_: np.log10(strength) - 0.1 * n_pairs)
+    search(planned(rng), run, 4, judged=True)
+    keys = [run.traits(job) for job in run.jobs if job.seed == MOST_RUNGS]
+    assert len(set(keys)) == len(keys)
+    assert min(keys)[0] == SHRINKAGES[0]
 
 
 def squared_loss(answer, target):
@@ -161,8 +174,8 @@ def test_a_committee_is_judged_by_what_its_networks_disagree_by(rng):
             trained.append(Trained(Stub(answer), [], 1, loss))
         return trained
 
-    trials = _search.Trials(plan, [], 0.1, run)
-    (contender, *_) = trials.contenders(paired=False)
+    trials = _search.Trials(plan, [], 0.1, 4, run)
+    (contender, *_) = trials.starts()
     trials.judge([contender], 0, (0, MANY_NETWORKS))
     rows = trials.rows[trials.masks[0]]
     target = plan.data.target[rows]
@@ -175,21 +188,21 @@ def test_a_committee_is_judged_by_what_its_networks_disagree_by(rng):
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_what_is_more_complicated_has_to_be_clearly_better(rng, sign):
     """Also where losses are below 0, as those of counts are."""
-    hurdle = GAIN + LUCK / 160**0.5  # rows judge in three rungs
+    hurdle = GAIN + LUCK / 160**0.5  # rows judge in the climb and in the final
     for gain, n_pairs in ((0.5 * hurdle, 0), (2 * hurdle, 1)):
         run = Losses(lambda _, n, kind, *__, gain=gain: sign - gain * n + (kind != "concatenate"))
-        plan, _, _, _ = search(planned(rng, shrinkage=1.0), run, judged=True)
+        plan, _, _, _ = search(planned(rng, shrinkage=1.0), run, 4, judged=True)
         assert len(plan.training.schema.pairs) == n_pairs
 
 
 @pytest.mark.usefixtures("agreeing")
-@pytest.mark.parametrize("lucky_rung", range(3))
+@pytest.mark.parametrize("lucky_rung", range(MOST_RUNGS + 1))
 def test_one_lucky_rung_does_not_decide(lucky_rung, rng):
     def loss(strength, n_pairs, _, seed):
         lucky = strength == 1000.0 and seed == lucky_rung
-        return 0.9 if lucky else 1.0 + 0.1 * abs(np.log10(strength / 10.0)) + 0.01 * n_pairs
+        return 0.99 if lucky else 1.0 + 0.02 * abs(np.log10(strength / 10.0)) + 0.01 * n_pairs
 
-    _, setting, _, _ = search(planned(rng, interactions="product"), Losses(loss), judged=True)
+    _, setting, _, _ = search(planned(rng, interactions="product"), Losses(loss), 4, judged=True)
     assert setting.shrinkage[0] == 10.0
 
 
@@ -197,7 +210,7 @@ def test_one_lucky_rung_does_not_decide(lucky_rung, rng):
 def test_networks_share_rows_of_combinations_of_one_row_only(rng):
     """Such a row says nothing that could be told from the row itself: it trains "any other"."""
     run = Losses(lambda *_: 1.0)
-    search(planned(rng), run, judged=True)
+    search(planned(rng), run, 4, judged=True)
     fewest = {job.training.fewest_rows for job in run.jobs}
     assert fewest == {(1, 1), (1, 1, 2)}
 
@@ -207,7 +220,7 @@ def test_nothing_is_tried_without_a_choice_or_a_judge(rng):
         raise AssertionError
 
     given = {"shrinkage": 3.0, "pairs": None, "interactions": "product"}
-    _, setting, tried, first = search(planned(rng, **given), refuse, judged=True)
+    _, setting, tried, first = search(planned(rng, **given), refuse, 4, judged=True)
     assert (setting.shrinkage, setting.interactions) == ((3.0, 3.0), "product")
     assert (tried, first) == ({}, [])
     for plan, judged in (
@@ -215,25 +228,25 @@ def test_nothing_is_tried_without_a_choice_or_a_judge(rng):
         (planned(rng, validation_fraction=0), True),
         (planned(rng, n_rows=10), True),
     ):
-        same, setting, tried, _ = search(plan, refuse, judged=judged)
+        same, setting, tried, _ = search(plan, refuse, 4, judged=judged)
         assert same is plan
         assert (set(setting.shrinkage), setting.interactions, tried) == ({10.0}, "concatenate", {})
 
 
 @pytest.mark.usefixtures("agreeing")
-def test_first_trials_see_a_sample_and_last_ones_more(rng, monkeypatch):
+def test_the_climb_sees_a_sample_and_the_final_more(rng, monkeypatch):
     monkeypatch.setattr(_search, "FIRST_ROWS", 300)
     run = Losses(lambda _, n_pairs, *__: 1.0 - 0.1 * n_pairs)
-    plan, _, _, trained = search(planned(rng, n_rows=1000), run, judged=True)
+    plan, _, _, trained = search(planned(rng, n_rows=1000), run, 4, judged=True)
     seen = [(len(job.data), len(job.held_out)) for job in run.jobs]
-    assert set(seen[:10]) == {(240, 60)}
-    assert set(seen[11:]) == {(900, 100)}
+    assert seen == sorted(seen)
+    assert set(seen) == {(240, 60), (900, 100)}
     assert len(plan.training) == 1000
     assert plan.training.schema.pairs[0].counts.sum() == 1000
-    assert len(trained) == MOST_RUNGS - 1
+    assert len(trained) == MOST_RUNGS
 
     monkeypatch.setattr(_search, "LAST_ROWS", 500)
-    plan, _, _, trained = search(planned(rng, n_rows=1000), run, judged=True)
+    plan, _, _, trained = search(planned(rng, n_rows=1000), run, 4, judged=True)
     assert (len(run.jobs[-1].data), len(plan.training)) == (450, 1000)
     assert trained == []  # networks of a sample are none of the committee
 
@@ -244,7 +257,7 @@ def test_trials_of_many_columns_see_as_many_cells(rng, monkeypatch):
     monkeypatch.setattr(_search, "FIRST_ROWS", 800)
     monkeypatch.setattr(_search, "FEW_TABLES", 1)
     run = Losses(lambda *_: 1.0)
-    search(plan, run, judged=True)
+    search(plan, run, 4, judged=True)
     n_tables = plan.training.schema.n_tables
     assert n_tables > 1
     assert len(run.jobs[0].data) + len(run.jobs[0].held_out) == 800 // n_tables
@@ -258,7 +271,7 @@ def test_a_weaker_prior_may_win_on_the_whole(rng, monkeypatch):
         best = 1000.0 if seed == MOST_RUNGS else 100.0
         return 1.0 + 0.1 * abs(np.log10(strength / best)) + n_pairs + (kind != "concatenate")
 
-    _, setting, _, _ = search(planned(rng, n_rows=1000), Losses(loss), judged=True)
+    _, setting, _, _ = search(planned(rng, n_rows=1000), Losses(loss), 4, judged=True)
     assert setting.shrinkage[0] == 100.0
 
 
@@ -275,10 +288,10 @@ def test_vectors_are_as_wide_as_their_spectrum(supported, rng):
         network = Stub(0.0, [vectors @ np.linalg.qr(rng.normal(size=(3, 3)))[0]] * 3)
         return [Trained(network, [], 1, job.training.shrinkage[0]) for job in jobs]
 
-    found, _, _, _ = search(plan, run, judged=True)
+    found, _, _, _ = search(plan, run, 4, judged=True)
     assert set(found.dims[:2]) == {supported}
     plan.p.embedding_dim = {"a": 7}
-    found, _, _, _ = search(plan, run, judged=True)
+    found, _, _, _ = search(plan, run, 4, judged=True)
     assert found.dims[:2] == (7, supported)
 
 

@@ -29,8 +29,8 @@ columns : list of str or int, optional
         Categories in fewer training rows than this share, and train, the row for unknown ones.
     shrinkage : float, mapping or "auto", default="auto"
         Strength of the prior that draws vectors to their column's centre, in rows of the loss; by
-        column for a mapping. ``"auto"`` takes the best of four or five on held-out rows, the same
-        for all columns.
+        column for a mapping. ``"auto"`` takes what is best on held-out rows, from 0.01 to 1000, the
+        same for all columns.
     pairs : None, list of pairs of str or int, or "auto", default="auto"
         Pairs of categorical columns that are taken as columns more, with effects and tables of
         their own, such as ``[("Store", "DayOfWeek")]``. ``"auto"``: those that part rows further
@@ -117,7 +117,7 @@ columns : list of str or int, optional
         stops.
     n_networks : int or "auto", default="auto"
         Networks trained from different seeds and held-out rows, whose scores are averaged.
-        ``"auto"``: as many of 8 as fit into 8 million row-epochs, folds included, or if they are
+        ``"auto"``: as many of 8 as fit into 12 million row-epochs, folds included, or if they are
         more, of 4 as fit into 20 million; for predictors at least 4.
     handle_unknown : {"prior", "error"}, default="prior"
         How a category not seen in training is answered: by the prior, or by an error.

@@ -1,30 +1,31 @@
-"""The choice of shrinkage, pairs and interactions: successive halving over held-out rows.
+"""The choice of shrinkage, pairs and interactions: a climb on held-out rows, then a final.
 
-Jamieson & Talwalkar 2016 (arXiv 1502.07943): all contenders are tried on the first held-out rows,
-the best ones on the next, until rows enough have judged. Contenders are each strength of the prior,
-without and with pairs of columns, and then variants of the best of these: a weaker prior, where the
-best is the weakest, and products of vectors. A contender is a network of its own.
+A contender is a strength of the prior, without or with pairs of columns, without or with products
+of vectors; one network tells how it does. The climb starts with three strengths, tries the
+neighbours of the best (the next strengths, pairs, products), and goes on from these while one of
+them is better. It sees a part of a large table, and holds out more rows than a committee does: with
+a tenth of amazon_access to judge by, pairs were refused on two folds of three, though worth 0.010
+of log loss.
 
-The first trials see a part of a large table, and hold out more rows than a committee does: with a
-tenth of amazon_access to judge by, pairs were refused on two folds of three, though worth 0.010 of
-log loss. A prior that is best for a part is, if anything, too strong for the whole, so the next
-weaker one is among the last trials, which see more. Where these saw all rows, the winner's networks
-are the first ones of the committee.
+The final is among the best two, with two networks each, whose disagreement tells what a committee
+would lose, on the rows that committees hold out, until rows enough have judged (successive halving;
+Jamieson & Talwalkar 2016, arXiv 1502.07943). A prior that is best for a part is, if anything, too
+strong for the whole, so the next weaker one takes part where the final sees more rows. Where it saw
+all, the winner's networks are the first ones of the committee.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from catvec.estimators._choice import (
-    FEW_NETWORKS,
-    GRID_STEP,
     MANY_NETWORKS,
     MIDDLE,
+    SHRINKAGES,
     shrinkages,
     supported_dims,
 )
@@ -32,12 +33,13 @@ from catvec.estimators._pairs import candidate_pairs, with_pairs
 from catvec.estimators._plan import Plan, Setting
 from catvec.network import INTERACTIONS, Job, Trained, make_loss
 
-FIRST_ROWS, LAST_ROWS = 50_000, 200_000  # that the first and the last trials look at, at most
-FEW_TABLES = 40  # with more, trials look at as many cells as so many tables have in those rows
-FIRST_SHARE = 0.2  # of the rows judge the first trials, unless rows are ordered in time
-JUDGES = 6_000  # held-out rows after which the choice is made
-MOST_RUNGS = 3  # of which the first one is for all contenders
-KEPT = (3, 2)  # contenders after the first rung, and after the next
+FIRST_ROWS, LAST_ROWS = 50_000, 100_000  # that the climb and the final look at, at most
+FEW_TABLES = 40  # with more, they look at as many cells as so many tables have in those rows
+FIRST_SHARE = 0.2  # of the rows judge the climb, unless rows are ordered in time
+JUDGES = 6_000  # held-out rows after which the final is over
+MOST_RUNGS = 2  # of the final
+FINALISTS = 2  # of those that were climbed over
+NEAR = 0.02  # part of the best loss by which others of the climb may be worse to be finalists
 PLAIN, *PRODUCTS = INTERACTIONS
 GAIN = 0.005  # part of the held-out loss by which pairs, or products, have to be better
 LUCK = 0.3  # more of it, over the root of the rows that judged: what chance may make of a loss
@@ -80,14 +82,15 @@ class Contender:
         n_judged = sum(n_judges for _, n_judges in self.losses)
         return self.loss + (GAIN + LUCK / n_judged**0.5) * n_extras * abs(self.loss)
 
-    def is_like(self, other: Contender) -> bool:
-        """Whether all but the strength is the same."""
-        alike = self.setting.interactions == other.setting.interactions
-        return alike and self.paired == other.paired
+    @property
+    def kind(self) -> tuple[bool, str]:
+        """All but the strength."""
+        return self.paired, self.setting.interactions
 
-    def afresh(self) -> Contender:
-        """The same, not tried yet."""
-        return replace(self, losses=[])
+    @property
+    def key(self) -> tuple[float, bool, str]:
+        """What tells it from others."""
+        return self.strength, *self.kind
 
 
 class Trials:
@@ -101,12 +104,16 @@ class Trials:
         Those that paired contenders have.
     share : float
         Of the rows, to judge by; unless the user gave rows.
+    n_networks : int
+        Of the committee that is wanted.
     run : callable
         Trains networks.
     """
 
-    def __init__(self, plan: Plan, pairs: list[tuple[str, str]], share: float, run: Run) -> None:
-        self.plan, self.pairs, self.run = plan, pairs, run
+    def __init__(
+        self, plan: Plan, pairs: list[tuple[str, str]], share: float, n_networks: int, run: Run
+    ) -> None:
+        self.plan, self.pairs, self.n_networks, self.run = plan, pairs, n_networks, run
         self.rows = np.arange(len(plan.training))
         self.masks = plan.held_out(self.rows, MOST_RUNGS, share)
         given = plan.training.held_out
@@ -120,32 +127,36 @@ class Trials:
         """For these rows, with the pairs that the contender has."""
         return self._with(contender.paired)
 
-    def contenders(self, *, paired: bool) -> list[Contender]:
-        """One by strength of the prior."""
+    @property
+    def n_open(self) -> int:
+        """Questions that the parameters leave open."""
+        several = len(self.plan.training.schema.vocabularies) > 1
+        products = self.plan.p.interactions == "auto" and several
+        return len(self._shrinkages(False)) - 1 + len(self.pairs) + products
+
+    def starts(self) -> list[Contender]:
+        """One by strength of the prior, plain."""
         given = self.plan.p.interactions
         plain = PLAIN if given == "auto" else given
-        return [
-            Contender(paired, strength, Setting(by_table, plain))
-            for strength, by_table in self._shrinkages(paired).items()
-        ]
+        return [self._contender(s, False, plain) for s in self._shrinkages(False)]
+
+    def neighbours(self, contender: Contender) -> list[Contender]:
+        """What differs in one thing; with pairs, whose combinations are rare, also in strength."""
+        paired, interactions = contender.kind
+        stronger, weaker = self._steps(contender.strength, 1), self._steps(contender.strength, -1)
+        found = [self._contender(s, paired, interactions) for s in stronger + weaker]
+        if self.pairs and not paired:
+            strengths = [contender.strength, *stronger]
+            found += [self._contender(s, True, interactions) for s in strengths]
+        several = len(self.plan.training.schema.vocabularies) > 1
+        if self.plan.p.interactions == "auto" and several and interactions == PLAIN:
+            found += [self._contender(contender.strength, paired, kind) for kind in PRODUCTS]
+        return found
 
     def weaker(self, contender: Contender) -> list[Contender]:
-        """The same with the next weaker prior; none where the user gave its strength."""
-        if len(self._shrinkages(contender.paired)) == 1:
-            return []
-        grid = (contender.strength / GRID_STEP,)
-        ((strength, by_table),) = self._shrinkages(contender.paired, grid).items()
-        setting = replace(contender.setting, shrinkage=by_table)
-        return [Contender(contender.paired, strength, setting)]
-
-    def multiplied(self, contender: Contender) -> list[Contender]:
-        """The same with products of vectors."""
-        if self.plan.p.interactions != "auto" or len(self.plan.training.schema.vocabularies) < 2:
-            return []
-        return [
-            replace(contender, losses=[], setting=replace(contender.setting, interactions=kind))
-            for kind in PRODUCTS
-        ]
+        """The same with the next weaker prior, if there is one."""
+        steps = self._steps(contender.strength, -1)
+        return [self._contender(s, *contender.kind) for s in steps]
 
     def judge(
         self, contenders: list[Contender], rung: int, numbers: Sequence[int]
@@ -167,7 +178,7 @@ class Trials:
         return ranked(contenders)
 
     def _committee_loss(self, jobs: list[Job], trained: list[Trained]) -> float:
-        """Loss that a committee of `FEW_NETWORKS` would have, from one network or from two.
+        """Loss that a committee of `n_networks` would have, from one network or from two.
 
         Averaging n networks takes a part (n - 1) / n of what they disagree by from the squared
         error (Krogh & Vedelsby 1995, Neural Network Ensembles, Cross Validation, and Active
@@ -185,7 +196,20 @@ class Trials:
         weight = None if held_out.weight is None else held_out.part(held_out.weight)
         together = loss.value(scores, held_out.part(held_out.target), weight)
         disagreement = 2 * (alone - together)
-        return alone - (1 - 1 / FEW_NETWORKS) * disagreement
+        return alone - (1 - 1 / self.n_networks) * disagreement
+
+    def _contender(self, strength: float, paired: bool, interactions: str) -> Contender:
+        by_table = self._shrinkages(paired, (strength,)).get(strength)
+        if by_table is None:  # the user gave it
+            ((strength, by_table),) = self._shrinkages(paired).items()
+        return Contender(paired, strength, Setting(by_table, interactions))
+
+    def _steps(self, strength: float, direction: int) -> list[float]:
+        """The next strength, unless the grid ends here or the user gave one."""
+        if len(self._shrinkages(False)) == 1:
+            return []
+        place = SHRINKAGES.index(strength) + direction
+        return [SHRINKAGES[place]] if 0 <= place < len(SHRINKAGES) else []
 
     def _with(self, paired: bool) -> Plan:
         if paired not in self._plans:
@@ -198,13 +222,13 @@ class Trials:
         return shrinkages(plan.p, plan.training.schema, n_tables, *grid)
 
 
-def ranked(contenders: list[Contender]) -> list[Contender]:
+def ranked(contenders: Iterable[Contender]) -> list[Contender]:
     """The best first."""
     return sorted(contenders, key=lambda c: c.handicapped)
 
 
 def search(
-    plan: Plan, run: Run, *, judged: bool
+    plan: Plan, run: Run, n_networks: int, *, judged: bool
 ) -> tuple[Plan, Setting, Mapping[float, float], list[Trained]]:
     """Choose by held-out loss what the parameters leave open.
 
@@ -214,6 +238,8 @@ def search(
         For all rows.
     run : callable
         Trains networks.
+    n_networks : int
+        Of the committee that is wanted.
     judged : bool
         Whether networks are wanted at all; else nothing is tried.
 
@@ -223,35 +249,30 @@ def search(
         For all rows, with the pairs that were chosen.
     setting : Setting
     tried : dict of float to float
-        Held-out loss of the first trials by strength of the prior, with the pairs and interactions
-        that were chosen; empty if no strengths were compared.
+        Held-out loss of the climb by strength of the prior, with the pairs and interactions that
+        were chosen; empty if no strengths were compared.
     trained : list of Trained
-        The first networks of the committee, if trials have trained them.
+        The first networks of the committee, if the final has trained them.
     """
     share = first_share = plan.p.validation_fraction
     if share and plan.training.ties.time is None:
         first_share = max(share, FIRST_SHARE)
     sample = _sample(plan, FIRST_ROWS)
     pairs = candidate_pairs(sample.training) if judged and plan.p.pairs == "auto" else []
-    first = Trials(sample, pairs, first_share, run)
-    contenders = first.contenders(paired=False)
-    contenders += first.contenders(paired=True) if pairs else []
-    n_open = len(contenders) + (plan.p.interactions == "auto")
-    if not judged or first.n_judges == 0 or n_open == 1:
-        middle = next((c for c in contenders if c.strength == MIDDLE), contenders[0])
+    first = Trials(sample, pairs, first_share, n_networks, run)
+    if not judged or first.n_judges == 0 or first.n_open == 0:
+        starts = first.starts()
+        middle = next((c for c in starts if c.strength == MIDDLE), starts[0])
         return plan, middle.setting, {}, []
 
-    everyone = _first_rung(first, contenders)
+    everyone = _climb(first)
     plan = plan.with_widths(_widths(first, everyone[0]))
     larger = _sample(plan, LAST_ROWS)
-    last = Trials(larger, pairs, share, run)
-    if larger.training is sample.training:
-        best = _last_rungs(last, everyone[: KEPT[0]], first.n_judges)
-    else:
-        best = _last_rungs(last, _finalists(last, everyone), 0)
+    last = Trials(larger, pairs, share, n_networks, run)
+    best = _final(last, _finalists(last, everyone, more_rows=len(last.rows) > len(first.rows)))
 
-    alike = sorted((c for c in everyone if c.is_like(best)), key=lambda c: c.strength)
-    tried = {c.strength: c.losses[0][0] for c in alike}
+    alike = sorted((c for c in everyone if c.kind == best.kind), key=lambda c: c.strength)
+    tried = {c.strength: c.loss for c in alike}
     logger.info("shrinkage %g chosen by held-out loss, of %s", best.strength, tried)
     tried = tried if len(tried) > 1 else {}
     if larger is plan:
@@ -261,25 +282,29 @@ def search(
     return plan, best.setting, tried, []
 
 
-def _first_rung(first: Trials, contenders: list[Contender]) -> list[Contender]:
-    """All contenders and variants of the best of them, best first."""
-    numbers = [MOST_RUNGS]  # a seed of its own: in time all rungs have the same held-out rows
-    contenders = first.judge(contenders, 0, numbers)
-    best = contenders[0]
-    is_weakest = best.strength == min(c.strength for c in contenders)
-    variants = first.multiplied(best) + (first.weaker(best) if is_weakest else [])
-    return ranked(contenders + (first.judge(variants, 0, numbers) if variants else []))
+def _climb(trials: Trials) -> list[Contender]:
+    """From the best of some strengths to its best neighbour, and on; all contenders, best first."""
+    number = MOST_RUNGS  # a seed of its own: in time all have the same held-out rows
+    everyone: dict[tuple[float, bool, str], Contender] = {}
+    new = trials.starts()
+    while new:
+        trials.judge(new, 0, [number])
+        everyone |= {c.key: c for c in new}
+        best = ranked(everyone.values())[0]
+        new = [c for c in trials.neighbours(best) if c.key not in everyone]
+    return ranked(everyone.values())
 
 
-def _finalists(last: Trials, everyone: list[Contender]) -> list[Contender]:
-    """Those to compare on more rows: the two best, and the best with a weaker prior."""
-    two = everyone[: KEPT[0] - 1]
-    weaker = [
-        c
-        for c in last.weaker(two[0])
-        if not any(c.is_like(other) and c.strength == other.strength for other in two)
-    ]
-    return [c.afresh() for c in two + weaker]
+def _finalists(last: Trials, everyone: list[Contender], *, more_rows: bool) -> list[Contender]:
+    """The best of the climb and those near it; with more rows also the best less shrunk."""
+    best = everyone[0]
+    most = best.handicapped + NEAR * abs(best.handicapped)
+    found = [c for c in everyone[:FINALISTS] if c.handicapped <= most]
+    if not more_rows:
+        return [replace(c, losses=[*c.losses]) for c in found]
+    keys = [c.key for c in found]
+    found += [c for c in last.weaker(best) if c.key not in keys]
+    return [replace(c, losses=[]) for c in found]
 
 
 def _widths(first: Trials, best: Contender) -> dict[str, int]:
@@ -290,12 +315,14 @@ def _widths(first: Trials, best: Contender) -> dict[str, int]:
     return supported_dims(first.plan.p, training.schema, tables, training.arrays.codes)
 
 
-def _last_rungs(last: Trials, contenders: list[Contender], n_judged: int) -> Contender:
+def _final(last: Trials, contenders: list[Contender]) -> Contender:
     """The best contender, once rows enough have judged."""
-    for rung in range(MOST_RUNGS - 1):
+    n_judged = 0
+    for rung in range(MOST_RUNGS):
         if n_judged >= JUDGES or len(contenders) == 1:
             break
-        contenders = last.judge(contenders, rung, (rung, MANY_NETWORKS + rung))[: KEPT[-1]]
+        numbers = (rung, MANY_NETWORKS + rung)  # the first one as in the committee
+        contenders = last.judge(contenders, rung, numbers)[:FINALISTS]
         n_judged += last.n_judges
     return contenders[0]
 

@@ -150,7 +150,7 @@ class StreamedLearner(Learner):
             share = sum(sizes[b] for b in data.held_out) / max(sum(sizes), 1)
             if share < LAST_PASS_SHARE:
                 return
-        learn_held_out(trained, self._n_last_passes, n_jobs=self.n_jobs)
+        learn_held_out(trained, **self._last_passes, n_jobs=self.n_jobs)
 
     def vectors(
         self,

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from catvec.network._data import TrainingData
 from catvec.network._network import NetworkConfig
 from catvec.network._step import TrainingConfig
-from catvec.network._training import EpochRecord, Job, OnEpoch, Trained, run
+from catvec.network._training import LAST_RATE, EpochRecord, Job, OnEpoch, Trained, run
 
 __all__ = ["SharedLimit", "learn_held_out", "train", "train_committee"]
 
@@ -89,11 +89,13 @@ def train_committee(
         return _side_by_side(jobs, n_jobs, on_epoch)
 
 
-def learn_held_out(trained: Sequence[Trained], n_passes: int = 1, *, n_jobs: int = 1) -> None:
+def learn_held_out(
+    trained: Sequence[Trained], n_passes: int = 1, rate: float = LAST_RATE, *, n_jobs: int = 1
+) -> None:
     """Let networks learn the rows they stopped by as well, in `n_passes` over all rows.
 
-    The rate falls from `LAST_RATE` of its first value, so that a network stays about where it
-    stopped. Networks are changed in place; their held-out losses are from before.
+    The rate falls from a part of its first value, so that a network stays about where it stopped.
+    Networks are changed in place; their held-out losses are from before.
 
     Parameters
     ----------
@@ -101,6 +103,8 @@ def learn_held_out(trained: Sequence[Trained], n_passes: int = 1, *, n_jobs: int
         Networks that held out rows of their own training data.
     n_passes : int
         At least 1.
+    rate : float
+        Where it begins, as a part of the first one of the training.
     n_jobs : int
         Threads, at least 1.
     """
@@ -108,7 +112,7 @@ def learn_held_out(trained: Sequence[Trained], n_passes: int = 1, *, n_jobs: int
     def learn(one: Trained) -> None:
         assert one.run is not None
         with np.errstate(all="ignore"):
-            one.run.learn_held_out(n_passes)
+            one.run.learn_held_out(n_passes, rate)
 
     jobs = [one.run.job for one in trained if one.run is not None]
     with (
