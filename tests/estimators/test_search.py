@@ -379,6 +379,7 @@ def test_what_was_chosen_given_by_name_gives_the_same_bits(seed):
     settings = {**SMALL, "shrinkage": "auto", "interactions": "auto", "max_epochs": 3}
     model = EmbeddingRegressor(**{**settings, "n_networks": 4}, random_state=seed).fit(X, y)
     told = {
+        "embedding_dim": dict(zip(X.columns, model.choice_.dims[: X.shape[1]], strict=True)),
         "shrinkage": model.choice_.shrinkage[0],
         "pairs": list(model.choice_.pairs),
         "interactions": model.choice_.interactions,
