@@ -133,6 +133,22 @@ def test_the_best_two_meet_in_the_final(rng):
 
 
 @pytest.mark.usefixtures("agreeing")
+@pytest.mark.parametrize("paired_first", [False, True])
+def test_pairs_meet_no_pairs_in_the_final(paired_first, rng):
+    """What a single network says of pairs is too noisy to decide, in either direction."""
+
+    def loss(strength, n_pairs, _, seed):
+        climbing = seed == MOST_RUNGS
+        behind = bool(n_pairs) != (paired_first if climbing else not paired_first)
+        gap = (0.02 if climbing else 0.06) * behind
+        return 1.0 + gap - 0.016 * n_pairs + 0.002 * abs(np.log10(strength / 100.0))
+
+    plan = planned(rng, n_rows=4000, interactions="concatenate")
+    plan, _, _, _ = search(plan, Losses(loss), 4, judged=True)
+    assert len(plan.training.schema.pairs) == (not paired_first)
+
+
+@pytest.mark.usefixtures("agreeing")
 def test_rows_enough_have_judged_after_one_rung(rng, monkeypatch):
     monkeypatch.setattr(_search, "JUDGES", 40)
     run = Losses(lambda strength, *_: 1.0 + 0.001 * abs(np.log10(strength / 100.0)))

@@ -7,11 +7,12 @@ them is better. It sees a part of a large table, and holds out more rows than a 
 a tenth of amazon_access to judge by, pairs were refused on two folds of three, though worth 0.010
 of log loss.
 
-The final is among the best two, with two networks each, whose disagreement tells what a committee
-would lose, on the rows that committees hold out, until rows enough have judged (successive halving;
-Jamieson & Talwalkar 2016, arXiv 1502.07943). A prior that is best for a part is, if anything, too
-strong for the whole, so the next weaker one takes part where the final sees more rows. Where it saw
-all, the winner's networks are the first ones of the committee.
+The final is between the best with pairs and the best without, with two networks each, whose
+disagreement tells what a committee would lose, on the rows that committees hold out, until rows
+enough have judged (successive halving; Jamieson & Talwalkar 2016, arXiv 1502.07943). A prior that
+is best for a part is, if anything, too strong for the whole, so the next weaker one takes part
+where the final sees more rows. Where it saw all, the winner's networks are the first ones of the
+committee.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ FIRST_SHARE = 0.2  # of the rows judge the climb, unless rows are ordered in tim
 JUDGES = 6_000  # held-out rows after which the final is over
 MOST_RUNGS = 2  # of the final
 FINALISTS = 2  # of those that were climbed over
-NEAR = 0.02  # part of the best loss by which others of the climb may be worse to be finalists
+NEAR = 0.03  # part of the best loss by which others of the climb may be worse to be finalists
 PLAIN, *PRODUCTS = INTERACTIONS
 GAIN = 0.005  # part of the held-out loss by which pairs, or products, have to be better
 LUCK = 0.3  # more of it, over the root of the rows that judged: what chance may make of a loss
@@ -296,10 +297,17 @@ def _climb(trials: Trials) -> list[Contender]:
 
 
 def _finalists(last: Trials, everyone: list[Contender], *, more_rows: bool) -> list[Contender]:
-    """The best of the climb and those near it; with more rows also the best less shrunk."""
+    """The best of the climb and one that is near it; with more rows also the best less shrunk.
+
+    The one is without pairs if the best has them, or has them if the best is without, before it is
+    another: pairs are worth more to a committee than to a single network, which is noisier than
+    the difference.
+    """
     best = everyone[0]
     most = best.handicapped + NEAR * abs(best.handicapped)
-    found = [c for c in everyone[:FINALISTS] if c.handicapped <= most]
+    near = [c for c in everyone[1:] if c.handicapped <= most]
+    near.sort(key=lambda c: c.paired == best.paired)
+    found = [best, *near[: FINALISTS - 1]]
     if not more_rows:
         return [replace(c, losses=[*c.losses]) for c in found]
     keys = [c.key for c in found]
