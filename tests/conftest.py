@@ -56,6 +56,14 @@ def as_frame(frame_kind: str) -> Callable[[Columns], Any]:
     return FRAME_KINDS[frame_kind]
 
 
+@pytest.hookimpl(tryfirst=True)  # before those that are not asked for are left out
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever runs only when it is asked for says why, and what runs always in its place."""
+    for item in items:
+        if any(not mark.kwargs.get("reason") for mark in item.iter_markers("slow")):
+            raise pytest.UsageError(f"{item.nodeid}: give pytest.mark.slow a reason")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_limit() -> Iterator[None]:
     """One limit of BLAS's threads for all fits: 3 ms are spared each, in which it is looked for."""

@@ -399,7 +399,15 @@ def test_the_table_that_the_damage_was_done_to_is_sound():
 # --- many -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n", [200_000, pytest.param(10_000_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "n",
+    [
+        200_000,
+        pytest.param(
+            10_000_000, marks=pytest.mark.slow(reason="a minute; the same with 200,000 always runs")
+        ),
+    ],
+)
 @pytest.mark.parametrize("kind", ["text", "numbers"])
 def test_many_categories(n, kind):
     cells = pa.array(np.random.default_rng(0).permutation(n))
