@@ -3,7 +3,7 @@
 from catvec.vectors._alignment import align as align
 from catvec.vectors._alignment import average_aligned as average_aligned
 from catvec.vectors._alignment import rotation as rotation
-from catvec.vectors._column import CategoryRow as CategoryRow
+from catvec.vectors._by_code import CategoryRow as CategoryRow
 from catvec.vectors._column import ColumnVectors as ColumnVectors
 from catvec.vectors._export import FORMATS as FORMATS
 from catvec.vectors._export import export as export

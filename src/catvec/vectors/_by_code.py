@@ -1,8 +1,9 @@
-"""Arrays with a row by code, as columns and pairs hold them: checked, float32 and read-only."""
+"""Arrays with a row by code, as columns and pairs hold them, checked and read-only; and one row."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from catvec.frames import MISSING, UNKNOWN, Vocabulary
 from catvec.vectors._precision import CountedConfidences, StoredNumbers
 
 __all__ = [
+    "CategoryRow",
     "Floats",
     "all_finite",
     "checked_classes",
@@ -28,6 +30,28 @@ __all__ = [
 ]
 
 Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class CategoryRow:
+    """What is known of one row: a category, the missing value, or the unknown.
+
+    Attributes
+    ----------
+    vector : ndarray of shape (embedding_dim,), float32
+        The learned vector.
+    effect : float, or ndarray of shape (n_classes,), float32
+        The shrunk effect on the link scale.
+    confidence : float
+        From 0 (the effect is the mean's) to 1 (the category speaks for itself).
+    count : int
+        Training rows.
+    """
+
+    vector: Floats
+    effect: Any
+    confidence: float
+    count: int
 
 
 def own(

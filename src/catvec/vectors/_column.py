@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from catvec._packing import PackedRows, in_eight_bits
 from catvec.errors import CategoryError, ParameterError
 from catvec.frames import FIRST, MISSING, UNKNOWN, HashedVocabulary, Lists, Vocabulary, to_dataframe
 from catvec.vectors._by_code import (
+    CategoryRow,
     Floats,
     checked_classes,
     effect_range,
@@ -25,28 +25,6 @@ from catvec.vectors._by_code import (
 )
 from catvec.vectors._neighbors import nearest, unit
 from catvec.vectors._precision import CountedConfidences, StoredNumbers, compressed, strength_of
-
-
-@dataclass(frozen=True, eq=False)
-class CategoryRow:
-    """What is known of one row: a category, the missing value, or the unknown.
-
-    Attributes
-    ----------
-    vector : ndarray of shape (embedding_dim,), float32
-        The learned vector.
-    effect : float, or ndarray of shape (n_classes,), float32
-        The shrunk effect on the link scale.
-    confidence : float
-        From 0 (the effect is the mean's) to 1 (the category speaks for itself).
-    count : int
-        Training rows.
-    """
-
-    vector: Floats
-    effect: Any
-    confidence: float
-    count: int
 
 
 class ColumnVectors:
