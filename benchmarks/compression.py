@@ -272,7 +272,8 @@ def run_model(
     else:
         made = MODELS[model](case, n_bytes, full, options.seed)
     fitted = made.fit(case.X, case.y)
-    return {**told(case, fitted), "network_bytes": network_bytes(fitted)}
+    saved = stored(fitted, case) if model == "memory_budget" else {}
+    return {**told(case, fitted), "network_bytes": network_bytes(fitted), **saved}
 
 
 def told(case: Case, fitted: Any) -> dict[str, Any]:

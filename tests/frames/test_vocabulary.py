@@ -102,6 +102,20 @@ def test_compact_vocabularies_are_as_narrow_as_they_can():
     assert texts.compact().nbytes < texts.nbytes - 2 * 4 - 4 * 7
 
 
+@pytest.mark.parametrize("cells", [[3, 1, 1, 2, None], ["b", 1, True, "a", "a"], [0.5, 2, 2]])
+def test_only_some_categories(cells):
+    vocabulary, _ = learn(cells)
+    kept = np.arange(len(vocabulary)) % 2 == 0
+    some = vocabulary.only(kept)
+    assert some.categories.tolist() == vocabulary.categories[kept].tolist()
+    assert some.counts[FIRST:].tolist() == vocabulary.counts[FIRST:][kept].tolist()
+    assert some.n_codes == FIRST + kept.sum()
+    known = set(map(repr, some.categories.tolist()))
+    assert [some.code(c) >= FIRST for c in cells if c is not None] == [
+        repr(c) in known for c in cells if c is not None
+    ]
+
+
 def test_compact_vocabularies_are_looked_up_part_by_part(monkeypatch):
     monkeypatch.setattr("catvec.frames._vocabulary.is_part", lambda *_: True)
     monkeypatch.setattr("catvec.frames._vocabulary.WIDE", 1)

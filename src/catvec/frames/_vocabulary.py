@@ -128,9 +128,12 @@ class Vocabulary:
         """Some of the categories: those where `kept`, (len(self),) bool, says so."""
         codes = np.zeros(self.n_codes, np.int32)
         codes[FIRST:][kept] = FIRST + np.arange(kept.sum())
-        keys = [Keys(key.family, key.values, codes[key.codes]) for key in self.keys]
-        stays = [(key, key.codes >= FIRST) for key in keys]
-        keys = [Keys(k.family, k.values.filter(pa.array(m)), k.codes[m]) for k, m in stays]
+        keys = []
+        for key in self.keys:
+            own = codes[key.codes]
+            stays = own >= FIRST
+            if stays.any():
+                keys.append(Keys(key.family, key.values.filter(pa.array(stays)), own[stays]))
         counts = np.concatenate([self.counts[:FIRST], self.counts[FIRST:][kept]])
         return Vocabulary(
             self.name, tuple(keys), counts, tuple(np.zeros(0, np.int64) for _ in keys)
