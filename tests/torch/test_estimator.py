@@ -136,7 +136,8 @@ def test_training_the_module_changes_what_comes_back_and_not_the_estimator(fitte
             optimizer.zero_grad()
     assert losses[-1] < 0.8 * losses[0]
     back = to_estimator(module)
-    np.testing.assert_allclose(back.predict(frame), module.predict(frame), rtol=1e-5)
+    # Thousands in float32: where one is near 0, its own size is no measure.
+    np.testing.assert_allclose(back.predict(frame), module.predict(frame), rtol=1e-5, atol=2e-3)
     assert np.abs(back.predict(frame) - before).max() > 1
     np.testing.assert_array_equal(fitted.predict(frame), before)
     assert fitted.validation_scores_  # of the old weights, hence not the new one's
