@@ -13,7 +13,7 @@ from catvec.estimators import _search
 from catvec.estimators._choice import MANY_NETWORKS, SHRINKAGES
 from catvec.estimators._parameters import SharedParameters
 from catvec.estimators._plan import Plan
-from catvec.estimators._search import FINALISTS, GAIN, LUCK, MOST_RUNGS, search
+from catvec.estimators._search import FEW_FINALISTS, GAIN, LUCK, MANY_FINALISTS, MOST_RUNGS, search
 from catvec.estimators._training_set import read_training_set
 from catvec.network import INTERACTIONS, Trained, make_loss
 
@@ -121,13 +121,14 @@ def test_the_planted_best_is_found(best, rng):
 
 
 @pytest.mark.usefixtures("agreeing")
-def test_the_best_two_meet_in_the_final(rng):
+def test_the_best_meet_in_the_final(rng):
     run = Losses(lambda strength, *_: 1.0 + 0.001 * abs(np.log10(strength / 100.0)))
     _, _, _, trained = search(planned(rng), run, 4, judged=True)
     climb = 3 + 4  # strengths; pairs with the best one and the next, and two products
     final = [job.seed for job in run.jobs[climb:]]
     assert {job.seed for job in run.jobs[:climb]} == {MOST_RUNGS}
-    assert final == [0, MANY_NETWORKS] * FINALISTS + [1, MANY_NETWORKS + 1] * FINALISTS
+    first, second = [0, MANY_NETWORKS], [1, MANY_NETWORKS + 1]
+    assert final == first * MANY_FINALISTS + second * FEW_FINALISTS
     assert [len(job.held_out) for job in run.jobs[:: len(run.jobs) - 1]] == [80, 40]
     assert len(trained) == MOST_RUNGS  # the committee's networks 0 and 1
 
@@ -159,7 +160,8 @@ def test_rows_enough_have_judged_after_one_rung(rng, monkeypatch):
 @pytest.mark.usefixtures("agreeing")
 def test_no_final_where_one_is_far_ahead(rng):
     run = Losses(lambda strength, *_: 1.0 + abs(np.log10(strength / 100.0)))
-    _, setting, _, trained = search(planned(rng, pairs=None), run, 4, judged=True)
+    plan = planned(rng, pairs=None, interactions="product")
+    _, setting, _, trained = search(plan, run, 4, judged=True)
     assert {job.seed for job in run.jobs} == {MOST_RUNGS}
     assert (setting.shrinkage[0], trained) == (100.0, [])
 

@@ -39,8 +39,9 @@ FEW_TABLES = 40  # with more, they look at as many cells as so many tables have 
 FIRST_SHARE = 0.2  # of the rows judge the climb, unless rows are ordered in time
 JUDGES = 6_000  # held-out rows after which the final is over
 MOST_RUNGS = 2  # of the final
-FINALISTS = 2  # of those that were climbed over
-NEAR = 0.03  # part of the best loss by which others of the climb may be worse to be finalists
+MANY_FINALISTS, FEW_FINALISTS = 4, 2  # of the climb, where it saw all rows and where it did not;
+# few go on to the second rung, too
+NEAR = 0.05  # part of the best loss by which others of the climb may be worse to be finalists
 PLAIN, *PRODUCTS = INTERACTIONS
 GAIN = 0.005  # part of the held-out loss by which pairs, or products, have to be better
 LUCK = 0.3  # more of it, over the root of the rows that judged: what chance may make of a loss
@@ -297,19 +298,19 @@ def _climb(trials: Trials) -> list[Contender]:
 
 
 def _finalists(last: Trials, everyone: list[Contender], *, more_rows: bool) -> list[Contender]:
-    """The best of the climb and one that is near it; with more rows also the best less shrunk.
+    """The best of the climb and some that are near it; with more rows also the best less shrunk.
 
-    The one is without pairs if the best has them, or has them if the best is without, before it is
-    another: pairs are worth more to a committee than to a single network, which is noisier than
-    the difference.
+    The first of these has pairs if the best is without, or is without if the best has them: pairs
+    are worth more to a committee than to a single network, which is noisier than the difference.
     """
     best = everyone[0]
     most = best.handicapped + NEAR * abs(best.handicapped)
     near = [c for c in everyone[1:] if c.handicapped <= most]
-    near.sort(key=lambda c: c.paired == best.paired)
-    found = [best, *near[: FINALISTS - 1]]
+    others = [c for c in near if c.paired != best.paired][:1]
+    found = [best, *others, *(c for c in near if c not in others)]
     if not more_rows:
-        return [replace(c, losses=[*c.losses]) for c in found]
+        return [replace(c, losses=[*c.losses]) for c in found[:MANY_FINALISTS]]
+    found = found[:FEW_FINALISTS]
     keys = [c.key for c in found]
     found += [c for c in last.weaker(best) if c.key not in keys]
     return [replace(c, losses=[]) for c in found]
@@ -330,7 +331,7 @@ def _final(last: Trials, contenders: list[Contender]) -> Contender:
         if n_judged >= JUDGES or len(contenders) == 1:
             break
         numbers = (rung, MANY_NETWORKS + rung)  # the first one as in the committee
-        contenders = last.judge(contenders, rung, numbers)[:FINALISTS]
+        contenders = last.judge(contenders, rung, numbers)[:FEW_FINALISTS]
         n_judged += last.n_judges
     return contenders[0]
 
