@@ -55,13 +55,6 @@ def check_float(
     return float(value)
 
 
-def check_bool(name: str, value: Any) -> bool:
-    """`value`, which has to be True or False."""
-    if not isinstance(value, bool):
-        raise refuse(name, "True or False", value)
-    return value
-
-
 def check_option(name: str, value: Any, options: Collection[str]) -> str:
     """`value` as one of the strings `options`."""
     if not isinstance(value, str) or value not in options:

@@ -180,7 +180,7 @@ def test_saved_and_loaded_is_the_same(baskets, tmp_path):
         ({"item": None}, "`item` must be the column of the items"),
         ({"order": 3}, "`order` must be a column name, True or None, got 3"),
         ({"method": "table"}, '`sequence` must be None with method="table"'),
-        ({"add_contexts": 1}, "`add_contexts` must be True or False, got 1"),
+        ({"add_contexts": 1}, '`add_contexts` must be True, False or "auto", got 1'),
         ({"engine": "torch"}, "`engine` must be one of"),
         ({"callback": 1}, "`callback` must be callable or None"),
     ],
@@ -204,3 +204,19 @@ def test_sequences_in_which_nothing_meets_are_said(baskets):
 def test_a_table_of_one_column_is_said():
     with pytest.raises(InputError, match=r"must be two or more; got \['a'\]"):
         EmbeddingPretrainer(method="table").fit({"a": ["x", "y"], "n": [1.0, 2.0]})
+
+
+def test_contexts_are_added_where_that_finds_more(baskets):
+    """Both ways are judged by items held out; what is taken is what `add_contexts` would give."""
+    options = {"sequence": "basket", "item": "item", "random_state": 0, "embedding_dim": 8}
+    options |= {"method": "skipgram", "validation_fraction": 0.2, **OPTIONS["skipgram"]}
+    found = {
+        adds: EmbeddingPretrainer(add_contexts=adds, **options).fit(baskets)
+        for adds in ("auto", True, False)
+    }
+    trials = [record for record in found["auto"].history_ if record["stage"] == "choosing"]
+    assert [trial["add_contexts"] for trial in trials] == [True, False]
+    best = max(trials, key=lambda trial: trial["score"])["add_contexts"]
+    assert found["auto"].vectors_ == found[best].vectors_
+    assert found[True].vectors_ != found[False].vectors_
+    assert {record["stage"] for record in found[True].history_} == {"training"}

@@ -130,12 +130,15 @@ def test_the_loss_falls_on_sequences_held_out(rng):
     corpus = clusters(rng)
     training, held_out = corpus.split(0.2, 0)
     told = []
-    vectors, history = train_skipgram(training, held_out, training.counts(), CONFIG, 0, told.append)
+    vectors, contexts, history = train_skipgram(
+        training, held_out, training.counts(), CONFIG, 0, told.append
+    )
     assert told == history
     assert history[-1].held_out_loss < history[0].held_out_loss - 0.1
     assert history[0].n_pairs > 500
-    again, _ = train_skipgram(training, held_out, training.counts(), CONFIG, 0)
-    np.testing.assert_array_equal(again, vectors)
+    again = train_skipgram(training, held_out, training.counts(), CONFIG, 0)
+    np.testing.assert_array_equal(again[0], vectors)
+    np.testing.assert_array_equal(again[1], contexts)
 
 
 def test_training_stops_at_the_best_epoch(rng, monkeypatch):
@@ -143,24 +146,15 @@ def test_training_stops_at_the_best_epoch(rng, monkeypatch):
     monkeypatch.setattr(Skipgram, "epoch", _mark)
     monkeypatch.setattr(Skipgram, "loss", lambda *_: next(losses))
     corpus = clusters(rng, 20)
-    vectors, history = train_skipgram(corpus, corpus, corpus.counts(), CONFIG, 0)
+    vectors, contexts, history = train_skipgram(corpus, corpus, corpus.counts(), CONFIG, 0)
     assert [e.held_out_loss for e in history] == [1.0, 0.8, 0.9]
-    assert (vectors == 22).all()
+    assert (vectors == 2).all()
+    assert (contexts == 20).all()
 
 
 def _mark(training, epoch):
     training.vectors[:], training.contexts[:] = epoch, 10 * epoch
     return 1.0, 1
-
-
-def test_without_contexts_vectors_are_those_of_word2vec(rng):
-    corpus = clusters(rng, 20)
-    training = Skipgram(corpus, replace(CONFIG, add_contexts=False), 0, corpus.counts())
-    training.epoch(1)
-    assert training.contexts.any()
-    np.testing.assert_array_equal(training.found(), training.vectors)
-    training.config = CONFIG
-    np.testing.assert_array_equal(training.found(), training.vectors + training.contexts)
 
 
 def test_companions_are_near_where_contexts_are_added():
@@ -171,14 +165,14 @@ def test_companions_are_near_where_contexts_are_added():
         items = np.stack([2 * pair, 2 * pair + 1], axis=1).ravel()
         frame = {"s": np.repeat(np.arange(400), 2), "i": items}
         corpus = read_corpus(open_frame(frame), ["i"], sequence="s", order=True)
-        found = []
-        for add_contexts in (False, True):
-            config = replace(CONFIG, add_contexts=add_contexts, max_epochs=8)
-            vectors, _ = train_skipgram(corpus, None, corpus.counts(), config, seed)
-            vectors = vectors[FIRST:]  # in the order of the numbers, as categories are
+        config = replace(CONFIG, max_epochs=8)
+        alone, contexts, _ = train_skipgram(corpus, None, corpus.counts(), config, seed)
+        cosines = []
+        for table in (alone, alone + contexts):
+            vectors = table[FIRST:]  # in the order of the numbers, as categories are
             unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-            found.append(np.mean(np.sum(unit[::2] * unit[1::2], axis=1)))
-        nearer.append(found[1] > found[0] + 0.3)
+            cosines.append(np.mean(np.sum(unit[::2] * unit[1::2], axis=1)))
+        nearer.append(cosines[1] > cosines[0] + 0.3)
     assert all(nearer)
 
 

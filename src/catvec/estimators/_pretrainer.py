@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from catvec._checks import check_bool, check_float, check_int, check_option, refuse
+from catvec._checks import check_float, check_int, check_option, refuse
 from catvec.errors import ArtifactError, InputError
 from catvec.estimators import _files
 from catvec.estimators._parameters import is_list
@@ -90,10 +90,11 @@ class EmbeddingPretrainer(BaseEstimator):
         and 1, in the same way.
     n_negatives : int, default=5
         Negative samples of skip-gram by pair.
-    add_contexts : bool, default=True
+    add_contexts : bool or "auto", default="auto"
         Whether a vector of skip-gram is the sum of what it learned of the item and of the item as a
         companion. Then items are near that occur together; with False, as in word2vec, those that
-        occur among the same others, which may exclude each other (two brands of milk).
+        occur among the same others, which may exclude each other (two brands of milk). ``"auto"``:
+        what finds items better that were held out; True where none are.
     subsample : float, default=0.0
         Share of events above which items are skipped at times by skip-gram; 0 for none. Prose
         takes 1e-3; in baskets and clicks the frequent items tell most.
@@ -121,7 +122,8 @@ class EmbeddingPretrainer(BaseEstimator):
         A column of vectors for each item column; all effects and confidences are 0.
     history_ : list of dict
         What was counted, with the settings taken, after each that was tried and its score (mean of
-        ``1 / log2(1 + rank)`` of items held out); for skip-gram the losses by epoch.
+        ``1 / log2(1 + rank)`` of items held out); for skip-gram the losses by epoch, after whether
+        contexts are added.
     n_sequences_, n_events_ : int
         What was learned from.
 
@@ -150,7 +152,7 @@ class EmbeddingPretrainer(BaseEstimator):
     eigenvalue_exponent: float | str = "auto"
     power_iterations: int | str = "auto"
     n_negatives: int = 5
-    add_contexts: bool = True
+    add_contexts: bool | str = "auto"
     subsample: float = 0.0
     learning_rate: float = 0.1
     max_epochs: int = 8
@@ -395,7 +397,6 @@ def _method(p: EmbeddingPretrainer) -> Method:
         max_epochs=p.max_epochs,
         n_iter_no_change=p.n_iter_no_change,
         engine=p.engine,
-        add_contexts=p.add_contexts,
     )
     options: dict[str, Any] = {
         "shifts": p.shift,
@@ -403,7 +404,7 @@ def _method(p: EmbeddingPretrainer) -> Method:
         "iterations": p.power_iterations,
     }
     choices = Choices(**{name: (value,) for name, value in options.items() if value != "auto"})
-    return Method(p.method, p.smoothing, choices, skipgram, p.validation_fraction)
+    return Method(p.method, p.smoothing, choices, skipgram, p.validation_fraction, p.add_contexts)
 
 
 def _check(p: EmbeddingPretrainer) -> None:
@@ -412,16 +413,10 @@ def _check(p: EmbeddingPretrainer) -> None:
     check_option("engine", p.engine, ("auto", "numpy", "numba"))
     for name in ("min_frequency", "window", "n_negatives", "max_epochs", "n_iter_no_change"):
         check_int(name, getattr(p, name), minimum=1)
-    check_bool("add_contexts", p.add_contexts)
     if p.embedding_dim != "auto":
         check_int("embedding_dim", p.embedding_dim, minimum=1)
     check_float("smoothing", p.smoothing, minimum=-1.0, maximum=1.0)
-    if p.shift != "auto":
-        check_float("shift", p.shift, minimum=0.0, strict=True)
-    if p.eigenvalue_exponent != "auto":
-        check_float("eigenvalue_exponent", p.eigenvalue_exponent, minimum=0.0, maximum=1.0)
-    if p.power_iterations != "auto":
-        check_int("power_iterations", p.power_iterations, minimum=0)
+    _check_chosen(p)
     check_float("subsample", p.subsample, minimum=0.0, maximum=1.0)
     check_float("learning_rate", p.learning_rate, minimum=0.0, strict=True)
     check_float("validation_fraction", p.validation_fraction, minimum=0.0, maximum=0.5)
@@ -433,3 +428,15 @@ def _check(p: EmbeddingPretrainer) -> None:
         raise refuse("sequence", 'None with method="table", as is `order`', p.sequence or p.order)
     if p.callback is not None and not callable(p.callback):
         raise refuse("callback", "callable or None", p.callback)
+
+
+def _check_chosen(p: EmbeddingPretrainer) -> None:
+    """Refuse wrong values of what may be "auto"."""
+    if p.shift != "auto":
+        check_float("shift", p.shift, minimum=0.0, strict=True)
+    if p.eigenvalue_exponent != "auto":
+        check_float("eigenvalue_exponent", p.eigenvalue_exponent, minimum=0.0, maximum=1.0)
+    if p.power_iterations != "auto":
+        check_int("power_iterations", p.power_iterations, minimum=0)
+    if not isinstance(p.add_contexts, bool) and p.add_contexts != "auto":
+        raise refuse("add_contexts", 'True, False or "auto"', p.add_contexts)

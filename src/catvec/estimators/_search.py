@@ -302,17 +302,17 @@ def _finalists(last: Trials, everyone: list[Contender], *, more_rows: bool) -> l
 
     The first of these has pairs if the best is without, or is without if the best has them: pairs
     are worth more to a committee than to a single network, which is noisier than the difference.
+    What was lost in the climb counts no more: it was a single network's, too.
     """
     best = everyone[0]
     most = best.handicapped + NEAR * abs(best.handicapped)
     near = [c for c in everyone[1:] if c.handicapped <= most]
     others = [c for c in near if c.paired != best.paired][:1]
     found = [best, *others, *(c for c in near if c not in others)]
-    if not more_rows:
-        return [replace(c, losses=[*c.losses]) for c in found[:MANY_FINALISTS]]
-    found = found[:FEW_FINALISTS]
+    found = found[: FEW_FINALISTS if more_rows else MANY_FINALISTS]
     keys = [c.key for c in found]
-    found += [c for c in last.weaker(best) if c.key not in keys]
+    if more_rows:
+        found += [c for c in last.weaker(best) if c.key not in keys]
     return [replace(c, losses=[]) for c in found]
 
 

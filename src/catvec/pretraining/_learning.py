@@ -39,6 +39,8 @@ class Method:
         Its `dim` and `window` are those of the co-occurrences, too.
     validation_fraction : float
         Of the sequences, which skip-gram stops by.
+    add_contexts : bool or "auto"
+        Whether a vector of skip-gram is the sum of an item's rows of both tables.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Method:
     choices: Choices
     skipgram: SkipgramConfig
     validation_fraction: float
+    add_contexts: bool | str
 
 
 @dataclass(frozen=True)
@@ -202,11 +205,41 @@ def _by_skipgram(
             losses = epoch.train_loss, epoch.held_out_loss
             callback(PretrainingProgress("training", epoch.epoch, epoch.max_epochs, *losses))
 
-    vectors, history = train_skipgram(training, held_out, counts, method.skipgram, seed, told)
-    if history[-1].n_pairs == 0:
+    vectors, contexts, epochs = train_skipgram(
+        training, held_out, counts, method.skipgram, seed, told
+    )
+    if epochs[-1].n_pairs == 0:
         raise InputError("no two items meet: is the sequence column the right one?")
     vectors[counts == 0] = 0
-    return vectors, [{"stage": "training", **epoch.to_json()} for epoch in history]
+    contexts[counts == 0] = 0
+    chosen, trials = _with_contexts(vectors, contexts, held_out, method, seed)
+    return chosen, trials + [{"stage": "training", **epoch.to_json()} for epoch in epochs]
+
+
+def _with_contexts(
+    vectors: np.ndarray, contexts: np.ndarray, held_out: Corpus | None, method: Method, seed: int
+) -> tuple[np.ndarray, list[dict[str, Any]]]:
+    """The vectors alone, or with the contexts added, which finds held-out items earlier.
+
+    The sum (Levy, Goldberg & Dagan 2015, Improving Distributional Similarity with Lessons Learned
+    from Word Embeddings, TACL 3) is near to companions, too, not only to what has the same ones.
+    With few epochs it finds twice as many items of a basket; with many it may find fewer.
+    """
+    added = vectors + contexts
+    if method.add_contexts != "auto":
+        return (added if method.add_contexts else vectors), []
+    if held_out is None:
+        return added, []
+    rng = np.random.default_rng([seed, 2])
+    questions = Questions.of(held_out, method.skipgram.window, rng)
+    if len(questions) < FEWEST:
+        return added, []
+    scores = [questions.score(table) for table in (added, vectors)]
+    trials = [
+        {"stage": "choosing", "add_contexts": adds, "score": score}
+        for adds, score in zip((True, False), scores, strict=True)
+    ]
+    return (added if scores[0] >= scores[1] else vectors), trials
 
 
 def _split(corpus: Corpus, share: float, seed: int) -> tuple[Corpus, Corpus | None]:

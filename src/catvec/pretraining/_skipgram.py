@@ -3,9 +3,7 @@
 After Mikolov et al. 2013 (arXiv 1310.4546), as word2vec.c trains: one pair at a time, two tables, a
 rate that falls to almost nothing. The defaults suit baskets and clicks, not prose: there window,
 subsampling and the exponent of the negatives matter most (Caselles-Dupre, Lesaint & Royo-Letelier
-2018, RecSys). An item's vector is the sum of its rows of both tables (Levy, Goldberg & Dagan 2015,
-Improving Distributional Similarity with Lessons Learned from Word Embeddings, TACL 3): then items
-are near that have the same companions, as in word2vec, and also those that are companions.
+2018, RecSys).
 """
 
 from __future__ import annotations
@@ -39,8 +37,6 @@ class SkipgramConfig:
     dim, window, n_negatives, max_epochs, n_iter_no_change : int
     learning_rate, sample, exponent : float
     engine : {"auto", "numpy", "numba"}
-    add_contexts : bool
-        Whether an item's vector is the sum of its rows of both tables, not that of the first.
     """
 
     dim: int
@@ -52,7 +48,6 @@ class SkipgramConfig:
     max_epochs: int
     n_iter_no_change: int
     engine: str = "auto"
-    add_contexts: bool = True
 
 
 @dataclass(frozen=True)
@@ -133,10 +128,6 @@ class Skipgram:
             )
         return mean, n_pairs
 
-    def found(self) -> np.ndarray:
-        """The vectors of the items as they are now, an array of its own."""
-        return self.vectors + self.contexts if self.config.add_contexts else self.vectors.copy()
-
     def loss(self, held_out: Corpus) -> float:
         """The mean loss over held-out sequences, without moving anything."""
         loss, n_pairs = 0.0, 0
@@ -188,7 +179,7 @@ def train_skipgram(
     config: SkipgramConfig,
     seed: int,
     callback: Callable[[Epoch], None] | None = None,
-) -> tuple[np.ndarray, list[Epoch]]:
+) -> tuple[np.ndarray, np.ndarray, list[Epoch]]:
     """Train until the held-out loss has not fallen for some epochs, or all epochs are done.
 
     Parameters
@@ -207,8 +198,8 @@ def train_skipgram(
 
     Returns
     -------
-    vectors : ndarray of shape (n_lines, dim), float32
-        Those of the best epoch.
+    vectors, contexts : ndarray of shape (n_lines, dim), float32
+        Of the best epoch: items as those that are looked at, and as their companions.
     history : list of Epoch
 
     Raises
@@ -218,7 +209,7 @@ def train_skipgram(
     """
     training = Skipgram(corpus, config, seed, counts)
     history: list[Epoch] = []
-    best, best_loss, since = None, np.inf, 0
+    best, best_loss, since = (training.vectors, training.contexts), np.inf, 0
     for epoch in range(1, config.max_epochs + 1):
         train_loss, n_pairs = training.epoch(epoch)
         loss = None if held_out is None else training.loss(held_out)
@@ -229,12 +220,13 @@ def train_skipgram(
         if loss is None:
             continue
         if loss < best_loss:
-            best, best_loss, since = training.found(), loss, 0
+            best = training.vectors.copy(), training.contexts.copy()
+            best_loss, since = loss, 0
         else:
             since += 1
         if since >= config.n_iter_no_change:
             break
-    return training.found() if best is None else best, history
+    return *best, history
 
 
 def keep_thresholds(counts: np.ndarray, sample: float) -> np.ndarray:
