@@ -45,11 +45,14 @@ def no_large_beside_fractions(cells):
     return all(abs(c) <= 2**53 or c == 2**62 for c in numbers) or all(c % 1 == 0 for c in numbers)
 
 
-@given(
+trained_and_asked = given(
     st.lists(CELLS, max_size=12).filter(no_large_beside_fractions),
     st.lists(CELLS, max_size=12).filter(no_large_beside_fractions),
     st.integers(1, 3),
 )
+
+
+@trained_and_asked
 def test_the_naive_twin_agrees(train, cells, min_frequency):
     vocabulary, codes = learn(train, min_frequency=min_frequency)
     kept, expected = encode_cells(train, train, min_frequency)
@@ -66,11 +69,7 @@ def test_the_naive_twin_agrees(train, cells, min_frequency):
         assert vocabulary.encode(column).tolist() == expected
 
 
-@given(
-    st.lists(CELLS, max_size=12).filter(no_large_beside_fractions),
-    st.lists(CELLS, max_size=12).filter(no_large_beside_fractions),
-    st.integers(1, 3),
-)
+@trained_and_asked
 def test_compact_vocabularies_answer_alike(train, cells, min_frequency):
     vocabulary, codes = learn(train, min_frequency=min_frequency)
     compact = vocabulary.compact()

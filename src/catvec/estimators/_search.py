@@ -132,9 +132,7 @@ class Trials:
     @property
     def n_open(self) -> int:
         """Questions that the parameters leave open."""
-        several = len(self.plan.training.schema.vocabularies) > 1
-        products = self.plan.p.interactions == "auto" and several
-        return len(self._shrinkages(False)) - 1 + len(self.pairs) + products
+        return len(self._shrinkages(False)) - 1 + len(self.pairs) + self._may_multiply
 
     def starts(self) -> list[Contender]:
         """One by strength of the prior, plain."""
@@ -145,13 +143,13 @@ class Trials:
     def neighbours(self, contender: Contender) -> list[Contender]:
         """What differs in one thing; with pairs, whose combinations are rare, also in strength."""
         paired, interactions = contender.kind
-        stronger, weaker = self._steps(contender.strength, 1), self._steps(contender.strength, -1)
-        found = [self._contender(s, paired, interactions) for s in stronger + weaker]
+        stronger = self._steps(contender.strength, 1)
+        found = [self._contender(s, paired, interactions) for s in stronger]
+        found += self.weaker(contender)
         if self.pairs and not paired:
             strengths = [contender.strength, *stronger]
             found += [self._contender(s, True, interactions) for s in strengths]
-        several = len(self.plan.training.schema.vocabularies) > 1
-        if self.plan.p.interactions == "auto" and several and interactions == PLAIN:
+        if self._may_multiply and interactions == PLAIN:
             found += [self._contender(contender.strength, paired, kind) for kind in PRODUCTS]
         return found
 
@@ -199,6 +197,12 @@ class Trials:
         together = loss.value(scores, held_out.part(held_out.target), weight)
         disagreement = 2 * (alone - together)
         return alone - (1 - 1 / self.n_networks) * disagreement
+
+    @property
+    def _may_multiply(self) -> bool:
+        """Whether products of vectors are open, and there are two to multiply."""
+        several = len(self.plan.training.schema.vocabularies) > 1
+        return self.plan.p.interactions == "auto" and several
 
     def _contender(self, strength: float, paired: bool, interactions: str) -> Contender:
         by_table = self._shrinkages(paired, (strength,)).get(strength)
