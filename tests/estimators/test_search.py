@@ -124,7 +124,7 @@ def test_the_planted_best_is_found(best, rng):
 def test_the_best_meet_in_the_final(rng):
     run = Losses(lambda strength, *_: 1.0 + 0.001 * abs(np.log10(strength / 100.0)))
     _, _, _, trained = search(planned(rng), run, 4, judged=True)
-    climb = 3 + 4  # strengths; pairs with the best one and the next, and two products
+    climb = 3 + 4  # strengths; pairs with the best one and the next; two products
     final = [job.seed for job in run.jobs[climb:]]
     assert {job.seed for job in run.jobs[:climb]} == {MOST_RUNGS}
     first, second = [0, MANY_NETWORKS], [1, MANY_NETWORKS + 1]
@@ -220,8 +220,33 @@ def test_one_lucky_rung_does_not_decide(lucky_rung, rng):
         lucky = strength == 1000.0 and seed == lucky_rung
         return 0.99 if lucky else 1.0 + 0.02 * abs(np.log10(strength / 10.0)) + 0.01 * n_pairs
 
-    _, setting, _, _ = search(planned(rng, interactions="product"), Losses(loss), 4, judged=True)
+    plan = planned(rng, n_rows=4000, interactions="product")
+    _, setting, _, _ = search(plan, Losses(loss), 4, judged=True)
     assert setting.shrinkage[0] == 10.0
+
+
+@pytest.mark.usefixtures("agreeing")
+@pytest.mark.parametrize("step", [0.5, 2.0])
+def test_of_priors_as_good_the_strongest_is_taken(step, rng):
+    """What chance may have put behind the best is as good as it."""
+    luck = LUCK / 800**0.5  # rows judge the final
+
+    def loss(strength, *_):
+        return 1.0 + luck * {100.0: 0.0, 1000.0: step}.get(strength, 4.0)
+
+    plan = planned(rng, n_rows=4000, pairs=None, interactions="product")
+    _, setting, _, _ = search(plan, Losses(loss), 4, judged=True)
+    assert setting.shrinkage[0] == (1000.0 if step < 1 else 100.0)
+
+
+@pytest.mark.usefixtures("agreeing")
+@pytest.mark.parametrize("n_rungs", [1, 2])
+def test_the_final_ends_when_one_is_clearly_ahead(n_rungs, rng):
+    lead = (0.5 if n_rungs == 2 else 2.5) * LUCK / 400**0.5
+    run = Losses(lambda strength, *_: 1.0 + lead * abs(np.log10(strength / 100.0)))
+    plan = planned(rng, n_rows=4000, pairs=None, interactions="product")
+    search(plan, run, 4, judged=True)
+    assert len({job.seed for job in run.jobs} - {MOST_RUNGS}) == 2 * n_rungs
 
 
 @pytest.mark.usefixtures("agreeing")

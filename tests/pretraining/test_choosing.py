@@ -7,7 +7,7 @@ import pytest
 
 from catvec.pretraining import Corpus, Sequences, count_pairs
 from catvec.pretraining._choosing import Choices, choose
-from catvec.pretraining._questions import Questions, held_out_share
+from catvec.pretraining._questions import QUESTIONS, Questions, held_out_share
 from tests.pretraining.test_cooccurrence import make_corpus
 
 
@@ -62,11 +62,11 @@ def _may_ask(events, wanted, others, ordered):
 
 
 def test_questions_are_few_and_from_all_parts(rng):
-    corpus, _ = make_corpus(rng, n_sequences=9000)
+    corpus, _ = make_corpus(rng, n_sequences=18_000)
     part = corpus.parts[0]
-    parts = [part.take(np.arange(a, b)) for a, b in pairwise([0, 300, 9000])]
+    parts = [part.take(np.arange(a, b)) for a, b in pairwise([0, 300, 18_000])]
     questions = Questions.of(Corpus(corpus.vocabularies, parts, False), 5, rng)
-    assert 500 < len(questions) <= 1000
+    assert QUESTIONS / 2 < len(questions) <= QUESTIONS
     assert held_out_share(corpus) == pytest.approx(1500 / 9000)
     assert held_out_share(Corpus(corpus.vocabularies, [part.take(np.arange(10))], False)) == 0.2
 

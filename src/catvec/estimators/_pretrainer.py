@@ -86,8 +86,8 @@ class EmbeddingPretrainer(BaseEstimator):
     power_iterations : int or "auto", default="auto"
         Of the co-occurrences: how far vectors are turned from random mixtures of all companions to
         the leading directions. Many where all items hang together; few, even 0, where sequences are
-        short and items many, so that each item keeps a share in few dimensions. ``"auto"``: of 2
-        and 1, in the same way.
+        short and items many, so that each item keeps a share in few dimensions. ``"auto"``: of
+        2, 1 and 4, in the same way.
     n_negatives : int, default=5
         Negative samples of skip-gram by pair.
     add_contexts : bool or "auto", default="auto"

@@ -2,17 +2,20 @@
 
 A contender is a strength of the prior, without or with pairs of columns, without or with products
 of vectors; one network tells how it does. The climb starts with three strengths, tries the
-neighbours of the best (the next strengths, pairs, products), and goes on from these while one of
-them is better. It sees a part of a large table, and holds out more rows than a committee does: with
-a tenth of amazon_access to judge by, pairs were refused on two folds of three, though worth 0.010
-of log loss.
+neighbours of the best (the next strengths and pairs, then products), and goes on from these while
+one of them is better. It sees a part of a large table, and holds out more rows than a committee
+does: with a tenth of amazon_access to judge by, pairs were refused on two folds of three, though
+worth 0.010 of log loss.
 
 The final is between the best with pairs and the best without, with two networks each, whose
 disagreement tells what a committee would lose, on the rows that committees hold out, until rows
-enough have judged (successive halving; Jamieson & Talwalkar 2016, arXiv 1502.07943). A prior that
-is best for a part is, if anything, too strong for the whole, so the next weaker one takes part
-where the final sees more rows. Where it saw all, the winner's networks are the first ones of the
-committee.
+enough have judged or one is clearly ahead (successive halving; Jamieson & Talwalkar 2016, arXiv
+1502.07943). A prior that is best for a part is, if anything, too strong for the whole, so the next
+weaker one takes part where the final sees more rows. Of strengths that chance may have put in
+their order the strongest is taken (Breiman et al. 1984, Classification and Regression Trees,
+section 3.4.3: the one standard error rule): rows held out at random are more like the others than
+rows to come, which flatters weak priors. Where the final saw all rows, the winner's networks are
+the first ones of the committee.
 """
 
 from __future__ import annotations
@@ -44,7 +47,8 @@ MANY_FINALISTS, FEW_FINALISTS = 4, 2  # of the climb, where it saw all rows and 
 NEAR = 0.05  # part of the best loss by which others of the climb may be worse to be finalists
 PLAIN, *PRODUCTS = INTERACTIONS
 GAIN = 0.005  # part of the held-out loss by which pairs, or products, have to be better
-LUCK = 0.3  # more of it, over the root of the rows that judged: what chance may make of a loss
+LUCK = 0.3  # part of a loss, over the root of the rows that judged, that chance may make of it
+LEAD = 2.0  # times what chance may make, by which one is clearly ahead
 
 logger = logging.getLogger("catvec")
 
@@ -78,11 +82,16 @@ class Contender:
         return float(np.average(losses, weights=weights))
 
     @property
+    def luck(self) -> float:
+        """What chance may make of the loss."""
+        n_judged = sum(n_judges for _, n_judges in self.losses)
+        return LUCK / n_judged**0.5 * abs(self.loss)
+
+    @property
     def handicapped(self) -> float:
         """The loss to compare: what is more complicated has to be clearly better."""
         n_extras = self.paired + (self.setting.interactions != PLAIN)
-        n_judged = sum(n_judges for _, n_judges in self.losses)
-        return self.loss + (GAIN + LUCK / n_judged**0.5) * n_extras * abs(self.loss)
+        return self.loss + (GAIN * abs(self.loss) + self.luck) * n_extras
 
     @property
     def kind(self) -> tuple[bool, str]:
@@ -140,8 +149,11 @@ class Trials:
         plain = PLAIN if given == "auto" else given
         return [self._contender(s, False, plain) for s in self._shrinkages(False)]
 
-    def neighbours(self, contender: Contender) -> list[Contender]:
-        """What differs in one thing; with pairs, whose combinations are rare, also in strength."""
+    def neighbours(self, contender: Contender) -> list[list[Contender]]:
+        """What differs in one thing; with pairs, whose combinations are rare, also in strength.
+
+        Products come apart, to be tried where nothing else is better: they seldom are.
+        """
         paired, interactions = contender.kind
         stronger = self._steps(contender.strength, 1)
         found = [self._contender(s, paired, interactions) for s in stronger]
@@ -149,9 +161,9 @@ class Trials:
         if self.pairs and not paired:
             strengths = [contender.strength, *stronger]
             found += [self._contender(s, True, interactions) for s in strengths]
-        if self._may_multiply and interactions == PLAIN:
-            found += [self._contender(contender.strength, paired, kind) for kind in PRODUCTS]
-        return found
+        products = PRODUCTS if self._may_multiply and interactions == PLAIN else []
+        multiplied = [self._contender(contender.strength, paired, kind) for kind in products]
+        return [found, multiplied]
 
     def weaker(self, contender: Contender) -> list[Contender]:
         """The same with the next weaker prior, if there is one."""
@@ -296,8 +308,9 @@ def _climb(trials: Trials) -> list[Contender]:
     while new:
         trials.judge(new, 0, [number])
         everyone |= {c.key: c for c in new}
-        best = ranked(everyone.values())[0]
-        new = [c for c in trials.neighbours(best) if c.key not in everyone]
+        groups = trials.neighbours(ranked(everyone.values())[0])
+        fresh = ([c for c in group if c.key not in everyone] for group in groups)
+        new = next(filter(None, fresh), [])
     return ranked(everyone.values())
 
 
@@ -329,15 +342,22 @@ def _widths(first: Trials, best: Contender) -> dict[str, int]:
 
 
 def _final(last: Trials, contenders: list[Contender]) -> Contender:
-    """The best contender, once rows enough have judged."""
-    n_judged = 0
+    """The best contender, once rows enough have judged; of priors as good as its, the strongest."""
+    if len(contenders) == 1:
+        return contenders[0]
     for rung in range(MOST_RUNGS):
-        if n_judged >= JUDGES or len(contenders) == 1:
-            break
         numbers = (rung, MANY_NETWORKS + rung)  # the first one as in the committee
-        contenders = last.judge(contenders, rung, numbers)[:FEW_FINALISTS]
-        n_judged += last.n_judges
-    return contenders[0]
+        best, *others = last.judge(contenders, rung, numbers)
+        contenders = [best, *(c for c in others if not _is_behind(c, best, LEAD))][:FEW_FINALISTS]
+        if len(contenders) == 1 or (rung + 1) * last.n_judges >= JUDGES:
+            break
+    as_good = [c for c in others if c.kind == best.kind and not _is_behind(c, best)]
+    return max([best, *as_good], key=lambda c: c.strength)
+
+
+def _is_behind(contender: Contender, best: Contender, times: float = 1.0) -> bool:
+    """Whether by more than so many times what chance may make of it."""
+    return contender.handicapped > best.handicapped + times * best.luck
 
 
 def _sample(plan: Plan, most_rows: int) -> Plan:

@@ -19,7 +19,7 @@ from catvec.pretraining._cooccurrence import (
 from catvec.pretraining._questions import Questions
 
 SHIFTS = (1.0, 0.3, 5.0)  # the first of each is taken where nothing can be chosen
-ITERATIONS = (2, 1)
+ITERATIONS = (2, 1, 4)
 EXPONENTS = (0.25, 0.0, 0.5)
 FEWEST = 50  # questions that can tell anything
 
