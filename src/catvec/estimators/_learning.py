@@ -148,7 +148,7 @@ class Learner:
         self.loss = LOSS_OF_TASK[training.target.task] if p.loss == "auto" else p.loss
         self.n_jobs = n_threads(p.n_jobs)
         row_epochs = n_rows * p.max_epochs * max(n_fits, 1)
-        self.n_networks = choose_n_networks(p.n_networks, row_epochs, p.fewest_networks)
+        self.n_networks = choose_n_networks(p, row_epochs)
         row_epochs = self._row_epochs(n_rows, n_fits)
         looks = row_epochs / p.batch_size * training.schema.n_tables
         engine = choose_engine(p.engine, row_epochs, looks)

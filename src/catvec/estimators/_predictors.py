@@ -10,7 +10,6 @@ import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
 
 from catvec.estimators._base import EmbeddingEstimator
-from catvec.estimators._choice import FEW_NETWORKS
 from catvec.estimators._explanation import Explanation, column_importances, explain
 from catvec.estimators._growth import continuation
 from catvec.estimators._learning import Committee, averaged_scores, n_threads
@@ -40,7 +39,8 @@ vectors_ : CategoryVectors
 class EmbeddingPredictor(EmbeddingEstimator):
     """What the regressor and the classifier share: a committee of networks, and its scores."""
 
-    fewest_networks: ClassVar[int] = FEW_NETWORKS
+    fewest_networks: ClassVar[int] = 4
+    network_budget: ClassVar[int] = 32_000_000  # they are the prediction, and there are no folds
 
     column_importances_: dict[str, float]
 
