@@ -89,6 +89,7 @@ def facts(fit: Fit) -> dict[str, Any]:
         "shrinkage": dict(zip(model.vectors_, model.choice_.shrinkage, strict=False)),
         "pairs": list(model.vectors_.pairs),
         "interactions": model.choice_.interactions,
+        "rows_together": model.choice_.rows_together,
         "scores": model.validation_scores_,
         "transfer": model.transfer_report_,
         "seconds": round(fit.seconds, 3),
@@ -156,16 +157,23 @@ def _benefit(found: dict[str, Any] | None) -> str:
 
 
 def _remarks(fit: Fit) -> list[str]:
-    """What a person should know about single columns."""
+    """What a person should know about the columns and rows."""
     wide = [
         shown(name)
         for name, column in ((n, fit.model.vectors_[n]) for n in fit.model.vectors_)
         if len(column) > 20 and (column.counts > 0).sum() >= ALMOST_ALL * column.counts.sum()
     ]
-    if not wide:
-        return []
-    names = ", ".join(wide)
-    return [f"Almost every row has a category of its own in {names}; consider --drop."]
+    remarks = []
+    if wide:
+        names = ", ".join(wide)
+        remarks += [f"Almost every row has a category of its own in {names}; consider --drop."]
+    together = fit.model.choice_.rows_together
+    if together > 1:
+        remarks += [
+            "Rows that follow each other are alike beyond what their columns say: they were held"
+            f" out {together:,} at a time. If they are in order of time, consider --time."
+        ]
+    return remarks
 
 
 def _whose(fit: Fit) -> str:

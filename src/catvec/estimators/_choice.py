@@ -54,6 +54,9 @@ class Choice:
         Pairs of columns with effects and tables of their own.
     interactions : str
         How vectors meet before the first layer.
+    rows_together : int
+        Rows side by side that were held out together, since they are alike beyond what their
+        columns say; 1 where they are not, and where `groups` or a time column were given.
     """
 
     dims: tuple[int, ...]
@@ -62,6 +65,7 @@ class Choice:
     tried: Mapping[float, float]
     pairs: tuple[tuple[str, str], ...] = ()
     interactions: str = "concatenate"
+    rows_together: int = 1
 
 
 def choose_dims(

@@ -142,6 +142,7 @@ def _choice(stored: dict[str, Any]) -> Choice:
         dict(map(tuple, stored["tried"])),
         tuple((first, second) for first, second in stored.get("pairs", [])),  # older ones lack it
         stored.get("interactions", "concatenate"),
+        stored.get("rows_together", 1),
     )
 
 

@@ -165,7 +165,15 @@ class Learner:
         self.training = self.plan.training
         pairs = tuple((pair.first, pair.second) for pair in self.training.schema.pairs)
         dims, knot_dims = self.plan.dims, self.plan.knot_dims
-        self.choice = Choice(dims, knot_dims, setting.shrinkage, tried, pairs, setting.interactions)
+        self.choice = Choice(
+            dims,
+            knot_dims,
+            setting.shrinkage,
+            tried,
+            pairs,
+            setting.interactions,
+            training.rows_together,
+        )
         self.setting = setting
 
     @property

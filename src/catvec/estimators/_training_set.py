@@ -13,6 +13,7 @@ from catvec._checks import check_float, refuse, some
 from catvec.effects import Evidence, Statistics
 from catvec.errors import InputError
 from catvec.estimators._memory import NO_LIMITS, Limits, within_budget
+from catvec.estimators._near_rows import rows_together
 from catvec.estimators._parameters import SharedParameters
 from catvec.estimators._transfer import Transfer, refuse_compressed, sources
 from catvec.frames import (
@@ -61,6 +62,8 @@ class TrainingSet:
         What a budget of memory leaves.
     transfer : Transfer or None
         What vectors learned elsewhere say of the columns.
+    rows_together : int
+        Rows side by side that the ties keep together since they are alike; 1 for none.
     """
 
     schema: Schema
@@ -73,6 +76,7 @@ class TrainingSet:
     lines: np.ndarray | None = None
     limits: Limits = NO_LIMITS
     transfer: Transfer | None = None
+    rows_together: int = 1
 
     def __len__(self) -> int:
         return len(self.values)
@@ -171,8 +175,9 @@ def read_training_set(
         raise InputError(f"the target has one class only, {only!r}; a classifier needs two")
     values = target.values(y)
     weight = _weights(frame, sample_weight, target, values, class_weight)
-    bound = _group_numbers(frame, groups)
-    bound = twins(arrays.codes, arrays.values) if bound is None and time is None else bound
+    bound, together = _group_numbers(frame, groups), 1
+    if bound is None and time is None:
+        bound, together = _bound_by_nature(arrays, values, target)
     strata = values.astype(np.int64) if target.classes is not None else None
     ties = Ties(len(values), bound, time, strata)
     # Lists are not told apart: models of them do not grow.
@@ -188,6 +193,7 @@ def read_training_set(
         lines=lines,
         limits=limits,
         transfer=None if p.init is None else Transfer.of(p, schema, init),
+        rows_together=together,
     )
     return frame, replace(training, held_out=held_out_rows(training, X_val, y_val))
 
@@ -365,6 +371,16 @@ def _group_numbers(frame: Frame, groups: object) -> np.ndarray | None:
     _, number = Vocabulary.learn(one_column("groups", groups))  # missing ones are a group, too
     _same_length(frame, number, "groups")
     return number.astype(np.int64)
+
+
+def _bound_by_nature(
+    arrays: Arrays, values: np.ndarray, target: Target
+) -> tuple[np.ndarray | None, int]:
+    """Groups of rows that nobody named, and how many rows side by side are one."""
+    together = rows_together(arrays.codes, arrays.values, values, target)
+    if together > 1:
+        return np.arange(len(values)) // together, together
+    return twins(arrays.codes, arrays.values), 1
 
 
 def held_out_rows(training: TrainingSet, X_val: object, y_val: object) -> TrainingData | None:
