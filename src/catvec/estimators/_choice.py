@@ -34,6 +34,9 @@ SMALLEST_BATCH = 16
 MOST_CODES = 253  # categories of a column whose codes are written: 255 codes, as boosters have bins
 KNOWN_ROWS = 100  # or more categories, if each was seen so often; with 50 trees learn them by heart
 MOST_KNOWN_CODES = 4096  # even so
+STEADY_ROWS = (
+    1000  # of a category whose code is written, from which a row's own target is lost in it
+)
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,29 @@ def is_told_by_code(vocabulary: Vocabulary) -> bool:
     n_categories = vocabulary.n_codes - FIRST
     most = min(MOST_KNOWN_CODES, int(vocabulary.counts.sum()) // KNOWN_ROWS)
     return n_categories <= max(MOST_CODES, most)
+
+
+def steady(schema: Schema, c: int) -> np.ndarray:
+    """Which codes of a column an encoder tells a model anyway, and knows from very many rows.
+
+    What is written of them may be the same in all rows: a row's own target has hardly a part in it,
+    while values that differ from fold to fold tell which fold a row is in. Where rows of a fold
+    are alike, that is worth a lot in training and nothing on new rows: boosting on whole days of
+    flights apart had an AUC of 0.653, and of 0.673 with the same values in all folds.
+
+    Parameters
+    ----------
+    schema : Schema
+    c : int
+        Number of the categorical column.
+
+    Returns
+    -------
+    ndarray of shape (n_codes,), bool
+    """
+    vocabulary = schema.vocabularies[c]
+    is_list = bool(schema.kinds) and schema.kinds[c].name == "list"
+    return (vocabulary.counts >= STEADY_ROWS) & (is_told_by_code(vocabulary) and not is_list)
 
 
 def has_open_width(p: SharedParameters, column: str) -> bool:

@@ -17,6 +17,7 @@ from catvec.estimators._choice import (
     Choice,
     choose_batch_size,
     choose_n_networks,
+    steady,
 )
 from catvec.estimators._pairs import named_pairs, with_pairs
 from catvec.estimators._parameters import SharedParameters, is_list
@@ -321,6 +322,8 @@ def category_vectors(
         for c, vocabulary in enumerate(schema.vocabularies)
     ]
     vectors = turned_vectors(schema, networks, counts, reference, training.transfer)
+    if reference is not None and training.ties.time is None:
+        effects, vectors = with_steady(schema, effects, vectors, reference)
     importances = importances_of(schema, networks)
     return assembled(schema, training.target, effects, vectors, importances, metadata=metadata)
 
@@ -340,6 +343,24 @@ def with_reference(effects: list[Effect], reference: CategoryVectors | None) -> 
         replace(effect, confidences=_as_in(part.by_code()[-1], effect.confidences))
         for effect, part in zip(effects, _parts(reference), strict=True)
     ]
+
+
+def with_steady(
+    schema: Schema,
+    effects: Sequence[Effect],
+    vectors: Sequence[np.ndarray],
+    reference: CategoryVectors,
+) -> tuple[list[Effect], list[np.ndarray]]:
+    """Effects and vectors of a fold, those of `steady` categories as of the fit on all rows."""
+    effects, vectors = list(effects), list(vectors)
+    for c, vocabulary in enumerate(schema.vocabularies):
+        kept = steady(schema, c)[:, None]
+        base, of_code, _ = reference[vocabulary.name].by_code()
+        own = effects[c].effects
+        effects[c] = replace(effects[c], effects=np.where(kept, of_code.reshape(own.shape), own))
+        if base.shape == vectors[c].shape:  # effects alone have no vectors
+            vectors[c] = np.where(kept, base, vectors[c])
+    return effects, vectors
 
 
 def turned_vectors(

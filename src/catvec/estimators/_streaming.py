@@ -30,6 +30,7 @@ from catvec.estimators._learning import (
     importances_of,
     turned_vectors,
     with_reference,
+    with_steady,
 )
 from catvec.estimators._source_table import SourceTable
 from catvec.estimators._training_set import (
@@ -167,6 +168,8 @@ class StreamedLearner(Learner):
         effects = with_reference(effects_of(statistics, target.task), reference)
         counts = statistics.weights[: len(schema.vocabularies)]
         vectors = turned_vectors(schema, networks, counts, reference)
+        if reference is not None and self.roles.time is None:
+            effects, vectors = with_steady(schema, effects, vectors, reference)
         return assembled(schema, target, effects, vectors, importances_of(schema, networks))
 
     def line_statistics(self) -> Statistics:
