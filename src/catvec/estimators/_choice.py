@@ -34,9 +34,7 @@ SMALLEST_BATCH = 16
 MOST_CODES = 253  # categories of a column whose codes are written: 255 codes, as boosters have bins
 KNOWN_ROWS = 100  # or more categories, if each was seen so often; with 50 trees learn them by heart
 MOST_KNOWN_CODES = 4096  # even so
-STEADY_ROWS = (
-    1000  # of a category whose code is written, from which a row's own target is lost in it
-)
+STEADY_ROWS = 1000  # of a category, in whose mean a row's own target is lost
 
 
 @dataclass(frozen=True)
