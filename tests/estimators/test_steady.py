@@ -1,4 +1,4 @@
-"""Of well known categories an encoder writes the same in all rows; of others never a row's own."""
+"""Where rows are grouped, an encoder writes the same of well known categories in all folds."""
 
 import numpy as np
 import pandas as pd
@@ -45,13 +45,21 @@ def test_well_known_categories_are_written_alike(output, rng):
     X = table(rng)
     y = rng.normal(size=len(X))
     encoder = EmbeddingEncoder(output=output, category_dropout=0.0, **QUICK)
-    crossed, new = written(encoder, X, y, "month")
+    day = np.arange(len(X)) // 10
+    crossed, new = written(encoder, X, y, "month", groups=day)
     known = (X["month"] != "4").to_numpy()
     assert X["month"].value_counts().drop("4").min() >= STEADY_ROWS
     np.testing.assert_array_equal(crossed[known], new[known])
     assert (crossed[~known] != new[~known]).any(axis=1).all()
-    crossed, new = written(encoder, X, y, "shop")
+    crossed, new = written(encoder, X, y, "shop", groups=day)
     assert (crossed != new).any(axis=1).mean() > 0.99
+
+
+def test_without_groups_nothing_is_told_of_a_row_by_itself(rng):
+    X = table(rng)
+    y = rng.normal(size=len(X))
+    crossed, new = written(EmbeddingEncoder(category_dropout=0.0, **QUICK), X, y, "month")
+    assert (crossed != new).any(axis=1).all()
 
 
 def test_in_time_nothing_is_known_of_later_rows(rng):

@@ -322,7 +322,7 @@ def category_vectors(
         for c, vocabulary in enumerate(schema.vocabularies)
     ]
     vectors = turned_vectors(schema, networks, counts, reference, training.transfer)
-    if reference is not None and training.ties.time is None:
+    if reference is not None and training.grouped and training.ties.time is None:
         effects, vectors = with_steady(schema, effects, vectors, reference)
     importances = importances_of(schema, networks)
     return assembled(schema, training.target, effects, vectors, importances, metadata=metadata)

@@ -168,7 +168,7 @@ class StreamedLearner(Learner):
         effects = with_reference(effects_of(statistics, target.task), reference)
         counts = statistics.weights[: len(schema.vocabularies)]
         vectors = turned_vectors(schema, networks, counts, reference)
-        if reference is not None and self.roles.time is None:
+        if reference is not None and self.roles.groups is not None and self.roles.time is None:
             effects, vectors = with_steady(schema, effects, vectors, reference)
         return assembled(schema, target, effects, vectors, importances_of(schema, networks))
 

@@ -64,6 +64,8 @@ class TrainingSet:
         What vectors learned elsewhere say of the columns.
     rows_together : int
         Rows side by side that the ties keep together since they are alike; 1 for none.
+    grouped : bool
+        Whether rows of a group are alike: the user named it, or they stand side by side.
     """
 
     schema: Schema
@@ -77,6 +79,7 @@ class TrainingSet:
     limits: Limits = NO_LIMITS
     transfer: Transfer | None = None
     rows_together: int = 1
+    grouped: bool = False
 
     def __len__(self) -> int:
         return len(self.values)
@@ -194,6 +197,7 @@ def read_training_set(
         limits=limits,
         transfer=None if p.init is None else Transfer.of(p, schema, init),
         rows_together=together,
+        grouped=groups is not None or together > 1,
     )
     return frame, replace(training, held_out=held_out_rows(training, X_val, y_val))
 
