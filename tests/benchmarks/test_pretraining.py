@@ -20,7 +20,7 @@ def test_it_runs_and_goes_on(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     found = json.loads(out.read_text(encoding="utf-8"))
     tests = [key for key in found["scores"] if "| test |" in key]
-    assert len(tests) == 4
+    assert len(tests) == 5  # the sides, one seed
     best = found["scores"]["seq_tafeng | test | cooccurrence | seed 0"]
     assert best["hit_rate"] > 0.8  # planted groups of 20
     assert "cooccurrence / gensim at its defaults" in done.stdout
