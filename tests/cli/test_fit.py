@@ -221,6 +221,15 @@ def test_a_column_of_almost_distinct_values_is_remarked(run, tmp_path):
     assert "Almost every row has a category of its own in id; consider --drop." in done.out
 
 
+def test_rows_that_were_held_out_together_are_remarked(run, rng, tmp_path):
+    day = np.repeat(rng.normal(size=200), 60)
+    kind = [f"kind {i}" for i in rng.integers(9, size=len(day))]
+    write_table(pa.table({"kind": kind, "y": day + rng.normal(size=len(day))}), tmp_path / "t.csv")
+    done = run("fit", "t.csv", "-t", "y", *QUICK[:-2])
+    assert "held out 512 at a time" in " ".join(done.out.split())
+    assert "consider --time-column." in done.out
+
+
 @pytest.mark.parametrize("y", [[1.5], [2.0] * 40, [1e-9, 2e-9] * 20, [1e9, 3e12] * 20])
 def test_targets_of_one_row_or_value_or_strange_size(run, tmp_path, y):
     write_table(pa.table({"a": ["x", "z"] * (len(y) // 2) or ["x"], "y": y}), tmp_path / "t.pq")

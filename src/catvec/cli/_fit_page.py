@@ -171,7 +171,7 @@ def _remarks(fit: Fit) -> list[str]:
     if together > 1:
         remarks += [
             "Rows that follow each other are alike beyond what their columns say: they were held"
-            f" out {together:,} at a time. If they are in order of time, consider --time."
+            f" out {together:,} at a time. If they are in order of time, consider --time-column."
         ]
     return remarks
 
