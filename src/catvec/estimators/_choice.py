@@ -14,7 +14,7 @@ import numpy as np
 from catvec._checks import some
 from catvec.errors import InputError
 from catvec.estimators._parameters import SharedParameters
-from catvec.frames import FIRST, Schema, Vocabulary
+from catvec.frames import FIRST, Schema
 from catvec.network import RULES
 
 SHRINKAGES = (0.1, 1.0, 10.0, 100.0, 1000.0)  # the best one differs so much (FINDINGS 2)
@@ -24,11 +24,9 @@ DIM_RULE = "compact"  # the most that embedding_dim="auto" gives
 CARRIED = 0.999  # part of the vectors' variance that the directions which are kept carry
 PAIR_DIM = 2  # width of the table of a pair; 1 and 4 did less on amazon_access
 KNOT_DIM = 8  # width of the table of a number
-MANY_NETWORKS = (
-    8  # that n_networks="auto" gives at most: on employee_salaries and kick 8 and 24 did
-)
-# the same; on amazon_access 4, 8, 12 and 24 had a log loss of 0.1170, 0.1153, 0.1143 and 0.1132, on
-# movielens_100k 4 and 8 an RMSE of 0.900 and 0.896, on rossmann_200k a MAPE of 0.1010 and 0.0993
+MANY_NETWORKS = 8  # that n_networks="auto" gives at most: on amazon_access 4, 8, 12 and 24 had a
+# log loss of 0.1170, 0.1153, 0.1143 and 0.1132; on movielens_100k 4 and 8 had an RMSE of 0.900 and
+# 0.896, on rossmann_200k a MAPE of 0.1010 and 0.0993; on employee_salaries and kick all were alike
 FEWEST_STEPS = 30  # of an epoch; a small table takes smaller batches
 SMALLEST_BATCH = 16
 MOST_CODES = 253  # categories of a column whose codes are written: 255 codes, as boosters have bins
@@ -132,11 +130,19 @@ def supported_dims(
     return widths
 
 
-def is_told_by_code(vocabulary: Vocabulary) -> bool:
+def is_told_by_code(schema: Schema, c: int) -> bool:
     """Whether an encoder writes the codes of a column: of few categories, or of well known ones."""
+    if schema.kinds and schema.kinds[c].name == "list":  # a row has several
+        return False
+    vocabulary = schema.vocabularies[c]
     n_categories = vocabulary.n_codes - FIRST
     most = min(MOST_KNOWN_CODES, int(vocabulary.counts.sum()) // KNOWN_ROWS)
     return n_categories <= max(MOST_CODES, most)
+
+
+def told_by_code(schema: Schema) -> list[str]:
+    """The columns whose codes an encoder writes."""
+    return [v.name for c, v in enumerate(schema.vocabularies) if is_told_by_code(schema, c)]
 
 
 def steady(schema: Schema, c: int) -> np.ndarray:
@@ -158,9 +164,7 @@ def steady(schema: Schema, c: int) -> np.ndarray:
     -------
     ndarray of shape (n_codes,), bool
     """
-    vocabulary = schema.vocabularies[c]
-    is_list = bool(schema.kinds) and schema.kinds[c].name == "list"
-    return (vocabulary.counts >= STEADY_ROWS) & (is_told_by_code(vocabulary) and not is_list)
+    return (schema.vocabularies[c].counts >= STEADY_ROWS) & is_told_by_code(schema, c)
 
 
 def has_open_width(p: SharedParameters, column: str) -> bool:
@@ -226,7 +230,7 @@ def choose_n_networks(p: SharedParameters, row_epochs: int) -> int:
     if not isinstance(p.n_networks, str):
         return p.n_networks
     affordable = p.network_budget // max(row_epochs, 1)
-    return max(p.fewest_networks, min(MANY_NETWORKS, affordable), 1)
+    return max(p.fewest_networks, min(MANY_NETWORKS, affordable))
 
 
 def choose_batch_size(batch_size: int, n_rows: int) -> int:

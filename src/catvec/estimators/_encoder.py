@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from catvec._checks import check_int, check_option, refuse, some
 from catvec.errors import InputError
 from catvec.estimators._base import EmbeddingEstimator
-from catvec.estimators._choice import is_told_by_code
+from catvec.estimators._choice import told_by_code
 from catvec.estimators._encoded_rows import Encoding, RowEncoder, beside
 from catvec.estimators._growth import continuation
 from catvec.estimators._learning import (
@@ -30,7 +30,7 @@ from catvec.estimators._parameters import document
 from catvec.estimators._source_table import SourceTable, opened
 from catvec.estimators._streaming import StreamedLearner
 from catvec.estimators._training_set import TrainingSet, network_inputs
-from catvec.frames import FULL, Arrays, Fold, Vocabulary, make_folds, open_frame
+from catvec.frames import Arrays, Fold, Vocabulary, make_folds, open_frame
 from catvec.frames._files import check_writable, write_tables
 from catvec.frames._source import Chunk
 from catvec.network import make_loss
@@ -407,13 +407,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         self._continuation = continuation(self, learner, committee)
         if training.limits.n_bytes is not None:
             pack(self, training.limits.n_bytes)
-        vocabularies = training.schema.vocabularies
-        kinds = training.schema.kinds or [FULL] * len(vocabularies)
-        self._coded = [
-            v.name
-            for v, kind in zip(vocabularies, kinds, strict=True)
-            if is_told_by_code(v) and kind.name != "list"
-        ]
+        self._coded = told_by_code(training.schema)
         names = self.get_feature_names_out().tolist()
         taken = list(training.schema.names) if len(self.vectors_) else []
         passed = {number.name for number in training.schema.numbers} if self.passthrough else set()

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 
 from catvec._packing import PackedRows
 from catvec.errors import ArtifactError
-from catvec.estimators._choice import Choice, is_told_by_code
+from catvec.estimators._choice import Choice, told_by_code
 from catvec.estimators._growth import Continuation
 from catvec.frames import Schema, Target
 from catvec.network import Network, NetworkConfig
@@ -107,8 +107,7 @@ def _estimator(
     configs = [NetworkConfig(**config) for config in model["networks"]]
     arrays = safetensors.numpy.load(artifact.read(NETWORK)) if configs else {}
     estimator.networks_ = _networks(configs, arrays, vectors)
-    told = [v.name for v in vocabularies if is_told_by_code(v)]
-    estimator._coded = model.get("coded", told)
+    estimator._coded = model.get("coded", told_by_code(schema))
     if "output" in model["parameters"]:  # what only encoders have; older ones had nothing "auto"
         estimator.output_ = model.get("output", model["parameters"]["output"])
     if "continuation" in model:  # older artifacts lack it, and cannot learn on
