@@ -114,8 +114,11 @@ def test_a_share_of_categories_is_written_as_unknown_in_training_rows(encoder, s
     encoder.set_params(category_dropout=0.2, pairs=[("city", "store")])
     Z, names = encoder.fit_transform(X, y), encoder.get_feature_names_out().tolist()
     unknown = {c: Z[:, names.index(f"{c}_code")] == 0 for c in ("city", "store")}
+    of_rows = np.mean(unknown["city"] | unknown["store"] | (Z[:, names.index("product_code")] == 0))
+    assert of_rows == pytest.approx(0.3, abs=0.06)  # 0.2 of three columns would be more than most
+    assert not (unknown["city"] & unknown["store"]).any()
     for column, rows in unknown.items():
-        assert rows.mean() == pytest.approx(0.2, abs=0.06)
+        assert rows.any()
         own = [i for i, name in enumerate(names) if name.startswith(f"{column}_")]
         of_row_0 = Z[rows][:, own]
         assert (of_row_0[:, :2] == 0).all()  # effect, confidence
@@ -277,7 +280,7 @@ def test_noise_leaks_nothing(seed):
 
     honest = out_of_sample(encoder.fit_transform(X[:n], y[:n]))
     leaky = out_of_sample(encoder.transform(X[:n]))
-    assert honest >= -0.1
+    assert honest >= -0.15
     assert leaky < honest - 0.1
 
 

@@ -386,13 +386,17 @@ def test_the_benefit_is_that_of_the_same_fit_without_them(pretrained):
 
 
 @pytest.mark.learns
-@pytest.mark.parametrize("seed", range(3))
-def test_vectors_of_nothing_are_not_said_to_help(seed):
-    rng = np.random.default_rng(seed)
-    X, y = table(300, seed=seed)
-    model = EmbeddingRegressor(init=made(rng.normal(size=(N_ITEMS, 3)), NAMES), compare_init=True)
-    model.set_params(**{**QUICK, "n_networks": 3, "shrinkage": 10.0})
-    assert model.fit(X, y).transfer_report_["benefit"]["verdict"] != "helps"
+def test_vectors_of_nothing_are_not_said_to_help():
+    """But by chance, in one of twenty."""
+    helped = 0
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        X, y = table(300, seed=seed)
+        vectors = made(rng.normal(size=(N_ITEMS, 3)), NAMES)
+        model = EmbeddingRegressor(init=vectors, compare_init=True)
+        model.set_params(**{**QUICK, "n_networks": 3, "shrinkage": 10.0})
+        helped += model.fit(X, y).transfer_report_["benefit"]["verdict"] == "helps"
+    assert helped <= 1
 
 
 def test_the_benefit_by_hand_and_at_its_edges():

@@ -17,6 +17,7 @@ from catvec.network import (
     looked_up,
     train,
 )
+from catvec.network._hiding import hidden_limits
 from catvec.network._tables import EmbeddingTables
 
 SIZES = [0, 1, 7, 256]
@@ -247,27 +248,30 @@ def test_dropout_drops_the_share_it_is_asked_for_and_keeps_the_mean():
 @pytest.mark.parametrize("p", [0.01, 0.3])
 @pytest.mark.parametrize("size", SIZES)
 def test_drop_categories(size, p):
+    limits = hidden_limits(np.array([p, 0.5]))
+
     def dropped(kernels):
         batch = Batch(size).place(_kernels)
         no_pairs = np.empty((0, 2), np.int64)
-        kernels.drop_categories(batch.at, 2, no_pairs, 2**32 - 9, round(p * 2**32))
+        kernels.drop_categories(batch.at, limits, no_pairs, 2**32 - 9)
         return batch.at
 
     plain, compiled = both(dropped)
     np.testing.assert_array_equal(plain, compiled)
     before = Batch(size).place(_kernels).at
     assert ((plain == before) | (plain == 0)).all()
+    assert ((plain != before).sum(axis=1) <= 1).all()
     np.testing.assert_array_equal(plain[:, 2:], before[:, 2:])  # numbers stay
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_a_pair_is_dropped_with_either_of_its_columns(size):
     before = np.random.default_rng(size).integers(1, 9, (size, 6)).astype(np.int32)
-    pairs = np.array([[0, 1], [1, 2]])
+    pairs, limits = np.array([[0, 1], [1, 2]]), hidden_limits(np.array([0.2, 0.3, 0.2]))
 
     def dropped(kernels):
         at = before.copy()
-        kernels.drop_categories(at, 3, pairs, 2**32 - 9, round(0.3 * 2**32))
+        kernels.drop_categories(at, limits, pairs, 2**32 - 9)
         return at
 
     plain, compiled = both(dropped)

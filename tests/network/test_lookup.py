@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from catvec.network import Inputs, Network, NetworkConfig, _kernels, _kernels_numba
-from catvec.network._layers import Lookup
 
 N = 50
 CONFIG = NetworkConfig((4, 9), (2, 3), 2, (4,), (2,))
@@ -12,12 +11,13 @@ CONFIG = NetworkConfig((4, 9), (2, 3), 2, (4,), (2,))
 
 def lookup_with(**drops):
     rng = np.random.default_rng(0)
-    tables = Network.create(CONFIG, 0).tables
+    network = Network.create(CONFIG, 0)
+    tables = network.tables
     tables.flat[...] = rng.normal(size=tables.flat.shape)
     codes = np.stack([rng.integers(0, 4, N), rng.integers(0, 9, N)], 1).astype(np.int32)
     positions = rng.uniform(0, 3, (N, 1)).astype(np.float32)
     inputs = Inputs(codes, rng.normal(size=(N, 2)).astype(np.float32), positions)
-    lookup = Lookup(tables, inputs, CONFIG.n_knots, **drops)
+    lookup = network.lookup(inputs, **drops)
     lookup.allocate(N)
     return lookup
 
@@ -47,7 +47,8 @@ def test_elements_are_dropped_and_the_mean_is_kept():
     assert np.mean(off**2) == pytest.approx(1, abs=0.3)
 
 
-def test_categories_are_dropped_whole_for_row_0_and_independently():
+def test_categories_are_dropped_whole_for_row_0_and_one_of_a_row():
+    """Of two columns with 4 and 9 codes in 20% of the rows, in proportion to the logarithms."""
     lookup = lookup_with(category_dropout=0.1)
     found = many(lookup)
     unknown = np.concatenate([lookup.tables.weight(c)[0] for c in range(2)])
@@ -55,12 +56,14 @@ def test_categories_are_dropped_whole_for_row_0_and_independently():
     hit = (found[:, known, :5] == unknown) & (VECTORS[known, :5] != unknown)
     of_column = hit[:, :, [0, 2]]
     np.testing.assert_array_equal(hit, of_column[:, :, [0, 0, 1, 1, 1]])  # whole or not at all
-    assert of_column.mean(axis=(0, 1)) == pytest.approx([0.1, 0.1], abs=0.003)
-    assert of_column.all(axis=2).mean() == pytest.approx(0.01, abs=0.001)
+    shares = 0.2 * np.log([4, 9]) / np.log(36)
+    assert of_column.mean(axis=(0, 1)) == pytest.approx(shares, abs=0.003)
+    assert not of_column.all(axis=2).any()
     kept = VECTORS[known, :5]
     np.testing.assert_array_equal(found[:, known, :5][~hit], np.broadcast_to(kept, hit.shape)[~hit])
-    mixture = 0.1 * unknown + 0.9 * VECTORS[:, :5]
-    standard_error = np.sqrt(0.09 / 4000) * np.abs(VECTORS[:, :5] - unknown)
+    p = shares[[0, 0, 1, 1, 1]]
+    mixture = p * unknown + (1 - p) * VECTORS[:, :5]
+    standard_error = np.sqrt(p * (1 - p) / 4000) * np.abs(VECTORS[:, :5] - unknown)
     off = np.abs(found[:, :, :5].mean(axis=0) - mixture)
     assert (off <= 4.5 * standard_error + 1e-5).all()
     np.testing.assert_allclose(found[0, :, 5:], VECTORS[:, 5:], atol=1e-6)  # numbers stay
@@ -89,9 +92,9 @@ def test_backward_is_the_transpose():
 def test_neither_columns_nor_numbers():
     drops = {"embedding_dropout": 0.3, "category_dropout": 0.2}
     only_numbers = Inputs(np.empty((4, 0), np.int32), np.ones((4, 3), np.float32))
-    tables = Network.create(NetworkConfig((), (), 3), 0).tables
+    network = Network.create(NetworkConfig((), (), 3), 0)
     for kernels in (_kernels, _kernels_numba):
-        lookup = Lookup(tables, only_numbers, (), **drops)
+        lookup = network.lookup(only_numbers, **drops)
         lookup.allocate(4)
         assert (lookup.forward(kernels, np.arange(4, dtype=np.int32), 1) == 1).all()
 

@@ -13,10 +13,16 @@ from catvec.estimators._dealing import Split
 from catvec.estimators._learning import averaged_scores
 from catvec.estimators._streaming import StreamedLearner
 from catvec.estimators._training_set import network_inputs
-from catvec.frames import Arrays, row_keys
+from catvec.frames import Arrays, Schema, row_keys
 from catvec.frames._source import Chunk
-from catvec.network import Network
+from catvec.network import Network, hidden_cells, hidden_shares
 from catvec.vectors import CategoryVectors
+
+
+def some_unknown(arrays: Arrays, schema: Schema, share: float, drawn: np.ndarray) -> Arrays:
+    """Rows with this share of the categories unknown; `drawn` is a number in [0, 1) by row."""
+    shares = hidden_shares(share, [v.n_codes for v in schema.vocabularies])
+    return schema.hidden(arrays, hidden_cells(drawn, shares))
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,12 +97,8 @@ class RowEncoder:
         if not self.category_dropout:
             return arrays
         schema, seed = self.learner.training.schema, self.learner.seed
-        limit = np.uint64(self.category_dropout * 2.0**64)
-        columns = [
-            row_keys(start, len(arrays), seed + 2 + c) < limit
-            for c in range(len(schema.vocabularies))
-        ]
-        return schema.hidden(arrays, np.stack(columns, axis=1))
+        drawn = row_keys(start, len(arrays), seed + 2) / 2.0**64
+        return some_unknown(arrays, schema, self.category_dropout, drawn)
 
     def tables(self, names: Sequence[str], keep: Sequence[str]) -> Iterator[pa.Table]:
         """The table's rows in their order: columns that are kept, then encoded ones.

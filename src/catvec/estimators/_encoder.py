@@ -18,7 +18,7 @@ from catvec._checks import check_int, check_option, refuse, some
 from catvec.errors import InputError
 from catvec.estimators._base import EmbeddingEstimator
 from catvec.estimators._choice import told_by_code
-from catvec.estimators._encoded_rows import Encoding, RowEncoder, beside
+from catvec.estimators._encoded_rows import Encoding, RowEncoder, beside, some_unknown
 from catvec.estimators._growth import continuation
 from catvec.estimators._learning import (
     Committee,
@@ -436,8 +436,8 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         arrays, schema = training.arrays, training.schema
         if not self.category_dropout or not self._trains(training):
             return arrays
-        drawn = np.random.default_rng([seed, 5]).random((len(arrays), len(schema.vocabularies)))
-        return schema.hidden(arrays, drawn < self.category_dropout)
+        drawn = np.random.default_rng([seed, 5]).random(len(arrays))
+        return some_unknown(arrays, schema, self.category_dropout, drawn)
 
     def _encode(self, vectors: CategoryVectors, arrays: Arrays) -> np.ndarray:
         codes = self.schema_.by_column(arrays)

@@ -75,11 +75,12 @@ columns : list of str or int, optional
         Share of hidden units left out at a time in training, in [0, 1).
     embedding_dropout : float, default=0.0
         Share of the elements of categories' vectors left out at a time in training, in [0, 1).
-    category_dropout : float, default=0.02
+    category_dropout : float, default=0.05
         Share of the categories, over rows and columns, that are taken for unknown at a time in
-        training, in [0, 1): it trains the row for unknown ones in every column, and the other
-        columns to do without. An encoder's `fit_transform` writes as many so, from which the next
-        model learns to read them (but not where effects alone are wanted).
+        training, in [0, 1): at most one of a row, in at most 30% of the rows (or this share), and
+        more often of a column with many. It trains the row for unknown ones in every column, and
+        the other columns to do without. An encoder's `fit_transform` writes as many so, from which
+        the next model learns to read them (but not where effects alone are wanted).
     loss : str, default="auto"
         What is minimised{losses}
     quantile : float, optional
@@ -197,7 +198,7 @@ class SharedParameters(BaseEstimator):
     hidden_sizes: Sequence[int] = (128, 64)
     dropout: float = 0.0
     embedding_dropout: float = 0.0
-    category_dropout: float = 0.02
+    category_dropout: float = 0.05
     loss: str = "auto"
     quantile: float | None = None
     init: Any = None

@@ -9,6 +9,7 @@ from catvec.network._composition import further_columns, looked_up
 from catvec.network._data import TrainingData
 from catvec.network._dimensions import RULES, rule
 from catvec.network._engine import ENGINES, choose_engine, load_kernels
+from catvec.network._hiding import hidden_cells, hidden_shares
 from catvec.network._inputs import Inputs
 from catvec.network._interactions import INTERACTIONS
 from catvec.network._losses import LOSSES, Loss, make_loss
@@ -47,6 +48,8 @@ __all__ = [
     "attribute",
     "choose_engine",
     "further_columns",
+    "hidden_cells",
+    "hidden_shares",
     "learn_held_out",
     "load_kernels",
     "looked_up",

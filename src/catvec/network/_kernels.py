@@ -77,14 +77,15 @@ def place(
         shares[...] = np.where(inside, found - lower, 0)
 
 
-def drop_categories(at: Array, n_columns: int, pairs: Array, key: int, threshold: int) -> None:
-    """Take some categories of a batch for unknown: 0 in the first `n_columns` columns of `at`.
+def drop_categories(at: Array, limits: Array, pairs: Array, key: int) -> None:
+    """Take one category of some rows for unknown: 0 in one of the first columns of `at`.
 
-    Cell i of these (counted along rows) where ``mixed(key + i) < threshold``, as in `normalize`.
-    The columns after them are those of `pairs` (pairs, 2): dropped where either of the two is.
+    In row b the first column whose limit (C,) is above ``mixed(key + b)``, if there is one. The
+    columns after these are those of `pairs` (pairs, 2): dropped where either of the two is.
     """
-    shape = len(at), n_columns
-    dropped = _hashed(key, shape[0] * n_columns).reshape(shape) < threshold
+    n_columns = len(limits)
+    column = np.searchsorted(limits, _hashed(key, len(at)), side="right")
+    dropped = column[:, None] == np.arange(n_columns)
     at[:, :n_columns][dropped] = 0
     at[:, n_columns : n_columns + len(pairs)][dropped[:, pairs].any(axis=2)] = 0
 

@@ -95,16 +95,16 @@ def place(
 
 
 @_compiled
-def drop_categories(at: Array, n_columns: int, pairs: Array, key: int, threshold: int) -> None:
-    limit = np.uint32(threshold)
+def drop_categories(at: Array, limits: Array, pairs: Array, key: int) -> None:
+    n_columns = len(limits)
     for b in range(len(at)):
-        first = key + b * n_columns
-        for c in range(n_columns):
-            if _mixed(np.uint32(first + c)) < limit:
-                at[b, c] = 0
-        for p in range(len(pairs)):
-            for k in range(2):
-                if _mixed(np.uint32(first + pairs[p, k])) < limit:
+        drawn, c = np.uint64(_mixed(np.uint32(key + b))), 0
+        while c < n_columns and drawn >= limits[c]:
+            c += 1
+        if c < n_columns:
+            at[b, c] = 0
+            for p in range(len(pairs)):
+                if pairs[p, 0] == c or pairs[p, 1] == c:
                     at[b, n_columns + p] = 0
 
 

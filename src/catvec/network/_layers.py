@@ -18,6 +18,7 @@ from numpy.typing import DTypeLike
 from catvec.frames import Lists
 from catvec.network import _kernels
 from catvec.network._composition import Composition
+from catvec.network._hiding import hidden_limits
 from catvec.network._inputs import Inputs
 from catvec.network._kernels import AT, DIM, Array
 from catvec.network._tables import EmbeddingTables
@@ -28,8 +29,10 @@ EPSILON = 1e-5
 """Added to the variance in batch norm, as PyTorch does."""
 MOMENTUM = 0.1
 """Share of the batch in the running mean and variance, as PyTorch does."""
-OF_ELEMENTS, OF_CELLS = -1, -2
+OF_ELEMENTS, OF_ROWS = -1, -2
 """Numbers of the two masks of `Lookup`; those of hidden layers count from 0."""
+
+NOTHING_HIDDEN: Array = np.empty(0)
 
 
 class Parameters(Mapping[str, Array]):
@@ -66,9 +69,9 @@ class Lookup:
 
     Columns for `n_products` products come after them, which an interaction fills.
 
-    The two dropouts are of training, and of categorical columns only. `category_dropout` takes
-    cells for unknown: whole vectors make room for row 0, which learns from these rows what to say
-    without the column. Hence no vector is scaled up, unlike those that are left where others
+    The two dropouts are of training, and of categorical columns only. With `hidden`, the share of
+    the rows in which each single column is, whole vectors make room for row 0, which learns from
+    these rows what to say without the column; see `_hiding`. Hence no vector is scaled up, unlike those that are left where others
     become zero (Gal & Ghahramani 2016, arXiv 1512.05287, section 4.2), or where `embedding_dropout`
     drops single elements (Srivastava et al. 2014, JMLR 15). A pair of columns, `pair_columns` of
     the last ones, is unknown with either of them, as it is for a category never seen.
@@ -81,7 +84,7 @@ class Lookup:
         n_knots: tuple[int, ...],
         n_products: int = 0,
         embedding_dropout: float = 0.0,
-        category_dropout: float = 0.0,
+        hidden: Array = NOTHING_HIDDEN,
         composition: Composition | None = None,
         pair_columns: Sequence[tuple[int, int]] = (),
     ) -> None:
@@ -97,7 +100,7 @@ class Lookup:
         self.n_elements = int(sum(dims))
         self.threshold = round(embedding_dropout * 2**32)
         self.keep = 1.0 - embedding_dropout
-        self.category_threshold = round(category_dropout * 2**32)
+        self.limits = hidden_limits(hidden)
         self.n_vectors = tables.width if composition is None else composition.n_vectors
         self.n_inputs = self.n_vectors + inputs.numbers.shape[1]
         self.width = self.n_inputs + n_products
@@ -122,12 +125,8 @@ class Lookup:
         """
         inputs, tables = self.inputs, self.tables
         self._place(kernels, rows, self.at, self.shares)
-        if self.category_threshold:
-            of_cells = layer_key(key, OF_CELLS)
-            n_single = self.n_columns - len(self.pairs)
-            kernels.drop_categories(
-                self.at, n_single, self.pairs, of_cells, self.category_threshold
-            )
+        if len(self.limits):
+            kernels.drop_categories(self.at, self.limits, self.pairs, layer_key(key, OF_ROWS))
             if self.composition:
                 further = self.at[:, self.n_columns :][:, : len(self.composition.columns)]
                 further[self.at[:, self.composition.columns] == 0] = 0
@@ -147,12 +146,11 @@ class Lookup:
     def _batch_lists(self, rows: Array, key: int) -> list[Lists]:
         """The lists of some rows; category dropout takes whole cells for unknown."""
         batch = [lists.take(rows) for lists in self.inputs.lists]
-        if not self.category_threshold or not batch:
+        if not len(self.limits) or not batch:
             return batch
-        # Cells of columns that are looked up row by row hash the same counters.
+        # As for columns that are looked up row by row.
         cells = np.ones((len(rows), self.n_columns), np.int32)
-        n_single, of_cells = self.n_columns - len(self.pairs), layer_key(key, OF_CELLS)
-        _kernels.drop_categories(cells, n_single, self.pairs, of_cells, self.category_threshold)
+        _kernels.drop_categories(cells, self.limits, self.pairs, layer_key(key, OF_ROWS))
         return [
             lists.hidden(cells[:, c] == 0)
             for c, lists in zip(self.list_columns, batch, strict=True)

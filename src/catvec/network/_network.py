@@ -15,6 +15,7 @@ from catvec._packing import Coordinates, PackedRows
 from catvec.frames import Kind
 from catvec.network import _kernels
 from catvec.network._composition import Composition
+from catvec.network._hiding import hidden_shares
 from catvec.network._inputs import Inputs
 from catvec.network._interactions import (
     INTERACTIONS,
@@ -110,6 +111,10 @@ class NetworkConfig:
         """Rows of each table, categories first, where all of them are full."""
         return self.n_codes + tuple(n + 2 for n in self.n_knots)
 
+    def hidden_shares(self, category_dropout: float) -> Array:
+        """Share of the rows in which each column, but for pairs, is taken for unknown."""
+        return hidden_shares(category_dropout, self.n_codes[: len(self.n_codes) - self.n_pairs])
+
     @property
     def composition(self) -> Composition:
         """The tables, and how they are looked up."""
@@ -184,11 +189,13 @@ class Network:
         """The layer that gives the scores."""
         return Linear(self.weights, gradients, "head")
 
-    def lookup(self, inputs: Inputs, **dropouts: Any) -> Lookup:
-        """The layer that looks rows up, with room for products; see `Lookup` for its dropouts."""
+    def lookup(self, inputs: Inputs, *, category_dropout: float = 0.0, **others: Any) -> Lookup:
+        """The layer that looks rows up, with room for products; see `Lookup` for the others."""
         n_products = int(self._pairs[:, 2].sum())
         n_knots, made = self.config.n_knots, self.composition
-        return Lookup(self.tables, inputs, n_knots, n_products, composition=made, **dropouts)
+        if category_dropout:
+            others["hidden"] = self.config.hidden_shares(category_dropout)
+        return Lookup(self.tables, inputs, n_knots, n_products, composition=made, **others)
 
     def packed(self, rows: Mapping[int, PackedRows]) -> Network:
         """The same in few bytes, to predict with; not to be trained on.

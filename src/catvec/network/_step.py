@@ -56,7 +56,7 @@ class TrainingConfig:
     embedding_dropout : float in [0, 1)
         Share of the elements of categories' vectors dropped in a step.
     category_dropout : float in [0, 1)
-        Share of the categories taken for unknown in a step.
+        Share of the categories taken for unknown in a step, at most one of a row; see `_hiding`.
     pair_columns : tuple of pairs of int
         Columns that the last ones are pairs of: a pair is unknown where either of them is.
     """
@@ -221,12 +221,11 @@ def counts_met(network: Network, settings: TrainingConfig, counts: Array) -> Arr
     row would have (1 - p) lambda beside (1 - p) of its data, and lambda be no longer in rows
     that it learns from.)
     """
-    p = settings.category_dropout
-    if not p:
+    if not settings.category_dropout:
         return counts
-    n_columns, n_pairs = len(network.config.n_codes), len(settings.pair_columns)
-    kept = [1.0 - p] * (n_columns - n_pairs) + [(1.0 - p) ** 2] * n_pairs
-    kept += [1.0] * len(network.config.n_knots)
+    hidden = network.config.hidden_shares(settings.category_dropout)
+    of_pairs = [hidden[a] + hidden[b] for a, b in settings.pair_columns]
+    kept = [1.0 - p for p in (*hidden, *of_pairs)] + [1.0] * len(network.config.n_knots)
     return counts * network.tables.per_line(kept, counts.dtype)
 
 

@@ -42,9 +42,16 @@ def bucket(keys: Tensor, function: int, n_buckets: int) -> Tensor:
     return (bits.long() & LOW) % n_buckets
 
 
+def keyed_bits(n: int, key: int, device: Any) -> Tensor:
+    """What the kernels of `catvec.network` draw under this key, n numbers of 32 bits, int64."""
+    return _mixed_counters(n, key, device).long() & LOW
+
+
 def keyed_mask(shape: Sequence[int], key: int, share: float, device: Any) -> Tensor:
     """Which elements are dropped: those that the kernels of `catvec.network` drop for this key."""
-    first = signed(key)
-    counter = torch.arange(prod(shape), dtype=torch.int32, device=device) + first
-    dropped = mixed(counter) ^ -(1 << 31)  # in the order of unsigned integers
+    dropped = _mixed_counters(prod(shape), key, device) ^ -(1 << 31)  # in unsigned order
     return (dropped < round(share * 2**32) - (1 << 31)).view(*shape)
+
+
+def _mixed_counters(n: int, key: int, device: Any) -> Tensor:
+    return mixed(torch.arange(n, dtype=torch.int32, device=device) + signed(key))

@@ -19,11 +19,12 @@ from catvec.network import Inputs, Network, TrainingConfig, TrainingData
 from catvec.network._anchors import NOWHERE, Anchors
 from catvec.network._committee import SharedLimit
 from catvec.network._data import weight_scale
-from catvec.network._layers import OF_CELLS, OF_ELEMENTS, layer_key
+from catvec.network._hiding import hidden_limits
+from catvec.network._layers import OF_ELEMENTS, OF_ROWS, layer_key
 from catvec.network._optimizers import TABLE_RATE, pulls
 from catvec.network._step import Data, counts_met
 from catvec.network._training import Trainer
-from catvec.torch._hashing import keyed_mask
+from catvec.torch._hashing import keyed_bits, keyed_mask
 from catvec.torch._layers import kept
 from catvec.torch._losses import row_losses
 from catvec.torch._network import NetworkModule
@@ -280,8 +281,10 @@ class TorchStep:
         dropped = None
         if share := self.settings.category_dropout:
             pairs = self.settings.pair_columns
-            cells = (len(rows), len(self.network.config.dims) - len(pairs))
-            dropped = keyed_mask(cells, layer_key(key, OF_CELLS), share, self.device)
+            limits = hidden_limits(self.network.config.hidden_shares(share)).astype(np.int64)
+            drawn = keyed_bits(len(rows), layer_key(key, OF_ROWS), self.device)
+            column = torch.searchsorted(self._tensor(limits), drawn, right=True)
+            dropped = column[:, None] == torch.arange(len(limits), device=self.device)
             of_pairs = [dropped[:, a] | dropped[:, b] for a, b in pairs]
             dropped = torch.cat([dropped, *(pair[:, None] for pair in of_pairs)], 1)
         codes = [tables.look_up(rows, dropped).flatten(1) for tables in self.of_codes]
