@@ -160,7 +160,7 @@ class Learner:
         if is_list(p.pairs):
             training = with_pairs(training, named_pairs(p.pairs, training.schema))
         plan = Plan(p, training, self.loss, engine, _backend(p, engine), seed)
-        self.plan, setting, tried, self._first = search(
+        self.plan, setting, tried = search(
             plan, lambda jobs: self._run(jobs, "choosing"), self.n_networks, judged=n_fits > 0
         )
         self.training = self.plan.training
@@ -207,9 +207,7 @@ class Learner:
             for rows, masks in zip(sets, held_out, strict=True)
             for i in range(n)
         ]
-        done = self._first[:n]  # they would be trained again, bit for bit
-        trained = done + self._run(jobs[len(done) :], "training")
-        self._first = []
+        trained = self._run(jobs, "training")
         return [
             Committee(
                 trained[i * n : (i + 1) * n],

@@ -1,9 +1,9 @@
 """The choice of shrinkage, pairs and interactions: a climb on held-out rows, then a final.
 
 A contender is a strength of the prior, without or with pairs of columns, without or with products
-of vectors; one network tells how it does. The climb starts with three strengths, tries the
-neighbours of the best (the next strengths and pairs, then products), and goes on from these while
-one of them is better. It sees a part of a large table, and holds out more rows than a committee
+of vectors; one network, with fewer hidden units than a committee's, tells how it does. The climb
+starts with three strengths, tries the neighbours of the best (the next strengths and pairs, then
+products), and goes on from these while one of them is better. It sees a part of a large table, and holds out more rows than a committee
 does: with a tenth of amazon_access to judge by, pairs were refused on two folds of three, though
 worth 0.010 of log loss.
 
@@ -14,8 +14,7 @@ enough have judged or one is clearly ahead (successive halving; Jamieson & Talwa
 weaker one takes part where the final sees more rows. Of strengths that chance may have put in
 their order the strongest is taken (Breiman et al. 1984, Classification and Regression Trees,
 section 3.4.3: the one standard error rule): rows held out at random are more like the others than
-rows to come, which flatters weak priors. Where the final saw all rows, the winner's networks are
-the first ones of the committee.
+rows to come, which flatters weak priors.
 """
 
 from __future__ import annotations
@@ -27,7 +26,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from catvec.estimators._choice import (
-    MANY_NETWORKS,
     MIDDLE,
     SHRINKAGES,
     shrinkages,
@@ -131,7 +129,7 @@ class Trials:
         self.n_judges = len(given) if given is not None else 0
         if self.masks is not None:
             self.n_judges = int(self.masks[0].sum())
-        self.trained: dict[Contender, list[Trained]] = {}
+        self.trained: dict[Contender, Trained] = {}  # the first network of each
         self._plans = {False: plan}
 
     def plan_for(self, contender: Contender) -> Plan:
@@ -186,7 +184,7 @@ class Trials:
             mine = slice(i * n, (i + 1) * n)
             loss = self._committee_loss(jobs[mine], trained[mine])
             contender.losses.append((loss, self.n_judges))
-            self.trained.setdefault(contender, []).append(trained[mine][0])
+            self.trained.setdefault(contender, trained[mine][0])
         return ranked(contenders)
 
     def _committee_loss(self, jobs: list[Job], trained: list[Trained]) -> float:
@@ -247,7 +245,7 @@ def ranked(contenders: Iterable[Contender]) -> list[Contender]:
 
 def search(
     plan: Plan, run: Run, n_networks: int, *, judged: bool
-) -> tuple[Plan, Setting, Mapping[float, float], list[Trained]]:
+) -> tuple[Plan, Setting, Mapping[float, float]]:
     """Choose by held-out loss what the parameters leave open.
 
     Parameters
@@ -269,40 +267,34 @@ def search(
     tried : dict of float to float
         Held-out loss of the climb by strength of the prior, with the pairs and interactions that
         were chosen; empty if no strengths were compared.
-    trained : list of Trained
-        The first networks of the committee, if the final has trained them.
     """
     share = first_share = plan.p.validation_fraction
     if share and plan.training.ties.time is None:
         first_share = max(share, FIRST_SHARE)
-    sample = _sample(plan, FIRST_ROWS)
+    sample = _sample(plan.for_trials(), FIRST_ROWS)
     pairs = candidate_pairs(sample.training) if judged and plan.p.pairs == "auto" else []
     first = Trials(sample, pairs, first_share, n_networks, run)
     if not judged or first.n_judges == 0 or first.n_open == 0:
         starts = first.starts()
         middle = next((c for c in starts if c.strength == MIDDLE), starts[0])
-        return plan, middle.setting, {}, []
+        return plan, middle.setting, {}
 
     everyone = _climb(first)
     plan = plan.with_widths(_widths(first, everyone[0]))
-    larger = _sample(plan, LAST_ROWS)
-    last = Trials(larger, pairs, share, n_networks, run)
+    last = Trials(_sample(plan.for_trials(), LAST_ROWS), pairs, share, n_networks, run)
     best = _final(last, _finalists(last, everyone, more_rows=len(last.rows) > len(first.rows)))
 
     alike = sorted((c for c in everyone if c.kind == best.kind), key=lambda c: c.strength)
     tried = {c.strength: c.loss for c in alike}
     logger.info("shrinkage %g chosen by held-out loss, of %s", best.strength, tried)
-    tried = tried if len(tried) > 1 else {}
-    if larger is plan:
-        return last.plan_for(best), best.setting, tried, last.trained.get(best, [])
     if best.paired:
         plan = plan.of(with_pairs(plan.training, pairs))
-    return plan, best.setting, tried, []
+    return plan, best.setting, tried if len(tried) > 1 else {}
 
 
 def _climb(trials: Trials) -> list[Contender]:
     """From the best of some strengths to its best neighbour, and on; all contenders, best first."""
-    number = MOST_RUNGS  # a seed of its own: in time all have the same held-out rows
+    number = 2 * MOST_RUNGS  # a seed of its own: in time all have the same held-out rows
     everyone: dict[tuple[float, bool, str], Contender] = {}
     new = trials.starts()
     while new:
@@ -336,7 +328,7 @@ def _finalists(last: Trials, everyone: list[Contender], *, more_rows: bool) -> l
 def _widths(first: Trials, best: Contender) -> dict[str, int]:
     """Width of the vectors by column that the best contender's network supports."""
     training = first.plan.training
-    network = first.trained[best][0].network
+    network = first.trained[best].network
     tables = [network.vectors(c) for c in range(len(training.schema.vocabularies))]
     return supported_dims(first.plan.p, training.schema, tables, training.arrays.codes)
 
@@ -346,8 +338,7 @@ def _final(last: Trials, contenders: list[Contender]) -> Contender:
     if len(contenders) == 1:
         return contenders[0]
     for rung in range(MOST_RUNGS):
-        numbers = (rung, MANY_NETWORKS + rung)  # the first one as in the committee
-        best, *others = last.judge(contenders, rung, numbers)
+        best, *others = last.judge(contenders, rung, [2 * rung, 2 * rung + 1])
         contenders = [best, *(c for c in others if not _is_behind(c, best, LEAD))][:FEW_FINALISTS]
         if len(contenders) == 1 or (rung + 1) * last.n_judges >= JUDGES:
             break

@@ -204,7 +204,6 @@ class StreamedLearner(Learner):
         )
         n_fits = n_fits if p._trains(training) else 0
         super().__init__(sampled, training, seed, n_fits=n_fits, n_rows=self.survey.n_rows)
-        self._first = []
         self._tried = self.choice.tried
 
     def _make_deal(self, n_folds: int) -> Deal:

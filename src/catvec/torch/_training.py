@@ -24,7 +24,7 @@ from catvec.network._layers import OF_ELEMENTS, OF_ROWS, layer_key
 from catvec.network._optimizers import TABLE_RATE, pulls
 from catvec.network._step import Data, counts_met
 from catvec.network._training import Trainer
-from catvec.torch._hashing import keyed_bits, keyed_mask
+from catvec.torch._hashing import keyed_bits
 from catvec.torch._layers import kept
 from catvec.torch._losses import row_losses
 from catvec.torch._network import NetworkModule
