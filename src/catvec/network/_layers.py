@@ -72,9 +72,10 @@ class Lookup:
     The two dropouts are of training, and of categorical columns only. With `hidden`, the share of
     the rows in which each single column is, whole vectors make room for row 0, which learns from
     these rows what to say without the column; see `_hiding`. Hence no vector is scaled up, unlike
-    those that are left where others become zero (Gal & Ghahramani 2016, arXiv 1512.05287, section 4.2), or where `embedding_dropout`
-    drops single elements (Srivastava et al. 2014, JMLR 15). A pair of columns, `pair_columns` of
-    the last ones, is unknown with either of them, as it is for a category never seen.
+    those that are left where others become zero (Gal & Ghahramani 2016, arXiv 1512.05287, section
+    4.2), or where `embedding_dropout` drops single elements (Srivastava et al. 2014, JMLR 15). A
+    pair of columns, `pair_columns` of the last ones, is unknown with either of them, as it is for a
+    category never seen.
     """
 
     def __init__(
