@@ -68,7 +68,7 @@ columns : list of str or int, optional
         Most knots of a numeric column, between which a learned table is interpolated; one at each
         distinct value while there are at most that many. 0: numbers are only scaled.
         ``"auto"``: 128.
-    hidden_sizes : sequence of int, default=(256, 128), of the encoder (128, 64)
+    hidden_sizes : sequence of int, default=(128, 64)
         Units of each hidden layer; none for a linear model (of columns, pairs and products; with
         ``pairs=None`` and ``interactions="concatenate"`` of columns only).
     dropout : float, default=0.0

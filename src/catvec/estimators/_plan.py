@@ -16,7 +16,7 @@ from catvec.network import Anchors, Backend, Job, NetworkConfig, TrainingConfig,
 
 FEWEST_ROWS = 20  # below this, holding rows out tells nothing
 TRIAL_SIZES = 64, 32  # units of the first and of further hidden layers, at most: on amazon_access
-# and employee_salaries the search chose the same with these as with 128 and 64, or 256 and 128
+# and employee_salaries the search chose the same with these as with 128 and 64
 FEWEST_OF_PAIR = 2  # rows of a combination; fewer train what answers combinations never met
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -36,13 +36,9 @@ vectors_ : CategoryVectors
         0, or below, for a column that tells nothing. Empty if no rows were held out."""
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
 class EmbeddingPredictor(EmbeddingEstimator):
     """What the regressor and the classifier share: a committee of networks, and its scores."""
 
-    hidden_sizes: Sequence[int] = (256, 128)  # against half as many on validation rows: log loss
-    # of amazon_access 0.1164 -> 0.1139, RMSE of movielens_100k 0.899 -> 0.898, of uk_used_cars
-    # 0.0922 -> 0.0915, R2 of employee_salaries 0.922 -> 0.923; adult and kick as before
     fewest_networks: ClassVar[int] = 4
     network_budget: ClassVar[int] = 32_000_000  # they are the prediction, and there are no folds
 
