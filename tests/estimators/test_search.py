@@ -149,6 +149,18 @@ def test_pairs_meet_no_pairs_in_the_final(paired_first, rng):
     assert len(plan.training.schema.pairs) == (not paired_first)
 
 
+@pytest.mark.parametrize(
+    ("given", "tried"),
+    [((), ()), ((8,), (8,)), ((128, 64), (64, 32)), ((16, 256, 20), (16, 32, 20))],
+)
+def test_trials_have_few_hidden_units_and_the_committee_all(given, tried, rng):
+    run = Losses(lambda *_: 1.0)
+    plan, setting, _ = search(planned(rng, hidden_sizes=given), run, 4, judged=True)
+    assert {job.config.hidden_sizes for job in run.jobs} == {tried}
+    rows = np.arange(len(plan.training))
+    assert plan.job(rows, None, 0, setting).config.hidden_sizes == given
+
+
 @pytest.mark.usefixtures("agreeing")
 def test_rows_enough_have_judged_after_one_rung(rng, monkeypatch):
     monkeypatch.setattr(_search, "JUDGES", 40)

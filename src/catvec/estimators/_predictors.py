@@ -42,6 +42,8 @@ class EmbeddingPredictor(EmbeddingEstimator):
     fewest_networks: ClassVar[int] = 4
     network_budget: ClassVar[int] = 32_000_000  # they are the prediction, and there are no folds
 
+    column_importances_: dict[str, float]
+
     def _fit(self, X: object, y: object, **data: Any) -> None:
         training, learner = self._prepare(X, y, **data)
         (committee,) = learner.committees([learner.everything])
