@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from catvec._checks import check_int, check_option, refuse, some
 from catvec.errors import InputError
 from catvec.estimators._base import EmbeddingEstimator
-from catvec.estimators._choice import told_by_code
+from catvec.estimators._choice import choose_category_dropout, told_by_code
 from catvec.estimators._encoded_rows import Encoding, RowEncoder, beside, some_unknown
 from catvec.estimators._growth import continuation
 from catvec.estimators._learning import (
@@ -243,7 +243,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
             self._unmet(learner),
             self._encode,
             self._side_by_side,
-            float(self.category_dropout) if committees else 0.0,
+            choose_category_dropout(self, learner.n_rows) if committees else 0.0,
         )
 
     def _unmet(self, learner: Learner) -> tuple[np.ndarray, np.ndarray]:
@@ -434,10 +434,11 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         category without effect and confidence among new rows.
         """
         arrays, schema = training.arrays, training.schema
-        if not self.category_dropout or not self._trains(training):
+        share = choose_category_dropout(self, len(arrays))
+        if not share or not self._trains(training):
             return arrays
         drawn = np.random.default_rng([seed, 5]).random(len(arrays))
-        return some_unknown(arrays, schema, self.category_dropout, drawn)
+        return some_unknown(arrays, schema, share, drawn)
 
     def _encode(self, vectors: CategoryVectors, arrays: Arrays) -> np.ndarray:
         codes = self.schema_.by_column(arrays)

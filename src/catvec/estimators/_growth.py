@@ -11,7 +11,7 @@ import numpy as np
 from catvec._checks import refuse, some
 from catvec.effects import Evidence, Statistics, effects_of
 from catvec.errors import ParameterError
-from catvec.estimators._choice import choose_batch_size
+from catvec.estimators._choice import choose_batch_size, choose_category_dropout
 from catvec.estimators._learning import Committee, Learner, assembled
 from catvec.estimators._plan import FEWEST_OF_PAIR
 from catvec.estimators._training_set import TrainingSet, network_inputs
@@ -319,7 +319,7 @@ def _settings(p: EmbeddingEstimator, schema: Schema, loss: str, n_rows: float) -
         learning_rate=RATE * float(p.learning_rate),
         batch_size=choose_batch_size(p.batch_size, int(n_rows)),
         embedding_dropout=float(p.embedding_dropout),
-        category_dropout=float(p.category_dropout),
+        category_dropout=choose_category_dropout(p, int(n_rows)),
         pair_columns=schema.pair_columns,
         fewest_rows=(1,) * len(schema.vocabularies) + (FEWEST_OF_PAIR,) * len(schema.pairs),
     )

@@ -159,7 +159,7 @@ class Learner:
             )
         if is_list(p.pairs):
             training = with_pairs(training, named_pairs(p.pairs, training.schema))
-        plan = Plan(p, training, self.loss, engine, _backend(p, engine), seed)
+        plan = Plan(p, training, self.loss, engine, _backend(p, engine), seed, n_rows=n_rows)
         self.plan, setting, tried = search(
             plan, lambda jobs: self._run(jobs, "choosing"), self.n_networks, judged=n_fits > 0
         )

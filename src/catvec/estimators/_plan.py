@@ -8,7 +8,12 @@ from functools import cached_property
 
 import numpy as np
 
-from catvec.estimators._choice import choose_batch_size, choose_dims, knot_dims
+from catvec.estimators._choice import (
+    choose_batch_size,
+    choose_category_dropout,
+    choose_dims,
+    knot_dims,
+)
 from catvec.estimators._parameters import SharedParameters
 from catvec.estimators._training_set import TrainingSet
 from catvec.frames import make_held_out
@@ -55,6 +60,8 @@ class Plan:
         Of the vectors, by column; others follow the parameters.
     hidden_sizes : tuple of int, optional
         Units of the hidden layers; by default what the parameters say.
+    n_rows : int, optional
+        Of the whole table, where the training set is a sample of it.
     """
 
     def __init__(
@@ -67,6 +74,7 @@ class Plan:
         seed: int,
         widths: Mapping[str, int] | None = None,
         hidden_sizes: tuple[int, ...] | None = None,
+        n_rows: int | None = None,
     ) -> None:
         self.p, self.training = p, training
         self.loss, self.engine, self.backend, self.seed = loss, engine, backend, seed
@@ -75,6 +83,7 @@ class Plan:
         given = transfer.widths(p) if transfer is not None else {}
         self.widths = {**(widths or {}), **given}
         self.hidden_sizes = tuple(p.hidden_sizes) if hidden_sizes is None else hidden_sizes
+        self.n_rows = len(training) if n_rows is None else n_rows
         self.dims = choose_dims(p, training.schema, self.widths)
         self.knot_dims = knot_dims(training.schema)
 
@@ -96,7 +105,7 @@ class Plan:
         self, training: TrainingSet, widths: Mapping[str, int], hidden_sizes: tuple[int, ...]
     ) -> Plan:
         of = self.loss, self.engine, self.backend, self.seed
-        return Plan(self.p, training, *of, widths, hidden_sizes)
+        return Plan(self.p, training, *of, widths, hidden_sizes, self.n_rows)
 
     @cached_property
     def data(self) -> TrainingData:
@@ -131,7 +140,7 @@ class Plan:
             max_epochs=p.max_epochs,
             n_iter_no_change=p.n_iter_no_change,
             embedding_dropout=float(p.embedding_dropout),
-            category_dropout=float(p.category_dropout),
+            category_dropout=choose_category_dropout(p, self.n_rows),
             pair_columns=schema.pair_columns,
             fewest_rows=(1,) * len(schema.vocabularies) + (FEWEST_OF_PAIR,) * len(schema.pairs),
         )
