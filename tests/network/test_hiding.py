@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from catvec.estimators._choice import choose_category_dropout
+from catvec.estimators._parameters import SharedParameters
 from catvec.network import _kernels, hidden_cells, hidden_shares
 from catvec.network._hiding import MOST_ROWS, hidden_limits
 
@@ -19,6 +21,12 @@ def test_shares_follow_the_logarithm_of_the_codes_and_add_up_to_that_of_the_cell
 )
 def test_no_more_rows_than_most_or_than_asked_for(share, n_columns, rows):
     assert hidden_shares(share, (10,) * n_columns).sum() == pytest.approx(rows)
+
+
+@pytest.mark.parametrize(("n_rows", "share"), [(1, 0.05), (80_000, 0.05), (800_000, 0.005)])
+def test_of_a_large_table_a_number_of_rows_is_hidden(n_rows, share):
+    assert choose_category_dropout(SharedParameters(), n_rows) == pytest.approx(share)
+    assert choose_category_dropout(SharedParameters(category_dropout=0.2), n_rows) == 0.2
 
 
 def test_of_no_columns_and_of_columns_without_categories():

@@ -229,10 +229,9 @@ def check_parameters(p: SharedParameters, losses: Sequence[str]) -> None:
         check_int(name, getattr(p, name), minimum=1)
     if p.n_networks != "auto":
         check_int("n_networks", p.n_networks, minimum=1)
-    for name in ("dropout", "embedding_dropout"):
+    given = ["category_dropout"] if p.category_dropout != "auto" else []
+    for name in ("dropout", "embedding_dropout", *given):
         check_float(name, getattr(p, name), minimum=0.0, maximum=0.99)
-    if p.category_dropout != "auto":
-        check_float("category_dropout", p.category_dropout, minimum=0.0, maximum=0.99)
     check_float("learning_rate", p.learning_rate, minimum=0.0, strict=True)
     check_float("validation_fraction", p.validation_fraction, minimum=0.0, maximum=0.9)
     check_option("interactions", p.interactions, ("auto", *INTERACTIONS))
