@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 
 from catvec._checks import check_int
 from catvec.errors import InputError
+from catvec.estimators._choice import LEAST_HIDDEN
 from catvec.estimators._learning import Committee, Learner
 from catvec.estimators._parameters import SharedParameters
 from catvec.estimators._training_set import TrainingSet, network_inputs, read_training_set
@@ -215,6 +216,7 @@ def suggest_dims(
         columns=columns,
         n_networks=N_NETWORKS,
         max_epochs=EPOCHS,
+        category_dropout=LEAST_HIDDEN,  # the question is what is worth knowing of known ones
         time_column=time_column,
         n_jobs=n_jobs,
     )
