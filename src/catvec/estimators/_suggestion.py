@@ -12,7 +12,6 @@ from sklearn.utils import check_random_state
 
 from catvec._checks import check_int
 from catvec.errors import InputError
-from catvec.estimators._choice import LEAST_HIDDEN
 from catvec.estimators._learning import Committee, Learner
 from catvec.estimators._parameters import SharedParameters
 from catvec.estimators._training_set import TrainingSet, network_inputs, read_training_set
@@ -22,6 +21,7 @@ from catvec.network import RULES, choose_engine, make_loss
 ONE_HOT = 10  # below so many categories one-hot works too, tutorials say
 START = "compact"  # the rule whose widths the data are asked about first
 N_NETWORKS = 2  # of a trial; their held-out rows are judged together
+HIDDEN = 0.01  # of the categories: what is asked is what is worth knowing of known ones
 EPOCHS = 8  # of a trial, at most
 STEPS = 2  # more widths that are tried for a column, where half or double are not enough
 SHRINKAGE_TRIALS = 4  # networks, by which the prior of the first trial is chosen
@@ -216,7 +216,7 @@ def suggest_dims(
         columns=columns,
         n_networks=N_NETWORKS,
         max_epochs=EPOCHS,
-        category_dropout=LEAST_HIDDEN,  # the question is what is worth knowing of known ones
+        category_dropout=HIDDEN,
         time_column=time_column,
         n_jobs=n_jobs,
     )
