@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["bucket", "keyed_mask", "mixed"]
+__all__ = ["bucket", "keyed_bits", "keyed_mask", "mixed"]
 
 LOW = 0xFFFFFFFF
 GOLDEN = 0x9E3779B9
