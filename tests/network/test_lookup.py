@@ -48,6 +48,7 @@ def test_elements_are_dropped_and_the_mean_is_kept():
 
 
 def test_categories_are_dropped_whole_for_row_0_and_one_of_a_row():
+    """Of two columns with 4 and 9 codes in 20% of the rows, in proportion to the logarithms."""
     lookup = lookup_with(category_dropout=0.1)
     found = many(lookup)
     unknown = np.concatenate([lookup.tables.weight(c)[0] for c in range(2)])
@@ -55,7 +56,7 @@ def test_categories_are_dropped_whole_for_row_0_and_one_of_a_row():
     hit = (found[:, known, :5] == unknown) & (VECTORS[known, :5] != unknown)
     of_column = hit[:, :, [0, 2]]
     np.testing.assert_array_equal(hit, of_column[:, :, [0, 0, 1, 1, 1]])  # whole or not at all
-    shares = np.array([0.1, 0.1])
+    shares = 0.2 * np.log([4, 9]) / np.log(36)
     assert of_column.mean(axis=(0, 1)) == pytest.approx(shares, abs=0.003)
     assert not of_column.all(axis=2).any()
     kept = VECTORS[known, :5]

@@ -21,7 +21,7 @@ from catvec.vectors import CategoryVectors
 
 def some_unknown(arrays: Arrays, schema: Schema, share: float, drawn: np.ndarray) -> Arrays:
     """Rows with this share of the categories unknown; `drawn` is a number in [0, 1) by row."""
-    shares = hidden_shares(share, len(schema.vocabularies))
+    shares = hidden_shares(share, [v.n_codes for v in schema.vocabularies])
     return schema.hidden(arrays, hidden_cells(drawn, shares))
 
 

@@ -113,7 +113,7 @@ class NetworkConfig:
 
     def hidden_shares(self, category_dropout: float) -> Array:
         """Share of the rows in which each column, but for pairs, is taken for unknown."""
-        return hidden_shares(category_dropout, len(self.n_codes) - self.n_pairs)
+        return hidden_shares(category_dropout, self.n_codes[: len(self.n_codes) - self.n_pairs])
 
     @property
     def composition(self) -> Composition:
