@@ -399,7 +399,7 @@ def warm_up(models: list[str]) -> float:
     if any(map(is_ours, models)):
         rng = np.random.default_rng(0)
         X = pd.DataFrame({"c": rng.choice(list("abc"), 300), "x": rng.normal(size=300)})
-        options = dict(max_epochs=1, n_networks=1, engine="auto" if not numba() else "numba")
+        options = dict(n_epochs=1, n_networks=1, engine="auto" if not numba() else "numba")
         for loss in ("squared", "absolute", "poisson"):
             EmbeddingRegressor(loss=loss, **options).fit(X, rng.poisson(1, 300))
         EmbeddingClassifier(**options).fit(X, rng.integers(0, 2, 300))

@@ -138,14 +138,14 @@ def generated(name: str, options: argparse.Namespace) -> Case:
         "embedding_dim": 4,
         "shrinkage": 3.0,
         "interactions": "concatenate",
-        "max_epochs": 1,
+        "n_epochs": 1,
         "batch_size": 4096,
         "hidden_sizes": (16,),
         "validation_fraction": 0.0,
     }
     columns = ["user", "shop"]
     if options.quick:
-        settings |= {"batch_size": 64, "max_epochs": 3}
+        settings |= {"batch_size": 64, "n_epochs": 3}
     return Case(name, kind, columns, X[:cut], y[:cut], X[cut:], y[cut:], settings)
 
 

@@ -2,7 +2,7 @@
 
 A model is fitted on the first fifth of the training rows and fed the rest as 1,000 small frames by
 `partial_fit`. Beside it, on the test rows: the model of the first fifth; a fit on all rows with
-``max_epochs=1``, which passes over them once (and once more over all at a low rate, as every fit
+``n_epochs=1``, which passes over them once (and once more over all at a low rate, as every fit
 that held rows out); and a fit on all rows as it comes. Rows are in random order, or in time where
 the task is.
 
@@ -107,7 +107,7 @@ def measure(task: Any, options: argparse.Namespace) -> dict[str, Any]:
     losses = {"first fifth": loss_of(task, model, test)}
     milliseconds, came = fed(task, model, rows[len(first) :], options.frames)
     losses["grown"] = loss_of(task, model, test)
-    for name, parameters in (("one pass", {"max_epochs": 1}), ("full fit", {})):
+    for name, parameters in (("one pass", {"n_epochs": 1}), ("full fit", {})):
         whole = new_model(task, options, **parameters).fit(task.X.iloc[rows], y[rows])
         losses[name] = loss_of(task, whole, test)
     return {

@@ -182,7 +182,7 @@ class Runner:
             hidden_sizes=p.hidden_sizes,
             loss="absolute",
             batch_size=p.batch_size,
-            max_epochs=p.n_epochs,
+            n_epochs=p.n_epochs,
             n_networks=1,
             validation_fraction=0,
             shrinkage=0.0,

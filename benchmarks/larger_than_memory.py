@@ -52,7 +52,7 @@ TEST_ROWS = 200_000
 SETTINGS: dict[str, Any] = {
     "columns": list(CARDINALITIES),
     "n_networks": 1,
-    "max_epochs": 1,
+    "n_epochs": 1,
     "batch_size": 1024,
     "embedding_dim": 8,
     "shrinkage": 10.0,

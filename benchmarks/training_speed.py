@@ -129,7 +129,7 @@ def public_fit(
         device=device,
         validation_fraction=0,
         batch_size=batch_size,
-        max_epochs=n_epochs,
+        n_epochs=n_epochs,
         random_state=SEED,
         callback=lambda _: ends.append(clock()),
     )

@@ -62,7 +62,7 @@ TESTED = 20_000
 WIDTH = 32  # of the films' vectors
 FIT: dict[str, Any] = {
     "n_networks": 2,
-    "max_epochs": 12,
+    "n_epochs": 12,
     "pairs": None,
     "interactions": "concatenate",
 }
@@ -301,7 +301,7 @@ def main() -> None:
 def _measured(options: argparse.Namespace) -> dict[str, Any]:
     if options.quick:
         FIT.update(
-            max_epochs=2, n_networks=1, shrinkage=1.0, pairs=None, interactions="concatenate"
+            n_epochs=2, n_networks=1, shrinkage=1.0, pairs=None, interactions="concatenate"
         )
         tasks, shares = [generated("log loss"), generated("RMSE")], [0.1]
         del SEEDS[2:]

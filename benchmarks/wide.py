@@ -130,7 +130,7 @@ def run_categories(sizes: dict[str, int]) -> dict[str, Any]:
         shrinkage=3.0,
         pairs=None,
         interactions="concatenate",
-        max_epochs=1,
+        n_epochs=1,
         batch_size=4096,
         hidden_sizes=(16,),
         validation_fraction=0.0,

@@ -38,7 +38,7 @@ def expected(estimator):
 
 def few(kind, **parameters):
     """An estimator that answers fast; what is checked does not depend on how well it learned."""
-    few = {"n_networks": 1, "shrinkage": 1.0, "interactions": "concatenate", "max_epochs": 10}
+    few = {"n_networks": 1, "shrinkage": 1.0, "interactions": "concatenate", "n_epochs": 10}
     return kind(**{**few, "random_state": 0, **parameters})
 
 

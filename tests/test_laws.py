@@ -9,7 +9,7 @@ from catvec import CategoryVectors, EmbeddingClassifier, EmbeddingEncoder, Embed
 
 pytestmark = pytest.mark.usefixtures("few_steps")
 
-QUICK = {"n_networks": 2, "shrinkage": 1.0, "max_epochs": 3, "random_state": 0}
+QUICK = {"n_networks": 2, "shrinkage": 1.0, "n_epochs": 3, "random_state": 0}
 
 
 def table(seed, n_rows=300):
@@ -48,7 +48,7 @@ def test_missing_unknown_zero_and_its_text_are_four_things():
     values = [0, "0", None, 1.5, "x"] * 40
     X = pd.DataFrame({"a": pd.Series(values, dtype=object)})
     y = np.array([-3.0, 3.0, 1.0, 0.0, -1.0] * 40)
-    model = EmbeddingRegressor(**QUICK | {"max_epochs": 20}).fit(X, y)
+    model = EmbeddingRegressor(**QUICK | {"n_epochs": 20}).fit(X, y)
     asked = pd.DataFrame({"a": pd.Series([0, "0", None, "never"], dtype=object)})
     assert len(set(model.predict(asked).round(6))) == 4
 

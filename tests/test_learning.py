@@ -12,7 +12,7 @@ N_TRAIN, N = 2400, 4000
 
 def learned(X, y, **parameters):
     """A model of the first rows and its R2 on the others."""
-    few = {"n_networks": 2, "max_epochs": 10, "random_state": 0}
+    few = {"n_networks": 2, "n_epochs": 10, "random_state": 0}
     model = EmbeddingRegressor(**few, **parameters)
     model.fit(X[:N_TRAIN], y[:N_TRAIN])
     return model, r2_score(y[N_TRAIN:], model.predict(X[N_TRAIN:]))
@@ -69,7 +69,7 @@ def test_probabilities_are_calibrated(seed):
     codes = rng.integers(200, size=N)
     y = rng.random(N) < 1 / (1 + np.exp(-odds[codes]))
     X = pd.DataFrame({"c": codes.astype(str)})
-    model = EmbeddingClassifier(n_networks=2, max_epochs=10, random_state=seed)
+    model = EmbeddingClassifier(n_networks=2, n_epochs=10, random_state=seed)
     model.fit(X[:N_TRAIN], y[:N_TRAIN])
     p = model.predict_proba(X[N_TRAIN:])[:, 1]
     bins = np.digitize(p, np.quantile(p, [0.2, 0.4, 0.6, 0.8]))

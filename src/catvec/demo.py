@@ -199,7 +199,7 @@ def run(
     train, test = split_by_day(flights)
     settings: dict[str, Any] = {
         "columns": CATEGORIES,
-        "max_epochs": EPOCHS,
+        "n_epochs": EPOCHS,
         "n_jobs": -1,
         "random_state": 0,
         "callback": on_epoch,

@@ -63,7 +63,7 @@ def test_json_for_machines(run, model):
 def test_a_classifier_reads_a_target_of_text(run):
     table = rows(3, 400)
     y = np.where(table["y"] > 0, "yes", "no")
-    fast = {"n_networks": 1, "max_epochs": 1, "shrinkage": 5.0, "pairs": None}
+    fast = {"n_networks": 1, "n_epochs": 1, "shrinkage": 5.0, "pairs": None}
     EmbeddingClassifier(**fast).fit(table[["city", "kind"]], y).save("c")
     table.assign(y=y).to_csv("same.csv", index=False)
     done = run("drift", "same.csv", "-m", "c", "-t", "y", "--json")

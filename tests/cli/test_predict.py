@@ -107,7 +107,7 @@ def test_vectors_alone_encode(run, folder, model, tmp_path):
 def test_a_saved_encoder_encodes_as_it_was_told_to(run, folder, table):
     for output, passthrough in [("effects", True), ("vectors", False)]:
         encoder = EmbeddingEncoder(
-            columns=["city"], output=output, passthrough=passthrough, max_epochs=1, random_state=0
+            columns=["city"], output=output, passthrough=passthrough, n_epochs=1, random_state=0
         )
         X = table.select(["city", "size"])
         encoder.fit(X, table["sales"].to_numpy()).save("e.catvec")

@@ -9,7 +9,7 @@ from catvec.errors import InputError, ParameterError
 
 pytestmark = pytest.mark.usefixtures("few_steps")
 
-QUICK = {"n_networks": 1, "shrinkage": 1.0, "max_epochs": 2, "random_state": 0}
+QUICK = {"n_networks": 1, "shrinkage": 1.0, "n_epochs": 2, "random_state": 0}
 KINDS = [EmbeddingEncoder, EmbeddingRegressor]
 
 

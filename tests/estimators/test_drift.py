@@ -146,7 +146,7 @@ def test_the_report_reads_well_and_becomes_frames():
 def test_predictors_report_before_and_after_growing(kind):
     frame, y = table(1, 1500, task="binary", users=False)
     y = y if kind is EmbeddingClassifier else y.astype(float)
-    model = kind(n_networks=1, max_epochs=2, shrinkage=5.0, pairs=None, random_state=0)
+    model = kind(n_networks=1, n_epochs=2, shrinkage=5.0, pairs=None, random_state=0)
     model.fit(frame, y)
     later, z = table(2, 1500, task="binary", users=False, new_city=True)
     z = z if kind is EmbeddingClassifier else z.astype(float)

@@ -37,7 +37,7 @@ def folds_of(encoder, n_rows):
 def test_a_table_in_memory_is_encoded_as_by_fit_transform(tmp_path):
     table = TABLE.select([*FEATURES, "y"])
     out = tmp_path / "out.parquet"
-    settings = {**QUICK, "cv": 2, "n_networks": 1, "max_epochs": 2}
+    settings = {**QUICK, "cv": 2, "n_networks": 1, "n_epochs": 2}
     y = table["y"].to_numpy()
     wanted = EmbeddingEncoder(**settings).fit_transform(table.select(FEATURES), y)
     path = written(tmp_path, table)
@@ -72,7 +72,7 @@ def test_vectors_and_scores_are_cross_fitted(tmp_path):
     table = TABLE.select([*FEATURES, "y"])
     rng = np.random.default_rng(0)
     noise = table.set_column(3, "y", pa.array(rng.standard_normal(len(table))))
-    settings = {**QUICK, "cv": 2, "n_networks": 1, "max_epochs": 8}
+    settings = {**QUICK, "cv": 2, "n_networks": 1, "n_epochs": 8}
     gains = []
     for i, t in enumerate((table, noise)):
         (folder := tmp_path / str(i)).mkdir()

@@ -27,7 +27,7 @@ def encoder():
         shrinkage=1.0,
         pairs=None,
         interactions="concatenate",
-        max_epochs=4,
+        n_epochs=4,
         n_networks=1,
         random_state=0,
     )
@@ -139,7 +139,7 @@ def test_codes_are_as_many_as_boosters_have_bins(n_categories):
     n = 4 * n_categories
     X = {"city": [f"c{i % n_categories}" if i else None for i in range(n)]}
     y = rng.normal(size=n)
-    encoder = EmbeddingEncoder(shrinkage=1.0, n_networks=1, max_epochs=1, random_state=0)
+    encoder = EmbeddingEncoder(shrinkage=1.0, n_networks=1, n_epochs=1, random_state=0)
     Z = encoder.fit_transform(X, y)
     places = encoder.categorical_features_
     assert len(places) == (n_categories == 253)
@@ -173,11 +173,11 @@ def test_joint_score_is_out_of_fold_and_worth_having(small_data):
     X, y = small_data.frame, small_data.regression
     given = {"shrinkage": 1.0, "pairs": None, "interactions": "concatenate", "random_state": 0}
     encoder = EmbeddingEncoder(columns=small_data.categorical, **given)
-    encoder.set_params(n_networks=1, max_epochs=10)
+    encoder.set_params(n_networks=1, n_epochs=10)
     Z, names = encoder.fit_transform(X, y), encoder.get_feature_names_out().tolist()
     joint = Z[:, names.index("joint_score")]
     assert 0.6 < np.corrcoef(joint, y)[0, 1] < 0.97  # the noise of a row itself is not in it
-    given |= {"max_epochs": 2, "n_networks": 1}
+    given |= {"n_epochs": 2, "n_networks": 1}
     classes = EmbeddingEncoder(columns=small_data.categorical, **given)
     classes.fit(X, small_data.multiclass)
     joint_names = [f"joint_score_{label}" for label in ("high", "low", "middle")]
@@ -256,7 +256,7 @@ def test_out_of_fold_vectors_lie_about_the_same_centre(shrinkage, rng):
     encoder = EmbeddingEncoder(
         output="vectors", shrinkage=shrinkage, pairs=None, interactions="concatenate"
     )
-    encoder.set_params(n_networks=1, max_epochs=5, random_state=0)
+    encoder.set_params(n_networks=1, n_epochs=5, random_state=0)
     folded, full = encoder.fit_transform(X, y), encoder.transform(X)
     assert np.abs(full.mean(axis=0)).max() < 1e-6
     shift = np.abs(folded.mean(axis=0) - full.mean(axis=0))
@@ -271,7 +271,7 @@ def test_noise_leaks_nothing(seed):
     n = 3000
     X = pd.DataFrame({c: rng.integers(600, size=2 * n).astype(str) for c in "ab"})
     y = rng.normal(size=2 * n)
-    few = {"max_epochs": 5, "n_networks": 1, "random_state": seed}
+    few = {"n_epochs": 5, "n_networks": 1, "random_state": seed}
     encoder = EmbeddingEncoder(shrinkage=1.0, pairs=None, interactions="concatenate", **few)
 
     def out_of_sample(Z):
@@ -306,7 +306,7 @@ def test_time_column_and_splitter(small_data):
 def test_in_scikit_learn(small_data):
     X, y = small_data.frame, small_data.regression
     given = {"shrinkage": 1.0, "pairs": None, "interactions": "concatenate"}
-    quick = EmbeddingEncoder(**given, max_epochs=2, n_networks=1, random_state=0)
+    quick = EmbeddingEncoder(**given, n_epochs=2, n_networks=1, random_state=0)
     pipeline = make_pipeline(quick, HistGradientBoostingRegressor(max_iter=20))
     assert cross_val_score(pipeline, X, y, cv=2, n_jobs=2).mean() > 0.2
     search = GridSearchCV(pipeline, {"embeddingencoder__output": ["effects", "both"]}, cv=2)

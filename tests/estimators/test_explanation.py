@@ -14,7 +14,7 @@ from catvec.estimators import _explanation
 pytestmark = pytest.mark.usefixtures("few_steps")
 
 QUICK = {"n_networks": 2, "shrinkage": 1.0, "pairs": None, "interactions": "concatenate"}
-QUICK |= {"max_epochs": 8, "random_state": 0}
+QUICK |= {"n_epochs": 8, "random_state": 0}
 
 
 @pytest.fixture
@@ -171,7 +171,7 @@ def test_importances_by_weight(classifier, small_data):
 
 
 def test_no_held_out_rows_no_importances(regressor, small_data):
-    regressor.set_params(validation_fraction=0, max_epochs=2)
+    regressor.set_params(validation_fraction=0, n_epochs=2)
     assert regressor.fit(small_data.frame, small_data.regression).column_importances_ == {}
 
 

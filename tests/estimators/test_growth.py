@@ -35,7 +35,7 @@ def table(seed, n, *, n_cities=12, n_kinds=5):
 
 
 def quick(kind, **parameters):
-    settings = {"n_networks": 2, "max_epochs": 3, "shrinkage": 5.0, "random_state": 0}
+    settings = {"n_networks": 2, "n_epochs": 3, "shrinkage": 5.0, "random_state": 0}
     return kind(**{**settings, "interactions": "concatenate", "pairs": None, **parameters})
 
 
@@ -151,7 +151,7 @@ def test_new_categories_start_at_the_prior_and_are_learned(kind):
 @pytest.mark.learns
 def test_new_categories_may_start_at_given_vectors():
     frame, y, _ = table(21, 600)
-    model = quick(EmbeddingRegressor, embedding_dim=3, learning_rate=1e-5, max_epochs=1)
+    model = quick(EmbeddingRegressor, embedding_dim=3, learning_rate=1e-5, n_epochs=1)
     model.fit(frame, y)
     for one in model._continuation.learned:  # vectors far from one another
         rng = np.random.default_rng(0)
@@ -184,10 +184,10 @@ def test_a_stream_of_small_frames_ends_about_where_one_pass_over_all_rows_does()
     """What benchmarks/growth.py measures, on generated rows."""
     frame, y, _ = table(22, 1700, n_cities=40)
     rows, test = np.arange(1500), np.arange(1500, 1700)
-    grown = quick(EmbeddingRegressor, max_epochs=8).fit(frame[:300], y[:300])
+    grown = quick(EmbeddingRegressor, n_epochs=8).fit(frame[:300], y[:300])
     for part in np.array_split(rows[300:], 80):
         grown.partial_fit(frame.iloc[part], y[part])
-    once = quick(EmbeddingRegressor, max_epochs=1).fit(frame[:1500], y[:1500])
+    once = quick(EmbeddingRegressor, n_epochs=1).fit(frame[:1500], y[:1500])
     losses = [np.mean((m.predict(frame.iloc[test]) - y[test]) ** 2) for m in (grown, once)]
     assert losses[0] < 1.02 * losses[1]
 

@@ -18,7 +18,7 @@ QUICK = dict(
     interactions="concatenate",
     shrinkage=1.0,
     hidden_sizes=(16,),
-    max_epochs=6,
+    n_epochs=6,
     n_networks=2,
     random_state=0,
 )
@@ -125,7 +125,7 @@ def test_all_that_is_open_and_classes(films):
     X, y, _, _ = films
     labels = np.where(y > 0.5, "good", np.where(y < -0.5, "bad", "fair"))
     model = EmbeddingClassifier(
-        random_state=0, max_epochs=2, n_networks=1, hidden_sizes=(8,), category_dropout=0.05
+        random_state=0, n_epochs=2, n_networks=1, hidden_sizes=(8,), category_dropout=0.05
     ).fit(pd.DataFrame(X), labels)
     assert all("tags" not in pair for pair in model.choice_.pairs)
     np.testing.assert_allclose(model.predict_proba(pd.DataFrame(X)).sum(1), 1)

@@ -112,7 +112,7 @@ def test_scores_are_those_of_days_to_come(rng):
         shrinkage=1.0,
         hidden_sizes=(16,),
         n_networks=2,
-        max_epochs=6,
+        n_epochs=6,
         random_state=0,
     )
     losses = []
@@ -128,7 +128,7 @@ def test_scores_are_those_of_days_to_come(rng):
 
 def test_what_was_kept_together_is_saved(rng, tmp_path):
     codes, values = by_day(rng, n_days=250)
-    quick = dict(n_networks=1, max_epochs=1, shrinkage=1.0, pairs=None, interactions="concatenate")
+    quick = dict(n_networks=1, n_epochs=1, shrinkage=1.0, pairs=None, interactions="concatenate")
     frame = pd.DataFrame(codes, columns=["a", "b"]).astype(str)
     model = EmbeddingRegressor(**quick, random_state=0).fit(frame, values)
     together = model.choice_.rows_together

@@ -30,7 +30,7 @@ QUICK = {
     "shrinkage": 1.0,
     "interactions": "concatenate",
     "hidden_sizes": (8,),
-    "max_epochs": 8,
+    "n_epochs": 8,
     "n_networks": 1,
     "engine": "numpy",
     "random_state": 0,
@@ -217,7 +217,7 @@ def test_pair_effects_are_cross_fitted(output):
     groups = np.arange(800) % 4
     pairs = [("a", "b"), ("a", "c")]
     encoder = EmbeddingEncoder(
-        **{**QUICK, "max_epochs": 1, "category_dropout": 0.0},
+        **{**QUICK, "n_epochs": 1, "category_dropout": 0.0},
         output=output,
         pairs=pairs,
         cv=4,
@@ -240,7 +240,7 @@ def test_noise_leaks_nothing_through_pairs(pairs):
     n = 2500
     X = pd.DataFrame({c: rng.integers(40, size=2 * n).astype(str) for c in "ab"})
     y = rng.normal(size=2 * n)
-    encoder = EmbeddingEncoder(**{**QUICK, "pairs": pairs, "max_epochs": 5})
+    encoder = EmbeddingEncoder(**{**QUICK, "pairs": pairs, "n_epochs": 5})
 
     def out_of_sample(Z):
         model = HistGradientBoostingRegressor(random_state=0, max_iter=50).fit(Z, y[:n])
@@ -269,7 +269,7 @@ def test_combinations_of_one_row_are_no_sign_of_the_target():
 def test_the_same_seed_gives_the_same_bits(interactions, tmp_path):
     X, _, y = planted(0, n_rows=600)
     chosen = {"pairs": [["a", "b"]], "interactions": interactions}
-    model = EmbeddingRegressor(**{**QUICK, **chosen, "n_networks": 2, "max_epochs": 3}).fit(X, y)
+    model = EmbeddingRegressor(**{**QUICK, **chosen, "n_networks": 2, "n_epochs": 3}).fit(X, y)
     again = clone(model).set_params(n_jobs=2).fit(X, y)
     np.testing.assert_array_equal(again.predict(X), model.predict(X))
     assert again.vectors_ == model.vectors_
@@ -284,7 +284,7 @@ def test_the_same_seed_gives_the_same_bits(interactions, tmp_path):
 
 def test_a_saved_encoder_reads_pairs(tmp_path):
     X, _, y = planted(0, n_rows=600)
-    encoder = EmbeddingEncoder(**{**PAIRED, "max_epochs": 2}).fit(X, y > 0)
+    encoder = EmbeddingEncoder(**{**PAIRED, "n_epochs": 2}).fit(X, y > 0)
     encoder.save(tmp_path / "e.catvec")
     again = EmbeddingEncoder.load(tmp_path / "e.catvec")
     np.testing.assert_array_equal(again.transform(X), encoder.transform(X))
@@ -331,7 +331,7 @@ def test_a_row_twice_is_a_row_of_weight_2():
 def test_renaming_in_order_changes_no_prediction(pairs):
     X, _, y = planted(0, n_rows=800)
     renamed = X.assign(b="town " + X["b"]).rename(columns={"a": "z"})  # of columns, any name
-    model = EmbeddingRegressor(**{**QUICK, "pairs": pairs, "max_epochs": 3}).fit(X, y)
+    model = EmbeddingRegressor(**{**QUICK, "pairs": pairs, "n_epochs": 3}).fit(X, y)
     other = clone(model)
     if pairs != "auto":
         other.set_params(pairs=[("z", "b")])
@@ -344,7 +344,7 @@ def test_a_constant_and_a_random_column_change_little():
     X, truth, y = planted(4, n_rows=2000)
     more = X.assign(constant="x", random=np.random.default_rng(5).integers(9, size=2000))
     more["random"] = more["random"].astype(str)
-    model = EmbeddingRegressor(**{**QUICK, "max_epochs": 5})
+    model = EmbeddingRegressor(**{**QUICK, "n_epochs": 5})
     scores = []
     for table in (X, X.assign(constant="x"), more):
         fitted = clone(model).fit(table[:1600], y[:1600])

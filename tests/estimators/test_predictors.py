@@ -17,7 +17,7 @@ from catvec.errors import ArtifactError, InputError, TrainingError
 pytestmark = pytest.mark.usefixtures("few_steps")
 
 QUICK = {"n_networks": 1, "shrinkage": 1.0, "pairs": None, "interactions": "concatenate"}
-QUICK |= {"max_epochs": 8, "random_state": 0}
+QUICK |= {"n_epochs": 8, "random_state": 0}
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_own_held_out_rows(regressor, small_data):
 
 def test_the_same_seed_gives_the_same_bits(small_data):
     X, y = small_data.frame, small_data.regression
-    model = EmbeddingRegressor(n_networks=3, max_epochs=3, random_state=3)
+    model = EmbeddingRegressor(n_networks=3, n_epochs=3, random_state=3)
     one = model.fit(X, y).predict(X)
     two = clone(model).set_params(n_jobs=2).fit(X, y).predict(X)
     np.testing.assert_array_equal(one, two)
@@ -157,7 +157,7 @@ def test_callback_sees_every_epoch(regressor, small_data):
     # for itself, may have begun anew at a lower rate.
     assert stages.count("training") >= sum(r["network"] == 3 for r in regressor.history_)
     assert {record["network"] for record in regressor.history_} == {0, 1, 2, 3}
-    assert all(1 <= p.epoch <= p.max_epochs for p in seen)
+    assert all(1 <= p.epoch <= p.n_epochs for p in seen)
 
 
 def test_save_and_load_bit_for_bit(regressor, classifier, small_data, tmp_path):

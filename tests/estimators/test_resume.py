@@ -26,7 +26,7 @@ codes = rng.integers(0, 50, (2, n))
 table = {"a": pa.array([f"a{c}" for c in codes[0]]), "b": pa.array(codes[1]),
          "x": rng.standard_normal(n), "y": codes[0] % 7 + rng.standard_normal(n)}
 pq.write_table(pa.table(table), folder / "rows.parquet")
-MODEL = dict(columns=["a", "b"], n_networks=2, max_epochs=12, n_iter_no_change=12, pairs=None,
+MODEL = dict(columns=["a", "b"], n_networks=2, n_epochs=12, pairs=None,
              interactions="concatenate", shrinkage=1.0, embedding_dim=3, hidden_sizes=(16,),
              batch_size=16, n_knots=4)
 

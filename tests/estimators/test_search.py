@@ -10,7 +10,7 @@ from sklearn.metrics import r2_score
 
 from catvec import EmbeddingClassifier, EmbeddingEncoder, EmbeddingRegressor
 from catvec.estimators import _search
-from catvec.estimators._choice import SHRINKAGES
+from catvec.estimators._choice import SHRINKAGES, epoch_grid
 from catvec.estimators._parameters import SharedParameters
 from catvec.estimators._plan import Plan
 from catvec.estimators._search import FEW_FINALISTS, GAIN, LUCK, MANY_FINALISTS, MOST_RUNGS, search
@@ -22,7 +22,7 @@ SMALL = {
     "shrinkage": 1.0,
     "interactions": "concatenate",
     "hidden_sizes": (8,),
-    "max_epochs": 8,
+    "n_epochs": 8,
     "n_networks": 1,
     "engine": "numpy",
 }
@@ -52,7 +52,8 @@ def plain_effects(rng, n_rows=3000):
 
 
 def planned(rng, n_rows=400, **parameters):
-    """A plan for a table of two columns, and of their pair."""
+    """A plan for a table of two columns, and of their pair; epochs are not asked about."""
+    parameters = {"n_epochs": 12, **parameters}
     X = pd.DataFrame({name: text(rng.integers(6, size=n_rows)) for name in "ab"})
     p = SharedParameters(**parameters)
     _, training = read_training_set(p, X, rng.normal(size=n_rows), task="regression")
@@ -78,7 +79,7 @@ class Losses:
 
     def __call__(self, jobs):
         self.jobs += jobs
-        return [Trained(Stub(0.0), [], 1, self.loss(*self.traits(job), job.seed)) for job in jobs]
+        return [Trained(Stub(0.0), [], self.loss(*self.traits(job), job.seed)) for job in jobs]
 
     @staticmethod
     def traits(job):
@@ -150,6 +151,86 @@ def test_pairs_meet_no_pairs_in_the_final(paired_first, rng):
 
 
 @pytest.mark.parametrize(
+    ("given", "grid"),
+    [
+        ({}, [3, 6, 12, 24]),
+        ({"max_epochs": 40}, [5, 10, 20, 40]),
+        ({"max_epochs": 13}, [3, 6, 13]),
+        ({"max_epochs": 5}, [5]),
+        ({"max_epochs": 1}, [1]),
+        ({"n_epochs": 7}, [7]),
+    ],
+)
+def test_epochs_are_halves_of_the_most(given, grid):
+    assert epoch_grid(SharedParameters(**given)) == grid
+
+
+@pytest.mark.usefixtures("agreeing")
+@pytest.mark.parametrize("best", [3, 6, 12, 24])
+@pytest.mark.parametrize("strength", [1.0, 1000.0])
+def test_the_planted_number_of_epochs_is_found(best, strength, rng):
+    class Epochs(Losses):
+        @staticmethod
+        def traits(job):
+            return job.training.shrinkage[0], job.training.n_epochs
+
+    def loss(tried, n_epochs, _):
+        return 1.0 + 0.1 * abs(np.log2(n_epochs / best)) + 0.1 * abs(np.log10(tried / strength))
+
+    run = Epochs(loss)
+    plan = planned(rng, n_epochs="auto", pairs=None, interactions="concatenate")
+    plan, setting, _ = search(plan, run, 4, judged=True)
+    assert (setting.n_epochs, setting.shrinkage[0]) == (best, strength)
+    assert plan.job(np.arange(400), None, 0, setting).training.n_epochs == best
+    assert len(run.jobs) < 20  # of 20 settings
+
+
+@pytest.mark.usefixtures("agreeing")
+def test_more_rows_may_bear_more_epochs(rng, monkeypatch):
+    monkeypatch.setattr(_search, "FIRST_ROWS", 300)
+
+    class Epochs(Losses):
+        @staticmethod
+        def traits(job):
+            return job.training.n_epochs, job.seed == CLIMB
+
+    run = Epochs(lambda n, climbing, _: 1.0 + 0.1 * abs(np.log2(n / (6 if climbing else 12))))
+    plan = planned(rng, n_rows=1000, n_epochs="auto", shrinkage=3.0, pairs=None)
+    _, setting, _ = search(plan, run, 4, judged=True)
+    assert setting.n_epochs == 12
+
+
+@pytest.mark.usefixtures("agreeing")
+def test_in_time_each_rung_has_a_stretch_of_its_own(rng):
+    """The latest rows do not teach what is judged by earlier ones; nobody leaves between rungs."""
+    X = pd.DataFrame({name: text(rng.integers(6, size=2000)) for name in "ab"})
+    X["t"] = rng.permutation(2000)
+    p = SharedParameters(n_epochs=12, pairs=None, interactions="product", time_column="t")
+    _, training = read_training_set(p, X, rng.normal(size=2000), task="regression")
+    run = Losses(lambda strength, *_: 1.0 + 0.03 * abs(np.log10(strength / 100.0)))
+    plan, setting, _ = search(Plan(p, training, "squared", "numpy", None, 0), run, 4, judged=True)
+    assert setting.shrinkage[0] == 100.0
+    time = training.ties.time
+    final = [job for job in run.jobs if job.seed != CLIMB]
+    assert [job.seed for job in final] == [0, 1] * 3 + [2, 3] * 3
+    for job in final:
+        held_out, n_later = time[job.held_out.rows], 200 * (job.seed // 2)
+        assert time[job.data.rows].max() < held_out.min()
+        assert held_out.max() == 1999 - n_later
+        assert len(held_out) == (200 if n_later == 0 else 180)
+
+
+def test_fits_tell_the_epochs_that_they_took(rng):
+    """Noise is learned by heart; the fewest epochs lose least, and each network runs as many."""
+    X = pd.DataFrame({name: text(rng.integers(60, size=600)) for name in "ab"})
+    settings = {**SMALL, "n_epochs": "auto", "n_networks": 2, "pairs": None, "shrinkage": 0.0}
+    model = EmbeddingRegressor(**settings, learning_rate=0.02, random_state=0)
+    model.fit(X, rng.normal(size=600))
+    assert model.choice_.n_epochs == 3
+    assert [record["epoch"] for record in model.history_] == [1, 2, 3] * 2
+
+
+@pytest.mark.parametrize(
     ("given", "tried"),
     [((), ()), ((8,), (8,)), ((128, 64), (64, 32)), ((16, 256, 20), (16, 32, 20))],
 )
@@ -201,13 +282,14 @@ def test_a_committee_is_judged_by_what_its_networks_disagree_by(rng):
         for job in jobs:
             answer = answers.get(job.seed, 0.0)
             loss = squared_loss(answer, job.held_out.part(job.held_out.target))
-            trained.append(Trained(Stub(answer), [], 1, loss))
+            trained.append(Trained(Stub(answer), [], loss))
         return trained
 
     trials = _search.Trials(plan, [], 0.1, 4, run)
     (contender, *_) = trials.starts()
     trials.judge([contender], 0, (0, 1))
-    rows = trials.rows[trials.masks[0]]
+    rows, mask = trials.splits[0]
+    rows = rows[mask]
     target = plan.data.target[rows]
     alone = np.mean([squared_loss(answer, target) for answer in (1.0, -1.0)])
     together = squared_loss(0.0, target)
@@ -339,7 +421,7 @@ def test_vectors_are_as_wide_as_their_spectrum(supported, rng):
 
     def run(jobs):
         network = Stub(0.0, [vectors @ np.linalg.qr(rng.normal(size=(3, 3)))[0]] * 3)
-        return [Trained(network, [], 1, job.training.shrinkage[0]) for job in jobs]
+        return [Trained(network, [], job.training.shrinkage[0]) for job in jobs]
 
     found, _, _ = search(plan, run, 4, judged=True)
     assert set(found.dims[:2]) == {supported}
@@ -369,7 +451,7 @@ def test_a_pair_without_main_effects_is_chosen_and_helps(seed):
 def test_the_encoder_writes_what_it_found(rng):
     X, truth = signs_of_pairs(rng)
     y = truth + 0.3 * rng.normal(size=3000)
-    encoder = EmbeddingEncoder(**{**SMALL, "max_epochs": 5}, cv=3, random_state=0)
+    encoder = EmbeddingEncoder(**{**SMALL, "n_epochs": 5}, cv=3, random_state=0)
     Z = encoder.fit_transform(X, y)
     assert ("a", "b") in encoder.choice_.pairs
     names = encoder.get_feature_names_out().tolist()
@@ -381,7 +463,7 @@ def test_the_encoder_writes_what_it_found(rng):
 
 def test_main_effects_need_no_pairs():
     chosen = []
-    settings = {**SMALL, "max_epochs": 5}
+    settings = {**SMALL, "n_epochs": 5}
     for seed in range(3):
         rng = np.random.default_rng(seed)
         X, truth = plain_effects(rng, n_rows=2000)
@@ -400,7 +482,7 @@ def test_noise_gains_nothing():
         rng = np.random.default_rng(seed)
         X, _ = signs_of_pairs(rng, n_rows=2000)
         y = rng.normal(size=2000)
-        settings = {**SMALL, "shrinkage": "auto", "interactions": "auto", "max_epochs": 2}
+        settings = {**SMALL, "shrinkage": "auto", "interactions": "auto", "n_epochs": 2}
         model = EmbeddingRegressor(**settings, random_state=seed).fit(X[:1200], y[:1200])
         chosen.append(model.choice_.pairs)
         scores.append(r2_score(y[1200:], model.predict(X[1200:])))
@@ -414,7 +496,7 @@ def test_products_are_chosen_where_vectors_multiply(rng):
     factors = rng.normal(size=(2, 60))
     y = factors[0, codes[:, 0]] * factors[1, codes[:, 1]] + 0.1 * rng.normal(size=4000)
     X = pd.DataFrame({"a": text(codes[:, 0]), "b": text(codes[:, 1])})
-    settings = {**SMALL, "pairs": None, "interactions": "auto", "max_epochs": 6}
+    settings = {**SMALL, "pairs": None, "interactions": "auto", "n_epochs": 6}
     model = EmbeddingRegressor(**settings, random_state=0).fit(X, y)
     assert model.choice_.interactions != "concatenate"
     given = clone(model).set_params(interactions="concatenate").fit(X, y)
@@ -428,7 +510,7 @@ def test_what_was_chosen_given_by_name_gives_the_same_bits(seed):
     rng = np.random.default_rng(seed)
     X, truth = signs_of_pairs(rng, n_rows=600)
     y = truth * seed + 0.3 * rng.normal(size=600)
-    settings = {**SMALL, "shrinkage": "auto", "interactions": "auto", "max_epochs": 3}
+    settings = {**SMALL, "shrinkage": "auto", "interactions": "auto", "n_epochs": 3}
     model = EmbeddingRegressor(**{**settings, "n_networks": 4}, random_state=seed).fit(X, y)
     told = {
         "embedding_dim": dict(zip(X.columns, model.choice_.dims[: X.shape[1]], strict=True)),
@@ -447,7 +529,7 @@ def test_what_was_chosen_given_by_name_gives_the_same_bits(seed):
 @pytest.mark.usefixtures("few_steps")
 def test_the_choice_is_saved(rng, tmp_path):
     X, truth = signs_of_pairs(rng, n_rows=800)
-    settings = {**SMALL, "shrinkage": "auto", "interactions": "auto", "max_epochs": 2}
+    settings = {**SMALL, "shrinkage": "auto", "interactions": "auto", "n_epochs": 2}
     model = EmbeddingClassifier(**settings, random_state=0).fit(X, truth > 0)
     model.save(tmp_path / "m.catvec")
     again = EmbeddingClassifier.load(tmp_path / "m.catvec")
@@ -460,7 +542,7 @@ def test_the_choice_sees_no_rows_but_those_of_the_fit(rng):
     """Categories of a pandas column live on in its parts: a fit on a part must not see them."""
     X, truth = signs_of_pairs(rng, n_rows=900)
     X = X.assign(a=X["a"].where(np.arange(900) < 600, "only later")).astype("category")
-    settings = {**SMALL, "shrinkage": "auto", "max_epochs": 3}
+    settings = {**SMALL, "shrinkage": "auto", "n_epochs": 3}
     part = EmbeddingRegressor(**settings, random_state=0).fit(X[:600], truth[:600])
     alone = clone(part).fit(X[:600].astype(str), truth[:600])
     assert part.choice_ == alone.choice_
@@ -471,7 +553,7 @@ def test_rows_of_ones_own_choose(rng):
     """Whether the pair is taken is for the given rows to say, whatever the training rows say."""
     X, truth = signs_of_pairs(rng, n_rows=1500)
     y = truth + 0.2 * rng.normal(size=1500)
-    model = EmbeddingRegressor(**{**SMALL, "max_epochs": 5}, random_state=0)
+    model = EmbeddingRegressor(**{**SMALL, "n_epochs": 5}, random_state=0)
     model.fit(X[:1200], y[:1200], X_val=X[1200:], y_val=y[1200:])
     assert ("a", "b") in model.choice_.pairs
     model.fit(X[:1200], y[:1200], X_val=X[1200:], y_val=rng.permutation(y[1200:]))
@@ -504,7 +586,7 @@ def test_rows_given_for_stopping_leave_no_other_trace(rng):
     X, truth = plain_effects(rng, n_rows=900)
     fits = []
     for scale in (1.0, 1.1):
-        model = EmbeddingRegressor(**{**SMALL, "max_epochs": 2}, pairs=None, random_state=0)
+        model = EmbeddingRegressor(**{**SMALL, "n_epochs": 2}, pairs=None, random_state=0)
         model.fit(X[:600], truth[:600], X_val=X[600:], y_val=scale * truth[600:])
         fits.append(model)
     np.testing.assert_array_equal(fits[0].predict(X), fits[1].predict(X))

@@ -14,7 +14,7 @@ QUICK = {
     "interactions": "concatenate",
     "hidden_sizes": (8,),
     "n_networks": 1,
-    "max_epochs": 2,
+    "n_epochs": 2,
     "random_state": 0,
 }
 

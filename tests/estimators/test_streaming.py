@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("few_steps")
 QUICK = {
     "random_state": 0,
     "n_networks": 2,
-    "max_epochs": 4,
+    "n_epochs": 4,
     "shrinkage": 10.0,
     "embedding_dim": 4,
     "pairs": None,
@@ -106,7 +106,7 @@ def test_a_single_row_at_a_time_changes_no_code(tmp_path, monkeypatch):
 @pytest.mark.usefixtures("large")
 def test_a_regression_learns_from_disk_what_it_learns_in_memory(tmp_path):
     folder = written(tmp_path, TABLE.select([*FEATURES, "y"]))
-    settings = {**QUICK, "max_epochs": 12}
+    settings = {**QUICK, "n_epochs": 12}
     on_disk = EmbeddingRegressor(**settings).fit(folder, "y")
     y = np.asarray(TABLE["y"])
     in_memory = EmbeddingRegressor(**settings).fit(TABLE.select(FEATURES), y)
@@ -154,7 +154,7 @@ def test_choices_and_pairs_come_from_a_sample(tmp_path):
     table = pa.table({"a": a, "b": b, "y": y})
     folder = written(tmp_path, table)
     settings = {**QUICK, "columns": ["a", "b"], "shrinkage": "auto", "pairs": [("a", "b")]}
-    model = EmbeddingRegressor(**{**settings, "max_epochs": 10}).fit(folder, "y")
+    model = EmbeddingRegressor(**{**settings, "n_epochs": 10}).fit(folder, "y")
     assert list(model.vectors_.pairs) == ["a*b"]
     wanted = EmbeddingRegressor(**settings).fit(table.select(["a", "b"]), y)
     for found, own in ((model, model.vectors_.pairs["a*b"]),):

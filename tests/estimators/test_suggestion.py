@@ -65,7 +65,7 @@ def test_the_budget_holds(found, interaction):
 
 def test_advice_is_what_embedding_dim_takes(found, interaction):
     X, y = interaction
-    model = EmbeddingRegressor(embedding_dim=found.dims, pairs=None, max_epochs=1, n_networks=1)
+    model = EmbeddingRegressor(embedding_dim=found.dims, pairs=None, n_epochs=1, n_networks=1)
     assert dict(zip(X, model.fit(X, y).choice_.dims, strict=True)) == found.dims
 
 

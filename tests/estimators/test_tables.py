@@ -33,7 +33,7 @@ QUICK = dict(
     shrinkage=10.0,
     embedding_dim=4,
     hidden_sizes=(16,),
-    max_epochs=5,
+    n_epochs=5,
     random_state=0,
 )
 
@@ -192,7 +192,7 @@ def test_a_classifier_with_everything_open(games):
     X, y = games
     labels = np.where(y > 1, "high", np.where(y < -1, "low", "middle"))
     model = EmbeddingClassifier(
-        hidden_sizes=(8,), tables=HASHED, random_state=0, max_epochs=1, n_networks=1
+        hidden_sizes=(8,), tables=HASHED, random_state=0, n_epochs=1, n_networks=1
     )
     probabilities = model.fit(X, labels).predict_proba(X)
     np.testing.assert_allclose(probabilities.sum(1), 1)

@@ -20,7 +20,7 @@ QUICK = {
     "pairs": None,
     "interactions": "concatenate",
     "n_networks": 2,
-    "max_epochs": 6,
+    "n_epochs": 6,
     "engine": "numpy",
     "random_state": 0,
 }
@@ -224,12 +224,12 @@ def test_widths(pretrained):
     def dims(**parameters):
         return EmbeddingRegressor(**{**QUICK, **parameters}).fit(X, y).choice_.dims
 
-    (alone,) = dims(max_epochs=1)
-    assert dims(init=pretrained, max_epochs=1) == (max(alone, 3),)
-    assert dims(init=wide, max_epochs=1) == (32,)
-    assert dims(init=wide, freeze="always", max_epochs=1) == (32 + alone,)
-    assert dims(init=wide, embedding_dim=40, max_epochs=1) == (40,)
-    searched = dims(init=wide, shrinkage="auto", max_epochs=1)  # which learns widths, too
+    (alone,) = dims(n_epochs=1)
+    assert dims(init=pretrained, n_epochs=1) == (max(alone, 3),)
+    assert dims(init=wide, n_epochs=1) == (32,)
+    assert dims(init=wide, freeze="always", n_epochs=1) == (32 + alone,)
+    assert dims(init=wide, embedding_dim=40, n_epochs=1) == (40,)
+    searched = dims(init=wide, shrinkage="auto", n_epochs=1)  # which learns widths, too
     assert searched == (32,)
 
 
@@ -270,7 +270,7 @@ def test_a_clone_shares_the_vectors_and_fits_the_same(pretrained):
 @pytest.mark.learns
 def test_vectors_of_one_task_start_another():
     """With few labels they help much; the report's numbers are in docs/transfer.md."""
-    options = {**QUICK, "max_epochs": 20, "shrinkage": 10.0}
+    options = {**QUICK, "n_epochs": 20, "shrinkage": 10.0}
     first = EmbeddingRegressor(**options).fit(*table(4000, seed=1))
     X, y = table(2000, seed=2, task=1)
 
@@ -366,7 +366,7 @@ def test_partial_fit_after_it_is_refused(pretrained):
 
 def test_the_benefit_is_that_of_the_same_fit_without_them(pretrained):
     X, y = table(300, task=1)
-    options = {**QUICK, "n_networks": 4, "max_epochs": 12, "shrinkage": 10.0}
+    options = {**QUICK, "n_networks": 4, "n_epochs": 12, "shrinkage": 10.0}
     model = EmbeddingRegressor(init=pretrained, compare_init=True, **options).fit(X, y)
     found = model.transfer_report_["benefit"]
     both = [model, EmbeddingRegressor(**options).fit(X, y)]

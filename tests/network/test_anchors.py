@@ -41,7 +41,7 @@ def trained(beforehand, engine="numpy", strength=1.0, seed=0, **changes):
     data = rows()
     kept, held = np.arange(500), np.arange(500, 600)
     settings = TrainingConfig(
-        "squared", (strength, 1.0), batch_size=50, max_epochs=8, n_iter_no_change=8, **changes
+        "squared", (strength, 1.0), batch_size=50, n_epochs=8, **changes
     )
     part = TrainingData(data.inputs, data.target, rows=kept)
     held_out = TrainingData(data.inputs, data.target, rows=held)

@@ -225,7 +225,7 @@ def test_engines_agree(name):
     inputs = rows(kinds, 300)
     target = np.random.default_rng(5).normal(size=300).astype(np.float32)
     data = TrainingData(inputs, target)
-    settings = TrainingConfig("squared", (1.0,) * 4, max_epochs=2, batch_size=32)
+    settings = TrainingConfig("squared", (1.0,) * 4, n_epochs=2, batch_size=32)
     config = config_of(kinds)
     scores = [
         train(config, settings, data, engine=engine).network.predict(inputs)

@@ -161,7 +161,7 @@ def test_engines_agree(kind):
     inputs = drawn_inputs(300)
     data = TrainingData(inputs, rng.normal(size=300).astype(np.float32))
     config = replace(CONFIG, interactions=kind, n_outputs=1)
-    settings = TrainingConfig("squared", (3.0,) * 4, batch_size=64, max_epochs=2)
+    settings = TrainingConfig("squared", (3.0,) * 4, batch_size=64, n_epochs=2)
     one, other = (train(config, settings, data, data, engine=e) for e in ("numpy", "numba"))
     expected = one.network.predict(inputs)
     np.testing.assert_allclose(other.network.predict(inputs), expected, atol=1e-3)

@@ -349,7 +349,7 @@ def test_one_signature_each_after_a_fit():
     inputs = Inputs(codes, positions=rng.uniform(0, 3, (70, 1)).astype(np.float32))
     data = TrainingData(inputs, rng.normal(size=70).astype(np.float32))
     drops = {"embedding_dropout": 0.1, "category_dropout": 0.1}
-    settings = TrainingConfig("squared", (1.0,) * 3, batch_size=32, max_epochs=2, **drops)
+    settings = TrainingConfig("squared", (1.0,) * 3, batch_size=32, n_epochs=2, **drops)
     for kind in INTERACTIONS:
         config = NetworkConfig((5, 5), (2, 3), 0, (4,), (2,), (8, 4), 0.1, interactions=kind)
         train(config, settings, data, data, engine="numba")

@@ -119,7 +119,7 @@ def test_a_list_of_one_is_a_code():
     target = rng.normal(size=9)[codes].astype(np.float32)
     lists = Lists(np.arange(301), codes, np.ones(300, np.float32))
     as_list = Inputs(np.zeros((300, 1), np.int32), lists=(lists,))
-    settings = TrainingConfig("squared", (1.0,), max_epochs=5, batch_size=32)
+    settings = TrainingConfig("squared", (1.0,), n_epochs=5, batch_size=32)
     scores = [
         train(
             NetworkConfig((9,), (3,), kinds=kinds), settings, TrainingData(inputs, target)

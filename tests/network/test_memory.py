@@ -32,7 +32,7 @@ def rows_of(seed, n, n_codes=N_CODES):
 
 
 def settings_of(**more):
-    values = {"loss": "squared", "shrinkage": (2.0, 2.0, 2.0), "batch_size": 32, "max_epochs": 3}
+    values = {"loss": "squared", "shrinkage": (2.0, 2.0, 2.0), "batch_size": 32, "n_epochs": 3}
     return TrainingConfig(**{**values, **more})
 
 

@@ -30,6 +30,6 @@ def table():
 @pytest.fixture(scope="session")
 def fitted(table):
     model = EmbeddingRegressor(
-        random_state=0, max_epochs=3, pairs=[("shop", "day")], shrinkage=1.0, n_networks=2
+        random_state=0, n_epochs=3, pairs=[("shop", "day")], shrinkage=1.0, n_networks=2
     )
     return model.fit(*table)

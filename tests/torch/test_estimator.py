@@ -15,7 +15,7 @@ from tests.torch.conftest import make_table
 
 pytestmark = pytest.mark.usefixtures("few_steps")
 
-QUICK = {"random_state": 0, "max_epochs": 2, "shrinkage": 1.0, "n_networks": 2}
+QUICK = {"random_state": 0, "n_epochs": 2, "shrinkage": 1.0, "n_networks": 2}
 SHAPES = {
     "pairs": {"pairs": [("shop", "day")], "interactions": "concatenate"},
     "product": {"pairs": None, "interactions": "product"},
@@ -218,7 +218,7 @@ def test_a_model_trained_by_torch_learns_on():
     y = np.sin(3 * city) + 0.2 * rng.normal(size=600)
     X = {"city": [f"c{i}" for i in city]}
     model = EmbeddingRegressor(
-        engine="torch", n_networks=1, max_epochs=3, shrinkage=2.0, pairs=None, random_state=0
+        engine="torch", n_networks=1, n_epochs=3, shrinkage=2.0, pairs=None, random_state=0
     ).fit(X, y)
     later = rng.integers(12, size=900)
     z = np.sin(3 * later) + 0.2 * rng.normal(size=900)

@@ -98,7 +98,7 @@ def test_without_pytorch_every_use_says_in_one_line_how_to_get_it():
         "EmbeddingRegressor(engine='torch').fit({'a': ['x', 'y'] * 9}, [1.0, 2.0] * 9)"
     )
     plain = "X = {'a': ['x', 'y'] * 9}\n"
-    plain += "print(EmbeddingRegressor(max_epochs=1).fit(X, [1.0, 2.0] * 9).predict(X).shape)"
+    plain += "print(EmbeddingRegressor(n_epochs=1).fit(X, [1.0, 2.0] * 9).predict(X).shape)"
     assert without_torch(fit + plain) == (
         "MissingDependencyError the engine 'torch' needs torch: pip install 'catvec[torch]'"
         " (or engine='auto')\n(18,)\n"
@@ -114,7 +114,7 @@ def test_it_is_there_when_it_is_asked_for():
 def test_a_fit_without_it_does_not_import_it():
     script = "import catvec, sys; from catvec import EmbeddingRegressor as R\n"
     script += (
-        "R(max_epochs=1).fit({'a': ['x', 'y'] * 9}, [1.0, 2.0] * 9); print('torch' in sys.modules)"
+        "R(n_epochs=1).fit({'a': ['x', 'y'] * 9}, [1.0, 2.0] * 9); print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout == "False\n", done.stderr

@@ -144,7 +144,7 @@ def test_rows_that_were_not_looked_at_do_not_move_by_a_bit():
 
 
 def settings(**changes):
-    defaults = {"loss": "squared", "shrinkage": (1.0,) * 5, "batch_size": 64, "max_epochs": 4}
+    defaults = {"loss": "squared", "shrinkage": (1.0,) * 5, "batch_size": 64, "n_epochs": 4}
     return TrainingConfig(**{**defaults, **changes})
 
 
@@ -163,10 +163,9 @@ def job(seed=0, backend=True, **changes):
     return Job(CONFIG, config, train, held, seed, backend=TorchBackend("cpu") if backend else None)
 
 
-def test_a_whole_training_stops_and_learns_on_alike():
+def test_a_whole_training_learns_and_learns_on_alike():
     trained = train_committee([job(backend=False), job()])
     ours, theirs = trained
-    assert ours.best_epoch == theirs.best_epoch
     for name in ("train_loss", "held_out_loss", "learning_rate"):
         found = [[getattr(record, name) for record in one.history] for one in trained]
         np.testing.assert_allclose(found[1], found[0], rtol=1e-3)
@@ -195,7 +194,7 @@ def test_a_loss_that_is_not_finite_is_an_error():
 
 QUICK = {
     "random_state": 0,
-    "max_epochs": 3,
+    "n_epochs": 3,
     "shrinkage": 1.0,
     "pairs": [("shop", "day")],
     "interactions": "concatenate",
@@ -224,7 +223,7 @@ def test_estimators_learn_the_same_from_both_engines(cls):
 
 def test_all_that_is_chosen_is_chosen_with_torch_too():
     frame, y = make_table(200)
-    model = EmbeddingRegressor(engine="torch", random_state=0, max_epochs=2, n_networks=1)
+    model = EmbeddingRegressor(engine="torch", random_state=0, n_epochs=2, n_networks=1)
     model.fit(frame, y)
     assert model.choice_.shrinkage
     assert model.validation_scores_["R2"]["model"] > 0
@@ -262,7 +261,7 @@ def test_training_about_anchors_is_alike(freeze):
     known = np.ones(30, bool)
     known[[1, 20, 21]] = False
     anchors = Anchors({1: Anchor(offsets * known[:, None], known, 3)}, freeze, 0.1)
-    data, changes = rows(), {"max_epochs": 5, "n_iter_no_change": 5, "category_dropout": 0.1}
+    data, changes = rows(), {"n_epochs": 5, "category_dropout": 0.1}
     held_out = replace(data, rows=np.arange(1300, 1500))
     data = replace(data, rows=np.arange(1300))
     jobs = [

@@ -61,7 +61,7 @@ def fit(
     column_map: options.Map = None,
     freeze: options.Freeze = "never",
     networks: options.Networks = 4,
-    epochs: options.Epochs = 20,
+    epochs: options.Epochs = None,
     seed: options.Seed = 0,
     engine: options.Engine = "auto",
     device: options.Device = "auto",
@@ -86,7 +86,8 @@ def fit(
     read = dict(time_column=time_column, min_frequency=min_frequency, validation_fraction=share)
     given = dict(embedding_dim=_dim(embedding_dim), init=init, column_map=_mapped(column_map, init))
     sized = dict(memory_budget=_bytes(memory_budget), tables=read_tables(tables), freeze=freeze)
-    how = dict(max_epochs=epochs, random_state=seed, engine=engine, device=device, n_jobs=jobs)
+    how = dict(random_state=seed, engine=engine, device=device, n_jobs=jobs)
+    how |= {} if epochs is None else {"n_epochs": epochs}
     model = dict(loss=loss, quantile=quantile, n_networks=networks, compare_init=init is not None)
     with EpochProgress(output.notes, quiet=quiet) as progress:
         data = _read(file, roles, task, skip_gaps)

@@ -89,6 +89,7 @@ def facts(fit: Fit) -> dict[str, Any]:
         "shrinkage": dict(zip(model.vectors_, model.choice_.shrinkage, strict=False)),
         "pairs": list(model.vectors_.pairs),
         "interactions": model.choice_.interactions,
+        "n_epochs": model.choice_.n_epochs,
         "rows_together": model.choice_.rows_together,
         "scores": model.validation_scores_,
         "transfer": model.transfer_report_,

@@ -170,7 +170,10 @@ Networks = Annotated[
     int, _option("Networks that predict together (default 4).", metavar="N", min=1)
 ]
 Epochs = Annotated[
-    int, _option("Passes of a network over the rows, at most (default 20).", metavar="N", min=1)
+    int | None, _option("Passes of a network over the rows (default: chosen).", metavar="N", min=1)
+]
+MostEpochs = Annotated[
+    int, _option("Passes over the sequences, at most (default 8).", metavar="N", min=1)
 ]
 Seed = Annotated[
     int,

@@ -38,7 +38,7 @@ def pretrain(
     embedding_dim: options.EmbeddingDim = "auto",
     min_frequency: options.MinFrequency = 1,
     window: options.Window = 10,
-    epochs: options.Epochs = 8,
+    epochs: options.MostEpochs = 8,
     seed: options.Seed = 0,
     benefit: options.Benefit = True,
     quiet: options.Quiet = False,

@@ -44,7 +44,7 @@ class EpochProgress:
         )
         self._task = self._progress.add_task("reading", total=None, told="")
         self._stage = ("", "")
-        self._epochs: dict[int, int] = {}
+        self._passed: dict[int, float] = {}
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -79,8 +79,8 @@ class EpochProgress:
         """Take in one epoch; what an estimator's `callback` is called with, on any thread."""
         stage = description or STAGES.get(epoch.stage, epoch.stage)
         if (stage, epoch.stage) != self._stage:
-            self._stage, self._epochs = (stage, epoch.stage), {}
-        self._epochs[epoch.network] = epoch.epoch
+            self._stage, self._passed = (stage, epoch.stage), {}
+        self._passed[epoch.network] = epoch.epoch / epoch.n_epochs
         loss = epoch.held_out_loss if epoch.held_out_loss is not None else epoch.train_loss
         noun = "try" if epoch.stage == "choosing" else "network"
         told = (
@@ -89,7 +89,7 @@ class EpochProgress:
         self._progress.update(
             self._task,
             description=stage,
-            completed=sum(self._epochs.values()),
-            total=epoch.n_networks * epoch.max_epochs,
+            completed=sum(self._passed.values()),
+            total=epoch.n_networks,
             told=told,
         )

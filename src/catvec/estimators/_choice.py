@@ -1,4 +1,4 @@
-"""What is chosen from the training rows: the width of vectors, and how strongly they are shrunk.
+"""What is chosen from the training rows: widths of vectors, how strongly they are shrunk, epochs.
 
 Each choice is made once in a fit, by the rows of the fit alone; the folds of an encoder share it.
 """
@@ -20,6 +20,8 @@ from catvec.network import RULES
 SHRINKAGES = (0.1, 1.0, 10.0, 100.0, 1000.0)  # the best one differs so much (FINDINGS 2)
 STARTS = SHRINKAGES[2:]  # that are always tried; others where the best of these is at an end
 MIDDLE = 10.0  # where there are no held-out rows to choose by
+FEWEST_EPOCHS = 3  # that are tried, and HALVINGS of the most
+HALVINGS = 3
 DIM_RULE = "compact"  # the most that embedding_dim="auto" gives
 CARRIED = 0.999  # part of the vectors' variance that the directions which are kept carry
 PAIR_DIM = 2  # width of the table of a pair; 1 and 4 did less on amazon_access
@@ -57,6 +59,8 @@ class Choice:
         Pairs of columns with effects and tables of their own.
     interactions : str
         How vectors meet before the first layer.
+    n_epochs : int
+        Passes over the training rows.
     rows_together : int
         Rows side by side that were held out together, since they are alike beyond what their
         columns say; 1 where they are not, and where `groups` or a time column were given.
@@ -68,6 +72,7 @@ class Choice:
     tried: Mapping[float, float]
     pairs: tuple[tuple[str, str], ...] = ()
     interactions: str = "concatenate"
+    n_epochs: int = 1
     rows_together: int = 1
 
 
@@ -216,6 +221,14 @@ def shrinkages(
         strength: tuple(float(by_column.get(name, strength)) for name in names)
         for strength in ([MIDDLE] if settled else grid)
     }
+
+
+def epoch_grid(p: SharedParameters) -> list[int]:
+    """Numbers of epochs to choose from, the fewest first; one only where it is given."""
+    if not isinstance(p.n_epochs, str):
+        return [p.n_epochs]
+    halves = [p.max_epochs >> i for i in range(1, HALVINGS + 1)]
+    return [*(n for n in reversed(halves) if n >= FEWEST_EPOCHS), p.max_epochs]
 
 
 def choose_n_networks(p: SharedParameters, row_epochs: int) -> int:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 NETWORK = "network.safetensors"
 CONTINUATION = "continuation.safetensors"
+RETIRED = ("n_iter_no_change",)  # parameters that older artifacts have
 PLAIN = (bool, int, float, str, type(None), np.integer, np.floating)
 
 
@@ -141,6 +142,7 @@ def _choice(stored: dict[str, Any]) -> Choice:
         dict(map(tuple, stored["tried"])),
         tuple((first, second) for first, second in stored.get("pairs", [])),  # older ones lack it
         stored.get("interactions", "concatenate"),
+        stored.get("n_epochs", 1),
         stored.get("rows_together", 1),
     )
 
@@ -193,7 +195,8 @@ def plain_parameters(estimator: BaseEstimator) -> dict[str, Any]:
 
 
 def _parameters(stored: dict[str, Any]) -> dict[str, Any]:
-    return {**stored, "hidden_sizes": tuple(stored["hidden_sizes"])}
+    kept = {name: value for name, value in stored.items() if name not in RETIRED}
+    return {**kept, "hidden_sizes": tuple(kept["hidden_sizes"])}
 
 
 def _is_plain(value: Any) -> bool:

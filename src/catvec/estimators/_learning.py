@@ -17,6 +17,7 @@ from catvec.estimators._choice import (
     Choice,
     choose_batch_size,
     choose_n_networks,
+    epoch_grid,
     steady,
 )
 from catvec.estimators._pairs import named_pairs, with_pairs
@@ -63,8 +64,8 @@ class Progress:
         Choosing the shrinkage, or training the networks (of the folds, too).
     network, n_networks : int
         Which network of how many in this stage, from 0.
-    epoch, max_epochs : int
-        Which epoch of at most how many, from 1.
+    epoch, n_epochs : int
+        Which epoch of how many, from 1.
     train_loss : float
         Mean loss of the epoch's rows.
     held_out_loss : float or None
@@ -75,7 +76,7 @@ class Progress:
     network: int
     n_networks: int
     epoch: int
-    max_epochs: int
+    n_epochs: int
     train_loss: float
     held_out_loss: float | None
 
@@ -148,7 +149,7 @@ class Learner:
         self.p, self.seed = p, seed
         self.loss = LOSS_OF_TASK[training.target.task] if p.loss == "auto" else p.loss
         self.n_jobs = n_threads(p.n_jobs)
-        row_epochs = n_rows * p.max_epochs * max(n_fits, 1)
+        row_epochs = n_rows * epoch_grid(p)[-1] * max(n_fits, 1)
         self.n_networks = choose_n_networks(p, row_epochs)
         row_epochs = self._row_epochs(n_rows, n_fits)
         looks = row_epochs / p.batch_size * training.schema.n_tables
@@ -173,6 +174,7 @@ class Learner:
             tried,
             pairs,
             setting.interactions,
+            setting.n_epochs,
             training.rows_together,
         )
         self.setting = setting
@@ -248,7 +250,7 @@ class Learner:
         batch = choose_batch_size(p.batch_size, n_rows)
         n_trials = len(STARTS) if n_fits and p.shrinkage == "auto" else 0
         as_full = n_rows * max(1, p.batch_size // batch)
-        return as_full * p.max_epochs * (n_fits * self.n_networks + n_trials)
+        return as_full * epoch_grid(p)[-1] * (n_fits * self.n_networks + n_trials)
 
     def _run(self, jobs: list[Job], stage: str) -> list[Trained]:
         def report(record: EpochRecord) -> None:
@@ -257,7 +259,7 @@ class Learner:
                 record.network,
                 len(jobs),
                 record.epoch,
-                self.p.max_epochs,
+                jobs[record.network].training.n_epochs,
                 record.train_loss,
                 record.held_out_loss,
             )

@@ -25,7 +25,13 @@ import numpy as np
 
 from catvec._checks import check_int, refuse
 from catvec.errors import ParameterError
-from catvec.estimators._choice import PAIR_DIM, choose_dims, choose_n_networks, knot_dims
+from catvec.estimators._choice import (
+    PAIR_DIM,
+    choose_dims,
+    choose_n_networks,
+    epoch_grid,
+    knot_dims,
+)
 from catvec.frames import FIRST, Schema, TableSpec, Vocabulary
 from catvec.network._interactions import multiplied
 
@@ -193,7 +199,7 @@ class _Costs:
         weighted: bool,
         packed: Mapping[str, Vocabulary] | None,
     ) -> None:
-        self.n_networks = choose_n_networks(p, n_rows * p.max_epochs)
+        self.n_networks = choose_n_networks(p, n_rows * epoch_grid(p)[-1])
         self.told = FLOAT * (n_effects + 1) if packed is None else n_effects + weighted
         self.packed = packed
         compact = {v.name: v if packed is None else v.compact() for v in schema.vocabularies}

@@ -105,18 +105,18 @@ columns : list of str or int, optional
         Whether `fit` also trains as many networks without `init`, which are thrown away, to say in
         ``transfer_report_`` what `init` gains on held-out rows. Takes as long again.
     learning_rate : float, default=2e-3
-        Step of the optimizer at the start; it has decayed when training stops.
+        Step of the optimizer at the start; it has decayed when training ends.
     batch_size : int, default=256
         Rows of a step, at most; small tables take fewer so that an epoch has steps enough.
-    max_epochs : int, default=20
-        Most passes over the training rows, by network. Up to four more come before where the rate
-        proves too high and training begins anew.
+    n_epochs : int or "auto", default="auto"
+        Passes over the training rows, by network. ``"auto"``: `max_epochs` or a half, a quarter or
+        an eighth of it, by held-out loss.
+    max_epochs : int, default=24
+        Most passes that ``n_epochs="auto"`` gives; as many where no rows are held out, or where
+        half of them would be less than three.
     validation_fraction : float, default=0.1
-        Share of the training rows that each network holds out to decide when to stop, in (0, 1);
-        0 for none. Not used where `fit` is given rows for it.
-    n_iter_no_change : int, default=3
-        Epochs without gain on the held-out rows, each at a lower rate, after which a network
-        stops.
+        Share of the training rows that each network holds out, to choose by, in (0, 1); 0 for none.
+        Not used where `fit` is given rows for it. Networks learn them in the end.
     n_networks : int or "auto", default="auto"
         Networks trained from different seeds and held-out rows, whose scores are averaged.
         ``"auto"``: as many of 8 as fit into 20 million row-epochs, folds included; for predictors
@@ -209,9 +209,9 @@ class SharedParameters(BaseEstimator):
     compare_init: bool = False
     learning_rate: float = 2e-3
     batch_size: int = 256
-    max_epochs: int = 20
+    n_epochs: int | str = "auto"
+    max_epochs: int = 24
     validation_fraction: float = 0.1
-    n_iter_no_change: int = 3
     n_networks: int | str = "auto"
     handle_unknown: str = "prior"
     time_column: str | int | None = None
@@ -225,10 +225,11 @@ class SharedParameters(BaseEstimator):
 
 def check_parameters(p: SharedParameters, losses: Sequence[str]) -> None:
     """Refuse parameters of the wrong type or out of range, before any data are touched."""
-    for name in ("min_frequency", "batch_size", "max_epochs", "n_iter_no_change"):
+    for name in ("min_frequency", "batch_size", "max_epochs"):
         check_int(name, getattr(p, name), minimum=1)
-    if p.n_networks != "auto":
-        check_int("n_networks", p.n_networks, minimum=1)
+    for name in ("n_networks", "n_epochs"):
+        if getattr(p, name) != "auto":
+            check_int(name, getattr(p, name), minimum=1)
     given = ["category_dropout"] if p.category_dropout != "auto" else []
     for name in ("dropout", "embedding_dropout", *given):
         check_float(name, getattr(p, name), minimum=0.0, maximum=0.99)

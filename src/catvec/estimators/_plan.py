@@ -35,10 +35,13 @@ class Setting:
         Strength of the prior by table: categorical columns, pairs, numbers with knots.
     interactions : str
         How vectors meet before the first layer.
+    n_epochs : int
+        Passes over the training rows, in which the rate falls to nearly nothing.
     """
 
     shrinkage: tuple[float, ...]
     interactions: str
+    n_epochs: int
 
 
 class Plan:
@@ -137,8 +140,7 @@ class Plan:
             shrinkage=setting.shrinkage,
             learning_rate=float(p.learning_rate),
             batch_size=choose_batch_size(p.batch_size, len(train)),
-            max_epochs=p.max_epochs,
-            n_iter_no_change=p.n_iter_no_change,
+            n_epochs=setting.n_epochs,
             embedding_dropout=float(p.embedding_dropout),
             category_dropout=choose_category_dropout(p, self.n_rows),
             pair_columns=schema.pair_columns,

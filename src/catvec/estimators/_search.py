@@ -28,6 +28,7 @@ import numpy as np
 from catvec.estimators._choice import (
     MIDDLE,
     SHRINKAGES,
+    epoch_grid,
     shrinkages,
     supported_dims,
 )
@@ -92,12 +93,12 @@ class Contender:
         return self.loss + (GAIN * abs(self.loss) + self.luck) * n_extras
 
     @property
-    def kind(self) -> tuple[bool, str]:
+    def kind(self) -> tuple[bool, str, int]:
         """All but the strength."""
-        return self.paired, self.setting.interactions
+        return self.paired, self.setting.interactions, self.setting.n_epochs
 
     @property
-    def key(self) -> tuple[float, bool, str]:
+    def key(self) -> tuple[float, bool, str, int]:
         """What tells it from others."""
         return self.strength, *self.kind
 
@@ -123,12 +124,12 @@ class Trials:
         self, plan: Plan, pairs: list[tuple[str, str]], share: float, n_networks: int, run: Run
     ) -> None:
         self.plan, self.pairs, self.n_networks, self.run = plan, pairs, n_networks, run
-        self.rows = np.arange(len(plan.training))
-        self.masks = plan.held_out(self.rows, MOST_RUNGS, share)
-        given = plan.training.held_out
-        self.n_judges = len(given) if given is not None else 0
-        if self.masks is not None:
-            self.n_judges = int(self.masks[0].sum())
+        self.in_time = plan.training.ties.time is not None
+        self.splits = _splits(plan, share)
+        given, mask = plan.training.held_out, self.splits[0][1]
+        self.n_judges = 0 if given is None else len(given)
+        if mask is not None:
+            self.n_judges = int(mask.sum())
         self.trained: dict[Contender, Trained] = {}  # the first network of each
         self._plans = {False: plan}
 
@@ -139,28 +140,37 @@ class Trials:
     @property
     def n_open(self) -> int:
         """Questions that the parameters leave open."""
-        return len(self._shrinkages(False)) - 1 + len(self.pairs) + self._may_multiply
+        n_strengths, n_epochs = len(self._shrinkages(False)), len(self._epochs)
+        return n_strengths - 1 + n_epochs - 1 + len(self.pairs) + self._may_multiply
 
     def starts(self) -> list[Contender]:
-        """One by strength of the prior, plain."""
+        """One by strength of the prior, plain, with half of the epochs."""
         given = self.plan.p.interactions
         plain = PLAIN if given == "auto" else given
-        return [self._contender(s, False, plain) for s in self._shrinkages(False)]
+        kind = False, plain, self._epochs[-2:][0]
+        return [self._contender(s, *kind) for s in self._shrinkages(False)]
+
+    def untried(self) -> Contender:
+        """What is taken where nothing can be tried."""
+        starts = self.starts()
+        middle = next((c for c in starts if c.strength == MIDDLE), starts[0])
+        return self._contender(middle.strength, *middle.kind[:2], self._epochs[-1])
 
     def neighbours(self, contender: Contender) -> list[list[Contender]]:
         """What differs in one thing; with pairs, whose combinations are rare, also in strength.
 
         Products come apart, to be tried where nothing else is better: they seldom are.
         """
-        paired, interactions = contender.kind
-        stronger = self._steps(contender.strength, 1)
-        found = [self._contender(s, paired, interactions) for s in stronger]
+        strength, (paired, interactions, n_epochs) = contender.strength, contender.kind
+        stronger = self._steps(strength, 1)
+        found = [self._contender(s, paired, interactions, n_epochs) for s in stronger]
         found += self.weaker(contender)
+        found += self.longer(contender) + self._of_epochs(contender, -1)
         if self.pairs and not paired:
-            strengths = [contender.strength, *stronger]
-            found += [self._contender(s, True, interactions) for s in strengths]
+            strengths = [strength, *stronger]
+            found += [self._contender(s, True, interactions, n_epochs) for s in strengths]
         products = PRODUCTS if self._may_multiply and interactions == PLAIN else []
-        multiplied = [self._contender(contender.strength, paired, kind) for kind in products]
+        multiplied = [self._contender(strength, paired, kind, n_epochs) for kind in products]
         return [found, multiplied]
 
     def weaker(self, contender: Contender) -> list[Contender]:
@@ -168,13 +178,16 @@ class Trials:
         steps = self._steps(contender.strength, -1)
         return [self._contender(s, *contender.kind) for s in steps]
 
+    def longer(self, contender: Contender) -> list[Contender]:
+        """The same with more epochs, if there may be more."""
+        return self._of_epochs(contender, 1)
+
     def judge(
         self, contenders: list[Contender], rung: int, numbers: Sequence[int]
     ) -> list[Contender]:
         """Train networks of each, less the rows of this rung; the contenders, best first."""
-        mask = None if self.masks is None else self.masks[rung]
         jobs = [
-            self.plan_for(c).job(self.rows, mask, number, c.setting)
+            self.plan_for(c).job(*self.splits[rung], number, c.setting)
             for c in contenders
             for number in numbers
         ]
@@ -214,11 +227,24 @@ class Trials:
         several = len(self.plan.training.schema.vocabularies) > 1
         return self.plan.p.interactions == "auto" and several
 
-    def _contender(self, strength: float, paired: bool, interactions: str) -> Contender:
+    @property
+    def _epochs(self) -> list[int]:
+        return epoch_grid(self.plan.p)
+
+    def _of_epochs(self, contender: Contender, direction: int) -> list[Contender]:
+        paired, interactions, n_epochs = contender.kind
+        place = self._epochs.index(n_epochs) + direction
+        if not 0 <= place < len(self._epochs):
+            return []
+        return [self._contender(contender.strength, paired, interactions, self._epochs[place])]
+
+    def _contender(
+        self, strength: float, paired: bool, interactions: str, n_epochs: int
+    ) -> Contender:
         by_table = self._shrinkages(paired, (strength,)).get(strength)
         if by_table is None:  # the user gave it
             ((strength, by_table),) = self._shrinkages(paired).items()
-        return Contender(paired, strength, Setting(by_table, interactions))
+        return Contender(paired, strength, Setting(by_table, interactions, n_epochs))
 
     def _steps(self, strength: float, direction: int) -> list[float]:
         """The next strength, unless the grid ends here or the user gave one."""
@@ -275,27 +301,46 @@ def search(
     pairs = candidate_pairs(sample.training) if judged and plan.p.pairs == "auto" else []
     first = Trials(sample, pairs, first_share, n_networks, run)
     if not judged or first.n_judges == 0 or first.n_open == 0:
-        starts = first.starts()
-        middle = next((c for c in starts if c.strength == MIDDLE), starts[0])
-        return plan, middle.setting, {}
+        return plan, first.untried().setting, {}
 
     everyone = _climb(first)
     plan = plan.with_widths(_widths(first, everyone[0]))
     last = Trials(_sample(plan.for_trials(), LAST_ROWS), pairs, share, n_networks, run)
-    best = _final(last, _finalists(last, everyone, more_rows=len(last.rows) > len(first.rows)))
+    best = _final(last, _finalists(last, everyone, more_rows=len(last.plan.training) > len(first.plan.training)))
 
     alike = sorted((c for c in everyone if c.kind == best.kind), key=lambda c: c.strength)
     tried = {c.strength: c.loss for c in alike}
-    logger.info("shrinkage %g chosen by held-out loss, of %s", best.strength, tried)
+    of = best.strength, tried, best.setting.n_epochs
+    logger.info("shrinkage %g chosen by held-out loss, of %s; %d epochs", *of)
     if best.paired:
         plan = plan.of(with_pairs(plan.training, pairs))
     return plan, best.setting, tried if len(tried) > 1 else {}
 
 
+def _splits(plan: Plan, share: float) -> list[tuple[np.ndarray, np.ndarray | None]]:
+    """By rung the rows to train on and which of them to hold out; no mask where none are.
+
+    In time each rung is judged by a stretch of its own, from what was before it: one stretch alone
+    says how well a network fits what that month was like.
+    """
+    rows = np.arange(len(plan.training))
+    masks = plan.held_out(rows, MOST_RUNGS, share)
+    if masks is None:
+        return [(rows, None)] * MOST_RUNGS
+    if plan.training.ties.time is None:
+        return [(rows, mask) for mask in masks]
+    splits = []
+    while masks is not None and len(splits) < MOST_RUNGS:
+        splits.append((rows, masks[0]))
+        rows = rows[~masks[0]]
+        masks = plan.held_out(rows, 1, share)
+    return splits + splits[-1:] * (MOST_RUNGS - len(splits))
+
+
 def _climb(trials: Trials) -> list[Contender]:
     """From the best of some strengths to its best neighbour, and on; all contenders, best first."""
     number = 2 * MOST_RUNGS  # a seed of its own: in time all have the same held-out rows
-    everyone: dict[tuple[float, bool, str], Contender] = {}
+    everyone: dict[tuple[float, bool, str, int], Contender] = {}
     new = trials.starts()
     while new:
         trials.judge(new, 0, [number])
@@ -307,7 +352,7 @@ def _climb(trials: Trials) -> list[Contender]:
 
 
 def _finalists(last: Trials, everyone: list[Contender], *, more_rows: bool) -> list[Contender]:
-    """The best of the climb and some that are near it; with more rows also the best less shrunk.
+    """The best of the climb and some near it; with more rows also the best less shrunk, and longer.
 
     The first of these has pairs if the best is without, or is without if the best has them: pairs
     are worth more to a committee than to a single network, which is noisier than the difference.
@@ -321,7 +366,8 @@ def _finalists(last: Trials, everyone: list[Contender], *, more_rows: bool) -> l
     found = found[: FEW_FINALISTS if more_rows else MANY_FINALISTS]
     keys = [c.key for c in found]
     if more_rows:
-        found += [c for c in last.weaker(best) if c.key not in keys]
+        less = last.weaker(best) + last.longer(best)  # as more rows bear
+        found += [c for c in less if c.key not in keys]
     return [replace(c, losses=[]) for c in found]
 
 
@@ -334,11 +380,16 @@ def _widths(first: Trials, best: Contender) -> dict[str, int]:
 
 
 def _final(last: Trials, contenders: list[Contender]) -> Contender:
-    """The best contender, once rows enough have judged; of priors as good as its, the strongest."""
+    """The best contender, once rows enough have judged; of priors as good as its, the strongest.
+
+    In time all are judged by each stretch.
+    """
     if len(contenders) == 1:
         return contenders[0]
     for rung in range(MOST_RUNGS):
         best, *others = last.judge(contenders, rung, [2 * rung, 2 * rung + 1])
+        if last.in_time:  # rows of a stretch err together: nobody is behind before the last one
+            continue
         contenders = [best, *(c for c in others if not _is_behind(c, best, LEAD))][:FEW_FINALISTS]
         if len(contenders) == 1 or (rung + 1) * last.n_judges >= JUDGES:
             break

@@ -263,6 +263,7 @@ class StreamedLearner(Learner):
             self._tried,
             tuple((pair.first, pair.second) for pair in self.schema.pairs),
             self.setting.interactions,
+            self.setting.n_epochs,
         )
 
     def _job(self, blocks: Sequence[int], s: int, i: int) -> tuple[Job, np.ndarray]:

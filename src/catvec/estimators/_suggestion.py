@@ -295,6 +295,7 @@ class _Trials:
         tables = zip(self.start, learner.choice.shrinkage, strict=False)
         self.first = self._losses(learner)
         self.p.shrinkage = dict(tables)  # chosen once: widths are compared under one prior
+        self.p.n_epochs = learner.choice.n_epochs
 
     def __call__(self, name: str, dim: int) -> ByNetwork:
         """Held-out losses with this column at this width."""

@@ -27,14 +27,13 @@ class Kept:
 
     Attributes
     ----------
-    arrays, best : list of array
-        What training changes, now and at the end of its best epoch; `best` may be empty.
+    arrays : list of array
+        What training changes.
     record : mapping
         Numbers, as JSON holds them.
     """
 
     arrays: list[Array]
-    best: list[Array]
     record: Mapping[str, Any]
 
 
@@ -62,7 +61,7 @@ class Checkpoint:
         self._n_rows = 0
         return True
 
-    def save(self, arrays: Sequence[Array], best: Sequence[Array], record: Any) -> None:
+    def save(self, arrays: Sequence[Array], record: Any) -> None:
         """Replace the state.
 
         Raises
@@ -71,7 +70,6 @@ class Checkpoint:
             If the disk refuses; the last state is then still there.
         """
         named = {f"array_{i}": array for i, array in enumerate(arrays)}
-        named |= {f"best_{i}": array for i, array in enumerate(best)}
         text = np.array(json.dumps(record))
         with replacing(self.path) as temporary, temporary.open("wb") as file:
             np.savez(file, allow_pickle=False, record=text, **named)
@@ -88,13 +86,9 @@ class Checkpoint:
             return None
         try:
             with self.path.open("rb") as file, np.load(file) as stored:
-                of_kind = {
-                    kind: [name for name in stored.files if name.startswith(kind)]
-                    for kind in ("array_", "best_")
-                }
-                arrays = [stored[f"array_{i}"] for i in range(len(of_kind["array_"]))]
-                best = [stored[f"best_{i}"] for i in range(len(of_kind["best_"]))]
-                return Kept(arrays, best, json.loads(str(stored["record"])))
+                n_arrays = sum(name.startswith("array_") for name in stored.files)
+                arrays = [stored[f"array_{i}"] for i in range(n_arrays)]
+                return Kept(arrays, json.loads(str(stored["record"])))
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise InputError(
                 f"the checkpoint {str(self.path)!r} cannot be read ({error}); remove it to begin"

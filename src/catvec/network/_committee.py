@@ -35,7 +35,7 @@ def train(
     config : NetworkConfig
     training : TrainingConfig
     data, held_out : TrainingData
-        Rows to learn from; rows for early stopping, or None to train `max_epochs` epochs.
+        Rows to learn from; rows whose loss is told after each epoch, or None.
     seed : int
         At least 0. The same seed and data give the same bits.
     engine : {"numpy", "numba"}

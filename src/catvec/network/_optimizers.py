@@ -142,7 +142,7 @@ class AdamW:
 
 
 class Schedule:
-    """The learning rate: flat, then down a half cosine; lower after each epoch that did not help.
+    """The learning rate: flat, then down a half cosine to nearly nothing.
 
     Parameters
     ----------
@@ -150,35 +150,16 @@ class Schedule:
         At the start.
     n_epochs : int
         After so many epochs the rate has come down to `END` of it.
-    patience : int
-        Training ends after so many epochs in a row without improvement.
     """
 
     FLAT = 0.3
     END = 0.02
-    DROP = 0.3
 
-    def __init__(self, rate: float, n_epochs: int, patience: int) -> None:
-        self.n_epochs, self.patience = n_epochs, patience
-        self.best, self.best_epoch = math.inf, 0
-        self._base, self._stale = rate, 0
+    def __init__(self, rate: float, n_epochs: int) -> None:
+        self.first, self.n_epochs = rate, n_epochs
 
     def rate(self, epochs: float) -> float:
         """The rate after `epochs` (a fraction is the part of the running one)."""
         passed = (epochs / self.n_epochs - self.FLAT) / (1.0 - self.FLAT)
         wave = 0.5 * (1.0 + math.cos(math.pi * min(max(passed, 0.0), 1.0)))
-        return self._base * (self.END + (1.0 - self.END) * wave)
-
-    def improved(self, epoch: int, loss: float) -> bool:
-        """Note the held-out loss after `epoch`; if it is no better, lower the rate."""
-        if loss < self.best:
-            self.best, self.best_epoch, self._stale = loss, epoch, 0
-            return True
-        self._stale += 1
-        self._base *= self.DROP
-        return False
-
-    @property
-    def ended(self) -> bool:
-        """Whether patience is at its end."""
-        return self._stale >= self.patience
+        return self.first * (self.END + (1.0 - self.END) * wave)

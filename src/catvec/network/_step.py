@@ -44,9 +44,8 @@ class TrainingConfig:
         Of the weights, at the start; the tables' follows it.
     batch_size : int
         Rows of a batch, at most.
-    max_epochs : int
-    n_iter_no_change : int
-        Stop after so many epochs in a row without a better held-out loss.
+    n_epochs : int
+        Passes over the training rows, in which the rate comes down to nearly nothing.
     weight_decay : float
         Of the matrices, decoupled from the gradient.
     fewest_rows : tuple of int, optional
@@ -66,8 +65,7 @@ class TrainingConfig:
     quantile: float | None = None
     learning_rate: float = 1e-3
     batch_size: int = 256
-    max_epochs: int = 20
-    n_iter_no_change: int = 3
+    n_epochs: int = 12
     weight_decay: float = 1e-4
     fewest_rows: tuple[int, ...] = ()
     embedding_dropout: float = 0.0

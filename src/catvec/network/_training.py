@@ -1,7 +1,8 @@
-"""The one epoch loop: batches, held-out loss, early stopping, the best weights kept.
+"""The one epoch loop: batches, a falling rate, the loss on held-out rows after each epoch.
 
-A network that stopped by rows it held out may learn these as well, in a last pass over all rows:
-see `learn_held_out`.
+Nothing stops early: how many epochs there are is known before, so that the rate has come down to
+nearly nothing by the last. A network may learn the rows it held out as well, in a last pass over
+all rows: see `learn_held_out`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -39,11 +39,6 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-RESTARTS = 2
-RESTART_DROP = 0.25
-"""How often, and with which part of the rate, a training may begin anew. Empirical: flights of
-whole held-out days went from 0.5015 to 0.4850 of log loss."""
-
 SHARED = 1
 """Row of what is rare, in tables where rare ones share a row. Row 0, which no training row of such
 a table looks at, is given its vector after each epoch, like all that is unseen; so the prior draws
@@ -70,14 +65,13 @@ class EpochRecord:
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network; `best_epoch` counts from 1, losses are without the prior.
+    """A trained network; `held_out_loss` is that of the last epoch, without the prior.
 
     `step` is who trained it; it lets further rows be learned later.
     """
 
     network: Network
     history: list[EpochRecord]
-    best_epoch: int
     held_out_loss: float | None
     run: _Run | None = field(default=None, repr=False, compare=False)
     step: Trainer | None = field(default=None, repr=False, compare=False)
@@ -108,7 +102,7 @@ class Trainer(Protocol):
         """Weighted mean loss of other rows."""
 
     def state(self) -> list[Any]:
-        """Every array that training changes and that the best epoch has to give back."""
+        """Every array that training changes."""
 
     def finish(self) -> None:
         """Write what was learned into the network."""
@@ -149,32 +143,17 @@ OnEpoch = Callable[[EpochRecord], None]
 
 
 def run(job: Job, number: int = 0, on_epoch: OnEpoch | None = None) -> Trained:
-    """Train one network; `train` and `train_committee` add the care for threads.
-
-    Where one pass over the rows is already more than the held-out rows bear, the rate is too high
-    for the table: the training begins anew at a lower one.
-    """
-    kept = None if job.checkpoint is None else job.checkpoint.load()
-    n_restarts = 0 if kept is None else int(kept.record["n_restarts"])
+    """Train one network; `train` and `train_committee` add the care for threads."""
     with np.errstate(all="ignore"):  # a loss that is not finite ends in a TrainingError
-        for n in range(n_restarts, RESTARTS if job.training.max_epochs > 2 else 0):
-            begun = _Run(job, number, n, kept)
-            if begun.bears_two_epochs(on_epoch):
-                return begun.train(on_epoch)
-            n_restarts, kept = n + 1, None
-        return _Run(job, number, n_restarts, kept).train(on_epoch)
+        return _Run(job, number).train(on_epoch)
 
 
 class _Run:
     """The state of one training."""
 
-    def __init__(
-        self, job: Job, number: int, n_restarts: int = 0, kept: Kept | None = None
-    ) -> None:
+    def __init__(self, job: Job, number: int) -> None:
         config, settings = job.config, job.training
-        rate = settings.learning_rate * RESTART_DROP**n_restarts
-        self.job, self.number, self.n_restarts = job, number, n_restarts
-        self.settings, self.first_rate = settings, rate
+        self.job, self.number, self.settings = job, number, settings
         self.kernels = load_kernels(job.engine)
         loss = make_loss(settings.loss, config.n_outputs, settings.quantile)
         self.network = Network.create(config, job.seed)
@@ -191,32 +170,30 @@ class _Run:
             self.step = job.backend.begin(self.network, settings, self.anchors)
         self._take(job.data)
         self.rng = np.random.default_rng([job.seed, 1])
-        self.schedule = Schedule(rate, settings.max_epochs, settings.n_iter_no_change)
+        self.schedule = Schedule(settings.learning_rate, settings.n_epochs)
         self.history: list[EpochRecord] = []
-        self.best: list[Array] = []
         self.n_pieces, self.total = 0, 0.0  # of the running epoch
         self.checkpoint = job.checkpoint
+        kept = None if self.checkpoint is None else self.checkpoint.load()
         if kept is not None:
             self._resume(kept)
 
-    def bears_two_epochs(self, on_epoch: OnEpoch | None) -> bool:
-        """Train two epochs; whether the second helped, or nothing can tell."""
-        while len(self.history) < 2:
-            self._advance(on_epoch)
-        return self.job.held_out is None or self.schedule.best_epoch > 1
-
     def train(self, on_epoch: OnEpoch | None) -> Trained:
-        """Train the epochs that are left, until the schedule ends."""
-        while len(self.history) < self.settings.max_epochs and not self.schedule.ended:
-            self._advance(on_epoch)
-        return self._trained()
+        """Train the epochs that are left."""
+        for epoch in range(len(self.history) + 1, self.settings.n_epochs + 1):
+            self.history.append(self._epoch(epoch))
+            if on_epoch is not None:
+                on_epoch(self.history[-1])
+        self.step.finish()
+        loss = self.history[-1].held_out_loss
+        return Trained(self.network, self.history, loss, None if loss is None else self, self.step)
 
     def learn_held_out(self, n_passes: int, rate: float) -> None:
         """Pass over all rows, held-out ones too, while the rate falls to nearly nothing."""
         self.checkpoint = None  # what was kept leads here; from within, one could not go back
         self._take(_with_held_out(self.job))
-        self.schedule = Schedule(rate * self.first_rate, n_passes, patience=0)
-        self._keep_pace(self.settings.max_epochs)
+        self.schedule = Schedule(rate * self.settings.learning_rate, n_passes)
+        self._keep_pace(self.settings.n_epochs)
         for i in range(n_passes):
             self._pass(1 + i)
         self.step.settle(self.unseen, self.shared)
@@ -230,33 +207,6 @@ class _Run:
         self.unseen = np.flatnonzero(counts <= 0)
         self.shared = [SHARED * (fewest > 1) for fewest in self.settings.fewest_rows]
         self.step.take(data, counts)
-
-    def _advance(self, on_epoch: OnEpoch | None) -> None:
-        """One epoch; if the held-out rows do not like it, back to the best weights."""
-        record = self._epoch(len(self.history) + 1)
-        self.history.append(record)
-        if on_epoch is not None:
-            on_epoch(record)
-        if record.held_out_loss is None:
-            return
-        if self.schedule.improved(record.epoch, record.held_out_loss):
-            self.best = _copied(self.step.state(), self.best)
-        else:
-            self._restore()
-
-    def _restore(self) -> None:
-        for array, kept in zip(self.step.state(), self.best, strict=True):
-            array[...] = kept
-
-    def _trained(self) -> Trained:
-        if self.best:
-            self._restore()
-            self.best = []  # as large as the network
-        self.step.finish()
-        if self.job.held_out is None:
-            return Trained(self.network, self.history, len(self.history), None, step=self.step)
-        best_epoch, loss = self.schedule.best_epoch, self.schedule.best
-        return Trained(self.network, self.history, best_epoch, loss, self, self.step)
 
     def _epoch(self, epoch: int) -> EpochRecord:
         started = time.perf_counter()
@@ -285,7 +235,7 @@ class _Run:
         return EpochRecord(self.number, epoch, rate, train_loss, held_out_loss, seconds)
 
     def _keep_pace(self, epoch: int) -> None:
-        paces = self.anchors.paces(self.network.tables, epoch, self.settings.max_epochs)
+        paces = self.anchors.paces(self.network.tables, epoch, self.settings.n_epochs)
         self.step.keep_pace(paces)
 
     def _pass(self, epoch: int) -> float:
@@ -324,25 +274,21 @@ class _Run:
             return
         assert isinstance(self.step, Step)
         record = {
-            "n_restarts": self.n_restarts,
             "n_pieces": self.n_pieces,
             "total": self.total,
             "n_steps": self.step.adamw.n_steps,
-            "schedule": vars(self.schedule),
             "history": [vars(epoch) for epoch in self.history],
         }
-        self.checkpoint.save(self.step.state(), self.best, record)
+        self.checkpoint.save(self.step.state(), record)
 
     def _resume(self, kept: Kept) -> None:
         """Go on from a state that was kept."""
         assert isinstance(self.step, Step)
         for array, stored in zip(self.step.state(), kept.arrays, strict=True):
             array[...] = stored
-        self.best = kept.best
         record = kept.record
         self.n_pieces, self.total = record["n_pieces"], record["total"]
         self.step.adamw.n_steps = record["n_steps"]
-        vars(self.schedule).update(record["schedule"])
         self.history = [EpochRecord(**epoch) for epoch in record["history"]]
 
     def _key(self, epoch: int, i: int) -> int:
@@ -377,12 +323,3 @@ def _without_rare(data: Data, fewest_rows: Sequence[int]) -> Data:
     if data.inputs.looks is None:
         return replace(data, inputs=replace(data.inputs, codes=codes))
     return replace(data, inputs=replace(data.inputs, looks=codes))
-
-
-def _copied(arrays: list[Any], old: list[Any]) -> list[Any]:
-    """Copies, in the memory of older ones where there are any."""
-    if not old:
-        return deepcopy(arrays)
-    for copy, array in zip(old, arrays, strict=True):
-        copy[...] = array
-    return old
