@@ -300,9 +300,7 @@ def main() -> None:
 
 def _measured(options: argparse.Namespace) -> dict[str, Any]:
     if options.quick:
-        FIT.update(
-            n_epochs=2, n_networks=1, shrinkage=1.0, pairs=None, interactions="concatenate"
-        )
+        FIT.update(n_epochs=2, n_networks=1, shrinkage=1.0, pairs=None, interactions="concatenate")
         tasks, shares = [generated("log loss"), generated("RMSE")], [0.1]
         del SEEDS[2:]
     else:

@@ -36,7 +36,7 @@ NUMBERS = ["sched_dep_min", "sched_arr_min", "distance"]
 LATE = 15  # minutes
 KNOWN = 0.75  # least confidence of an airport or carrier that is shown as alike
 HELD_OUT = 0.2  # of the days
-EPOCHS = 8  # at most: so many rows need few, and the demo should take a minute
+EPOCHS = 8  # given, as the demo should take a minute
 SAMPLE = 1000  # held-out flights written beside the model, to try it on
 AIRPORTS = ("LAX", "MIA", "BOS")  # whose neighbours are shown
 CARRIERS = ("UA", "EV")
@@ -362,7 +362,7 @@ def by_encoder(encoder: EmbeddingEncoder, train: Flights, X: pd.DataFrame) -> Pr
 
 
 def by_classifier(model: EmbeddingClassifier, train: Flights, X: pd.DataFrame) -> Probabilities:
-    """Our predictor; days kept together where it decides when to stop."""
+    """Our predictor; days kept together in the rows that it chooses by."""
     return model.fit(train.X, train.late, groups=train.day).predict_proba(X)[:, 1]
 
 

@@ -208,7 +208,7 @@ def test_in_time_each_rung_has_a_stretch_of_its_own(rng):
     p = SharedParameters(n_epochs=12, pairs=None, interactions="product", time_column="t")
     _, training = read_training_set(p, X, rng.normal(size=2000), task="regression")
     run = Losses(lambda strength, *_: 1.0 + 0.03 * abs(np.log10(strength / 100.0)))
-    plan, setting, _ = search(Plan(p, training, "squared", "numpy", None, 0), run, 4, judged=True)
+    _, setting, _ = search(Plan(p, training, "squared", "numpy", None, 0), run, 4, judged=True)
     assert setting.shrinkage[0] == 100.0
     time = training.ties.time
     final = [job for job in run.jobs if job.seed != CLIMB]

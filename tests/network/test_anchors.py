@@ -40,9 +40,7 @@ def rows(n=600, seed=0):
 def trained(beforehand, engine="numpy", strength=1.0, seed=0, **changes):
     data = rows()
     kept, held = np.arange(500), np.arange(500, 600)
-    settings = TrainingConfig(
-        "squared", (strength, 1.0), batch_size=50, n_epochs=8, **changes
-    )
+    settings = TrainingConfig("squared", (strength, 1.0), batch_size=50, n_epochs=8, **changes)
     part = TrainingData(data.inputs, data.target, rows=kept)
     held_out = TrainingData(data.inputs, data.target, rows=held)
     job = Job(CONFIG, settings, part, held_out, seed, engine, anchors=beforehand)

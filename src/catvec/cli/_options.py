@@ -112,7 +112,7 @@ Quantile = Annotated[
 Validation = Annotated[
     str,
     _option(
-        "Rows to score on and to stop by: a share that each network draws (default 0.1), or a"
+        "Rows to score on and to choose by: a share that each network draws (default 0.1), or a"
         " column that marks them: true, 1, valid or test; the others false, 0 or train.",
         metavar="SHARE|COLUMN",
     ),

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from catvec.estimators import Progress as Epoch
 
 STAGES = {
-    "choosing": "choosing the shrinkage",
+    "choosing": "choosing strength and epochs",
     "training": "training",
     "counting": "counting pairs",
     "factorizing": "finding directions",

@@ -87,7 +87,7 @@ class EmbeddingEstimator(SharedParameters):
             they are alike beyond what their columns say, else rows equal but for the target where
             nearly all are distinct; a number for each row parts them all.
         X_val, y_val : table and array-like, optional
-            Rows to decide by when to stop, instead of some of the training rows.
+            Rows to choose by, instead of some of the training rows.
         vocabulary_counts : mapping of str to table, optional
             By column a table with the columns ``category`` and ``count``, as a database makes it:
             its categories are taken from there, and others are unknown.

@@ -61,7 +61,7 @@ class Progress:
     Attributes
     ----------
     stage : {"choosing", "training"}
-        Choosing the shrinkage, or training the networks (of the folds, too).
+        Choosing what is left open, or training the networks (of the folds, too).
     network, n_networks : int
         Which network of how many in this stage, from 0.
     epoch, n_epochs : int
@@ -200,7 +200,7 @@ class Learner:
         Returns
         -------
         list of Committee
-            Networks as they stopped: those that held out rows may `finish`.
+            Networks that held out rows may `finish`.
         """
         n = self.n_networks
         held_out = [self.plan.held_out(rows, n) for rows in sets]
@@ -220,8 +220,8 @@ class Learner:
 
     def finish(self, committees: Sequence[Committee]) -> None:
         """Have networks learn the rows they held out, too, once these have judged them."""
-        stopped = [c for c in committees if c.held_out is not None]
-        trained = [one for committee in stopped for one in committee.trained]
+        judged = [c for c in committees if c.held_out is not None]
+        trained = [one for committee in judged for one in committee.trained]
         learn_held_out(trained, **self._last_passes, n_jobs=self.n_jobs)
 
     def vectors(

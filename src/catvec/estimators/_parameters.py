@@ -225,13 +225,10 @@ class SharedParameters(BaseEstimator):
 
 def check_parameters(p: SharedParameters, losses: Sequence[str]) -> None:
     """Refuse parameters of the wrong type or out of range, before any data are touched."""
-    for name in ("min_frequency", "batch_size", "max_epochs"):
+    counts = _given(p, "n_epochs", "n_networks")
+    for name in ("min_frequency", "batch_size", "max_epochs", *counts):
         check_int(name, getattr(p, name), minimum=1)
-    for name in ("n_networks", "n_epochs"):
-        if getattr(p, name) != "auto":
-            check_int(name, getattr(p, name), minimum=1)
-    given = ["category_dropout"] if p.category_dropout != "auto" else []
-    for name in ("dropout", "embedding_dropout", *given):
+    for name in ("dropout", "embedding_dropout", *_given(p, "category_dropout")):
         check_float(name, getattr(p, name), minimum=0.0, maximum=0.99)
     check_float("learning_rate", p.learning_rate, minimum=0.0, strict=True)
     check_float("validation_fraction", p.validation_fraction, minimum=0.0, maximum=0.9)
@@ -260,6 +257,10 @@ def check_parameters(p: SharedParameters, losses: Sequence[str]) -> None:
 def is_list(value: object) -> TypeGuard[Sequence[Any]]:
     """Whether it is a list, tuple or array, and no text."""
     return isinstance(value, Sequence | np.ndarray) and not isinstance(value, str)
+
+
+def _given(p: SharedParameters, *names: str) -> list[str]:
+    return [name for name in names if getattr(p, name) != "auto"]
 
 
 def _check_sizes(p: SharedParameters) -> None:

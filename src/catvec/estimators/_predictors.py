@@ -28,8 +28,8 @@ vectors_ : CategoryVectors
         Losses by network and epoch.
     validation_scores_ : dict
         By metric the score on the held-out rows and that of a constant prediction. Each row is
-        scored by the networks that had not learned it yet; as they stopped by these rows, the
-        scores flatter a little.
+        scored by the networks that had not learned it yet; as strength, pairs and epochs were
+        chosen by such rows, the scores flatter a little.
     column_importances_ : dict of str to float
         By how much the loss on held-out rows grows when the values of a column are shuffled, in
         the order of the table. Measured on at most 2048 rows of each network and averaged; about

@@ -1,17 +1,19 @@
-"""The choice of shrinkage, pairs and interactions: a climb on held-out rows, then a final.
+"""The choice of shrinkage, pairs, interactions and epochs: a climb on held-out rows, then a final.
 
-A contender is a strength of the prior, without or with pairs of columns, without or with products
-of vectors; one network, with fewer hidden units than a committee's, tells how it does. The climb
-starts with three strengths, tries the neighbours of the best (the next strengths and pairs, then
-products), and goes on from these while one of them is better. It sees a part of a large table, and
+A contender is a strength of the prior and a number of epochs, without or with pairs of columns,
+without or with products of vectors; one network, with fewer hidden units than a committee's, tells
+how it does. The climb starts with three strengths, tries the neighbours of the best (the next
+strengths and numbers of epochs, pairs, then products), and goes on from these while one of them is
+better. It sees a part of a large table, and
 holds out more rows than a committee does: with a tenth of amazon_access to judge by, pairs were
 refused on two folds of three, though worth 0.010 of log loss.
 
 The final is between the best with pairs and the best without, with two networks each, whose
 disagreement tells what a committee would lose, on the rows that committees hold out, until rows
 enough have judged or one is clearly ahead (successive halving; Jamieson & Talwalkar 2016, arXiv
-1502.07943). A prior that is best for a part is, if anything, too strong for the whole, so the next
-weaker one takes part where the final sees more rows. Of strengths that chance may have put in
+1502.07943). A prior that is best for a part is, if anything, too strong for the whole, and its
+epochs too few, so the next weaker one and twice the epochs take part where the final sees more
+rows. Of strengths that chance may have put in
 their order the strongest is taken (Breiman et al. 1984, Classification and Regression Trees,
 section 3.4.3: the one standard error rule): rows held out at random are more like the others than
 rows to come, which flatters weak priors.
@@ -51,6 +53,7 @@ LEAD = 2.0  # times what chance may make, by which one is clearly ahead
 
 logger = logging.getLogger("catvec")
 
+Split = tuple[np.ndarray, np.ndarray | None]
 Run = Callable[[list[Job]], list[Trained]]
 
 
@@ -306,7 +309,8 @@ def search(
     everyone = _climb(first)
     plan = plan.with_widths(_widths(first, everyone[0]))
     last = Trials(_sample(plan.for_trials(), LAST_ROWS), pairs, share, n_networks, run)
-    best = _final(last, _finalists(last, everyone, more_rows=len(last.plan.training) > len(first.plan.training)))
+    more_rows = len(last.plan.training) > len(first.plan.training)
+    best = _final(last, _finalists(last, everyone, more_rows=more_rows))
 
     alike = sorted((c for c in everyone if c.kind == best.kind), key=lambda c: c.strength)
     tried = {c.strength: c.loss for c in alike}
@@ -317,7 +321,7 @@ def search(
     return plan, best.setting, tried if len(tried) > 1 else {}
 
 
-def _splits(plan: Plan, share: float) -> list[tuple[np.ndarray, np.ndarray | None]]:
+def _splits(plan: Plan, share: float) -> list[Split]:
     """By rung the rows to train on and which of them to hold out; no mask where none are.
 
     In time each rung is judged by a stretch of its own, from what was before it: one stretch alone
@@ -329,7 +333,7 @@ def _splits(plan: Plan, share: float) -> list[tuple[np.ndarray, np.ndarray | Non
         return [(rows, None)] * MOST_RUNGS
     if plan.training.ties.time is None:
         return [(rows, mask) for mask in masks]
-    splits = []
+    splits: list[Split] = []
     while masks is not None and len(splits) < MOST_RUNGS:
         splits.append((rows, masks[0]))
         rows = rows[~masks[0]]

@@ -227,7 +227,7 @@ def _with_columns(
 
 
 def _named_validation(data: dict[str, Any], y: str) -> dict[str, Any]:
-    """The target of rows to stop by, where it is a column of them."""
+    """The target of rows to choose by, where it is a column of them."""
     X_val, y_val = data.get("X_val"), data.get("y_val")
     if X_val is None or not (y_val is None or isinstance(y_val, str)):
         return data

@@ -55,7 +55,7 @@ class TrainingSet:
     ties : Ties
         What binds rows when they are split.
     held_out : TrainingData or None
-        Rows the user gave to decide when to stop.
+        Rows the user gave to choose by.
     lines : ndarray of shape (n_rows, n_categorical), int32, or None
         Codes that tell rare values apart, see `Vocabulary.lines`; None where none are rare.
     limits : Limits
@@ -388,7 +388,7 @@ def _bound_by_nature(
 
 
 def held_out_rows(training: TrainingSet, X_val: object, y_val: object) -> TrainingData | None:
-    """The rows that the user gave to decide when to stop, if any."""
+    """The rows that the user gave to choose by, if any."""
     if (X_val is None) != (y_val is None):
         raise InputError("give both X_val and y_val, or neither")
     if X_val is None:

@@ -92,9 +92,9 @@ def train_committee(
 def learn_held_out(
     trained: Sequence[Trained], n_passes: int = 1, rate: float = LAST_RATE, *, n_jobs: int = 1
 ) -> None:
-    """Let networks learn the rows they stopped by as well, in `n_passes` over all rows.
+    """Let networks learn the rows they held out as well, in `n_passes` over all rows.
 
-    The rate falls from a part of its first value, so that a network stays about where it stopped.
+    The rate falls from a part of its first value, so that a network stays about where it was.
     Networks are changed in place; their held-out losses are from before.
 
     Parameters

@@ -204,7 +204,7 @@ class Step:
         return self.loss.value(scores, data.part(data.target), weight)
 
     def state(self) -> list[Array]:
-        """Every array that training changes and that the best epoch has to give back."""
+        """Every array that training changes."""
         return [*self.row_adagrad.state(), *self.adamw.state(), self.network.running.flat]
 
     def finish(self) -> None:

@@ -216,7 +216,7 @@ class TorchStep:
         return float(total / whole) if float(whole) > 0 else 0.0
 
     def state(self) -> list[Tensor]:
-        """Every tensor that training changes and that the best epoch has to give back."""
+        """Every tensor that training changes."""
         found = [tensor for r in self.rows_of_tables for tensor in (r.weight, r.squares)]
         for weight in self.weights:
             state = self.adamw.state[weight]
