@@ -198,6 +198,9 @@ def test_more_rows_may_bear_more_epochs(rng, monkeypatch):
     plan = planned(rng, n_rows=1000, n_epochs="auto", shrinkage=3.0, pairs=None)
     _, setting, _ = search(plan, run, 4, judged=True)
     assert setting.n_epochs == 12
+    monkeypatch.setattr(_search, "LAST_ROWS", 900)
+    _, setting, _ = search(plan, run, 4, judged=True)
+    assert setting.n_epochs == 24  # the final saw a part
 
 
 @pytest.mark.usefixtures("agreeing")

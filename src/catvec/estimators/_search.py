@@ -13,10 +13,10 @@ disagreement tells what a committee would lose, on the rows that committees hold
 enough have judged or one is clearly ahead (successive halving; Jamieson & Talwalkar 2016, arXiv
 1502.07943). A prior that is best for a part is, if anything, too strong for the whole, and its
 epochs too few, so the next weaker one and twice the epochs take part where the final sees more
-rows. Of strengths that chance may have put in
-their order the strongest is taken (Breiman et al. 1984, Classification and Regression Trees,
-section 3.4.3: the one standard error rule): rows held out at random are more like the others than
-rows to come, which flatters weak priors.
+rows; where it sees a part as well, twice the epochs are taken. Of strengths that chance may have
+put in their order the strongest is taken (Breiman et al. 1984, Classification and Regression
+Trees, section 3.4.3: the one standard error rule): rows held out at random are more like the
+others than rows to come, which flatters weak priors.
 """
 
 from __future__ import annotations
@@ -295,7 +295,7 @@ def search(
     setting : Setting
     tried : dict of float to float
         Held-out loss of the climb by strength of the prior, with the pairs and interactions that
-        were chosen; empty if no strengths were compared.
+        were chosen and the epochs that were best; empty if no strengths were compared.
     """
     share = first_share = plan.p.validation_fraction
     if share and plan.training.ties.time is None:
@@ -311,14 +311,23 @@ def search(
     last = Trials(_sample(plan.for_trials(), LAST_ROWS), pairs, share, n_networks, run)
     more_rows = len(last.plan.training) > len(first.plan.training)
     best = _final(last, _finalists(last, everyone, more_rows=more_rows))
+    if len(plan.training) > len(last.plan.training):
+        (best,) = last.longer(best) or [best]
 
-    alike = sorted((c for c in everyone if c.kind == best.kind), key=lambda c: c.strength)
-    tried = {c.strength: c.loss for c in alike}
+    tried = _by_strength(c for c in everyone if c.kind[:2] == best.kind[:2])
     of = best.strength, tried, best.setting.n_epochs
     logger.info("shrinkage %g chosen by held-out loss, of %s; %d epochs", *of)
     if best.paired:
         plan = plan.of(with_pairs(plan.training, pairs))
     return plan, best.setting, tried if len(tried) > 1 else {}
+
+
+def _by_strength(contenders: Iterable[Contender]) -> dict[float, float]:
+    """The least loss by strength of the prior, weakest first."""
+    losses: dict[float, float] = {}
+    for c in sorted(contenders, key=lambda c: c.strength):
+        losses[c.strength] = min(c.loss, losses.get(c.strength, c.loss))
+    return losses
 
 
 def _splits(plan: Plan, share: float) -> list[Split]:
