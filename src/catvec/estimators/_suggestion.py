@@ -22,9 +22,9 @@ ONE_HOT = 10  # below so many categories one-hot works too, tutorials say
 START = "compact"  # the rule whose widths the data are asked about first
 N_NETWORKS = 2  # of a trial; their held-out rows are judged together
 HIDDEN = 0.01  # of the categories: what is asked is what is worth knowing of known ones
-EPOCHS = 8  # of a trial, at most
+EPOCHS = 12  # of a trial, at most
 STEPS = 2  # more widths that are tried for a column, where half or double are not enough
-SHRINKAGE_TRIALS = 4  # networks, by which the prior of the first trial is chosen
+SHRINKAGE_TRIALS = 8  # networks, by which prior and epochs of all trials are chosen
 FEWEST_ROWS = 1000  # sampled, whatever the budget
 
 
