@@ -201,6 +201,9 @@ def test_more_rows_may_bear_more_epochs(rng, monkeypatch):
     monkeypatch.setattr(_search, "LAST_ROWS", 900)
     _, setting, _ = search(plan, run, 4, judged=True)
     assert setting.n_epochs == 24  # the final saw a part
+    monkeypatch.setattr(_search, "MOST_ROW_EPOCHS", 23_000)
+    _, setting, _ = search(plan, run, 4, judged=True)
+    assert setting.n_epochs == 12
 
 
 @pytest.mark.usefixtures("agreeing")

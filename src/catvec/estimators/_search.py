@@ -39,6 +39,7 @@ from catvec.estimators._plan import Plan, Setting
 from catvec.network import INTERACTIONS, Job, Trained, make_loss
 
 FIRST_ROWS, LAST_ROWS = 50_000, 100_000  # that the climb and the final look at, at most
+MOST_ROW_EPOCHS = 20_000_000  # of a network, up to which a larger table gets twice the epochs
 FEW_TABLES = 40  # with more, they look at as many cells as so many tables have in those rows
 FIRST_SHARE = 0.2  # of the rows judge the climb, unless rows are ordered in time
 JUDGES = 6_000  # held-out rows after which the final is over
@@ -312,7 +313,9 @@ def search(
     more_rows = len(last.plan.training) > len(first.plan.training)
     best = _final(last, _finalists(last, everyone, more_rows=more_rows))
     if len(plan.training) > len(last.plan.training):
-        (best,) = last.longer(best) or [best]
+        longer = last.longer(best)
+        affordable = [c for c in longer if plan.n_rows * c.setting.n_epochs <= MOST_ROW_EPOCHS]
+        best = next(iter(affordable), best)
 
     tried = _by_strength(c for c in everyone if c.kind[:2] == best.kind[:2])
     of = best.strength, tried, best.setting.n_epochs
