@@ -313,9 +313,7 @@ def search(
     more_rows = len(last.plan.training) > len(first.plan.training)
     best = _final(last, _finalists(last, everyone, more_rows=more_rows))
     if len(plan.training) > len(last.plan.training):
-        longer = last.longer(best)
-        affordable = [c for c in longer if plan.n_rows * c.setting.n_epochs <= MOST_ROW_EPOCHS]
-        best = next(iter(affordable), best)
+        best = _longer(last, best)
 
     tried = _by_strength(c for c in everyone if c.kind[:2] == best.kind[:2])
     of = best.strength, tried, best.setting.n_epochs
@@ -411,6 +409,14 @@ def _final(last: Trials, contenders: list[Contender]) -> Contender:
             break
     as_good = [c for c in others if c.kind == best.kind and not _is_behind(c, best)]
     return max([best, *as_good], key=lambda c: c.strength)
+
+
+def _longer(last: Trials, best: Contender) -> Contender:
+    """The best with twice the epochs, as more rows than it saw bear, unless they are very many."""
+    for longer in last.longer(best):
+        if last.plan.n_rows * longer.setting.n_epochs <= MOST_ROW_EPOCHS:
+            return longer
+    return best
 
 
 def _is_behind(contender: Contender, best: Contender, times: float = 1.0) -> bool:
