@@ -338,6 +338,8 @@ def test_colliding_names_are_an_error(small_data):
         ({"dropout": 1.5}, "`dropout`"),
         ({"embedding_dropout": -0.1}, "`embedding_dropout` must be"),
         ({"category_dropout": 1.0}, "`category_dropout` must be"),
+        ({"n_epochs": "many"}, "`n_epochs` must be \"auto\" or an int >= 1, got 'many'"),
+        ({"n_networks": 0}, "`n_networks` must be an int >= 1, got 0"),
         ({"output": "all"}, "`output`"),
         ({"cv": 1}, "`cv`"),
         ({"task": "ranking"}, "`task`"),

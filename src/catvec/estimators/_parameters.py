@@ -225,10 +225,12 @@ class SharedParameters(BaseEstimator):
 
 def check_parameters(p: SharedParameters, losses: Sequence[str]) -> None:
     """Refuse parameters of the wrong type or out of range, before any data are touched."""
-    counts = _given(p, "n_epochs", "n_networks")
-    for name in ("min_frequency", "batch_size", "max_epochs", *counts):
+    for name in ("min_frequency", "batch_size", "max_epochs"):
         check_int(name, getattr(p, name), minimum=1)
-    for name in ("dropout", "embedding_dropout", *_given(p, "category_dropout")):
+    for name in ("n_epochs", "n_networks"):
+        _check_count(name, getattr(p, name))
+    given = ["category_dropout"] if p.category_dropout != "auto" else []
+    for name in ("dropout", "embedding_dropout", *given):
         check_float(name, getattr(p, name), minimum=0.0, maximum=0.99)
     check_float("learning_rate", p.learning_rate, minimum=0.0, strict=True)
     check_float("validation_fraction", p.validation_fraction, minimum=0.0, maximum=0.9)
@@ -259,8 +261,11 @@ def is_list(value: object) -> TypeGuard[Sequence[Any]]:
     return isinstance(value, Sequence | np.ndarray) and not isinstance(value, str)
 
 
-def _given(p: SharedParameters, *names: str) -> list[str]:
-    return [name for name in names if getattr(p, name) != "auto"]
+def _check_count(name: str, value: Any) -> None:
+    if isinstance(value, str) and value != "auto":
+        raise refuse(name, '"auto" or an int >= 1', value)
+    if value != "auto":
+        check_int(name, value, minimum=1)
 
 
 def _check_sizes(p: SharedParameters) -> None:
