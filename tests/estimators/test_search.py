@@ -51,6 +51,30 @@ def plain_effects(rng, n_rows=3000):
 # --- the climb and the final, with losses that are planted instead of trained ---------------------
 
 
+@pytest.fixture(autouse=True)
+def judged_once(monkeypatch):
+    """The climb of these small tables is judged by one part of the rows, as that of large ones."""
+    monkeypatch.setattr(_search, "FEW_JUDGES", 1)
+
+
+@pytest.mark.usefixtures("agreeing")
+@pytest.mark.parametrize(("few", "n_parts"), [(80, 1), (81, 2), (400, 5), (1000, 5)])
+def test_the_climb_of_a_small_table_is_judged_by_several_parts(few, n_parts, rng, monkeypatch):
+    """Who is lucky with one part is not chosen; the parts are disjoint."""
+    monkeypatch.setattr(_search, "FEW_JUDGES", few)
+
+    def loss(strength, _, __, seed):
+        return 1.0 + 0.3 * abs(np.log10(strength / 10.0)) - 0.9 * (strength == 1000.0 == 250 * seed)
+
+    run = Losses(loss)
+    _, setting, _ = search(planned(rng, pairs=None, interactions="product"), run, 4, judged=True)
+    climb = {job.seed: job.held_out.rows for job in run.jobs if job.seed >= CLIMB}
+    assert sorted(climb) == [CLIMB + part for part in range(n_parts)]
+    judges = np.concatenate(list(climb.values()))
+    assert len(set(judges)) == len(judges) == 80 * n_parts
+    assert setting.shrinkage[0] == (1000.0 if n_parts < 2 else 10.0)
+
+
 def planned(rng, n_rows=400, **parameters):
     """A plan for a table of two columns, and of their pair; epochs are not asked about."""
     parameters = {"n_epochs": 12, **parameters}

@@ -42,6 +42,8 @@ FIRST_ROWS, LAST_ROWS = 50_000, 100_000  # that the climb and the final look at,
 MOST_ROW_EPOCHS = 20_000_000  # of a network, up to which a larger table gets twice the epochs
 FEW_TABLES = 40  # with more, they look at as many cells as so many tables have in those rows
 FIRST_SHARE = 0.2  # of the rows judge the climb, unless rows are ordered in time
+FEW_JUDGES = 1_000  # held-out rows that the climb is judged by at least, in up to PARTS fits each
+PARTS = 5
 JUDGES = 6_000  # held-out rows after which the final is over
 MOST_RUNGS = 2  # of the final
 MANY_FINALISTS, FEW_FINALISTS = 4, 2  # of the climb, where it saw all rows and where it did not;
@@ -332,13 +334,13 @@ def _by_strength(contenders: Iterable[Contender]) -> dict[float, float]:
 
 
 def _splits(plan: Plan, share: float) -> list[Split]:
-    """By rung the rows to train on and which of them to hold out; no mask where none are.
+    """Rows to train on and which of them to hold out, by rung or part; no mask where none are.
 
     In time each rung is judged by a stretch of its own, from what was before it: one stretch alone
     says how well a network fits what that month was like.
     """
     rows = np.arange(len(plan.training))
-    masks = plan.held_out(rows, MOST_RUNGS, share)
+    masks = plan.held_out(rows, PARTS, share)
     if masks is None:
         return [(rows, None)] * MOST_RUNGS
     if plan.training.ties.time is None:
@@ -352,12 +354,17 @@ def _splits(plan: Plan, share: float) -> list[Split]:
 
 
 def _climb(trials: Trials) -> list[Contender]:
-    """From the best of some strengths to its best neighbour, and on; all contenders, best first."""
+    """From the best of some strengths to its best neighbour, and on; all contenders, best first.
+
+    In a small table each is trained several times, to be judged by other rows each time.
+    """
     number = 2 * MOST_RUNGS  # a seed of its own: in time all have the same held-out rows
     everyone: dict[tuple[float, bool, str, int], Contender] = {}
     new = trials.starts()
+    n_parts = min(len(trials.splits), -(-FEW_JUDGES // trials.n_judges))
     while new:
-        trials.judge(new, 0, [number])
+        for part in range(n_parts):
+            trials.judge(new, part, [number + part])
         everyone |= {c.key: c for c in new}
         groups = trials.neighbours(ranked(everyone.values())[0])
         fresh = ([c for c in group if c.key not in everyone] for group in groups)
