@@ -86,8 +86,8 @@ def fit(
     read = dict(time_column=time_column, min_frequency=min_frequency, validation_fraction=share)
     given = dict(embedding_dim=_dim(embedding_dim), init=init, column_map=_mapped(column_map, init))
     sized = dict(memory_budget=_bytes(memory_budget), tables=read_tables(tables), freeze=freeze)
-    how = dict(random_state=seed, engine=engine, device=device, n_jobs=jobs)
-    how |= {} if epochs is None else {"n_epochs": epochs}
+    passes = epochs or "auto"
+    how = dict(n_epochs=passes, random_state=seed, engine=engine, device=device, n_jobs=jobs)
     model = dict(loss=loss, quantile=quantile, n_networks=networks, compare_init=init is not None)
     with EpochProgress(output.notes, quiet=quiet) as progress:
         data = _read(file, roles, task, skip_gaps)
