@@ -130,7 +130,8 @@ class Trials:
         self, plan: Plan, pairs: list[tuple[str, str]], share: float, n_networks: int, run: Run
     ) -> None:
         self.plan, self.pairs, self.n_networks, self.run = plan, pairs, n_networks, run
-        self.in_time = plan.training.ties.time is not None
+        # Rows of a stretch, or of a group, err together.
+        self.bound = plan.training.grouped or plan.training.ties.time is not None
         self.splits = _splits(plan, share)
         given, mask = plan.training.held_out, self.splits[0][1]
         self.n_judges = 0 if given is None else len(given)
@@ -403,13 +404,13 @@ def _widths(first: Trials, best: Contender) -> dict[str, int]:
 def _final(last: Trials, contenders: list[Contender]) -> Contender:
     """The best contender, once rows enough have judged; of priors as good as its, the strongest.
 
-    In time all are judged by each stretch.
+    In time, and where rows are grouped, all are judged by each of the rungs.
     """
     if len(contenders) == 1:
         return contenders[0]
     for rung in range(MOST_RUNGS):
         best, *others = last.judge(contenders, rung, [2 * rung, 2 * rung + 1])
-        if last.in_time:  # rows of a stretch err together: nobody is behind before the last one
+        if last.bound:  # nobody is behind before the last one
             continue
         contenders = [best, *(c for c in others if not _is_behind(c, best, LEAD))][:FEW_FINALISTS]
         if len(contenders) == 1 or (rung + 1) * last.n_judges >= JUDGES:
