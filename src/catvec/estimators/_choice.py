@@ -17,7 +17,7 @@ from catvec.estimators._parameters import SharedParameters
 from catvec.frames import FIRST, Schema
 from catvec.network import RULES
 
-SHRINKAGES = (0.1, 1.0, 10.0, 100.0, 1000.0, 10_000.0, 100_000.0)  # the best one differs so much (FINDINGS 2)
+SHRINKAGES = (0.1, 1.0, 10.0, 100.0, 1e3, 1e4, 1e5, 1e6)  # the best one differs so much
 STARTS = SHRINKAGES[2:5]  # that are always tried; others where the best of these is at an end
 MIDDLE = 10.0  # where there are no held-out rows to choose by
 FEWEST_EPOCHS = 3  # that are tried, and HALVINGS of the most

@@ -22,6 +22,7 @@ others than rows to come, which flatters weak priors.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -48,6 +49,7 @@ JUDGES = 6_000  # held-out rows after which the final is over
 MOST_RUNGS = 2  # of the final
 MANY_FINALISTS, FEW_FINALISTS = 4, 2  # of the climb, where it saw all rows and where it did not;
 # few go on to the second rung, too
+DENSER = 1.5  # times the rows of each group, from which it is more of the same groups
 NEAR = 0.05  # part of the best loss by which others of the climb may be worse to be finalists
 PLAIN, *PRODUCTS = INTERACTIONS
 GAIN = 0.005  # part of the held-out loss by which pairs, or products, have to be better
@@ -169,25 +171,31 @@ class Trials:
         Products come apart, to be tried where nothing else is better: they seldom are.
         """
         strength, (paired, interactions, n_epochs) = contender.strength, contender.kind
-        stronger = self._steps(strength, 1)
-        found = [self._contender(s, paired, interactions, n_epochs) for s in stronger]
-        found += self.weaker(contender)
-        found += self.longer(contender) + self._of_epochs(contender, -1)
+        stronger = self.of_strength(contender, 1)
+        found = [*stronger, *self.of_strength(contender, -1)]
+        found += self.of_epochs(contender, 1) + self.of_epochs(contender, -1)
         if self.pairs and not paired:
-            strengths = [strength, *stronger]
+            strengths = [strength, *(c.strength for c in stronger)]
             found += [self._contender(s, True, interactions, n_epochs) for s in strengths]
         products = PRODUCTS if self._may_multiply and interactions == PLAIN else []
         multiplied = [self._contender(strength, paired, kind, n_epochs) for kind in products]
         return [found, multiplied]
 
-    def weaker(self, contender: Contender) -> list[Contender]:
-        """The same with the next weaker prior, if there is one."""
-        steps = self._steps(contender.strength, -1)
-        return [self._contender(s, *contender.kind) for s in steps]
+    def of_strength(self, contender: Contender, direction: int) -> list[Contender]:
+        """The same with the next stronger prior (1), or weaker (-1), if there is one."""
+        if len(self._shrinkages(False)) == 1:  # the user gave it
+            return []
+        place = SHRINKAGES.index(contender.strength) + direction
+        if not 0 <= place < len(SHRINKAGES):
+            return []
+        return [self._contender(SHRINKAGES[place], *contender.kind)]
 
-    def longer(self, contender: Contender) -> list[Contender]:
-        """The same with more epochs, if there may be more."""
-        return self._of_epochs(contender, 1)
+    def of_epochs(self, contender: Contender, direction: int) -> list[Contender]:
+        """The same with twice the epochs (1), or half of them (-1), if there may be so many."""
+        place = self._epochs.index(contender.setting.n_epochs) + direction
+        if not 0 <= place < len(self._epochs):
+            return []
+        return [self._contender(contender.strength, *contender.kind[:2], self._epochs[place])]
 
     def judge(
         self, contenders: list[Contender], rung: int, numbers: Sequence[int]
@@ -238,13 +246,6 @@ class Trials:
     def _epochs(self) -> list[int]:
         return epoch_grid(self.plan.p)
 
-    def _of_epochs(self, contender: Contender, direction: int) -> list[Contender]:
-        paired, interactions, n_epochs = contender.kind
-        place = self._epochs.index(n_epochs) + direction
-        if not 0 <= place < len(self._epochs):
-            return []
-        return [self._contender(contender.strength, paired, interactions, self._epochs[place])]
-
     def _contender(
         self, strength: float, paired: bool, interactions: str, n_epochs: int
     ) -> Contender:
@@ -252,13 +253,6 @@ class Trials:
         if by_table is None:  # the user gave it
             ((strength, by_table),) = self._shrinkages(paired).items()
         return Contender(paired, strength, Setting(by_table, interactions, n_epochs))
-
-    def _steps(self, strength: float, direction: int) -> list[float]:
-        """The next strength, unless the grid ends here or the user gave one."""
-        if len(self._shrinkages(False)) == 1:
-            return []
-        place = SHRINKAGES.index(strength) + direction
-        return [SHRINKAGES[place]] if 0 <= place < len(SHRINKAGES) else []
 
     def _with(self, paired: bool) -> Plan:
         if paired not in self._plans:
@@ -313,9 +307,11 @@ def search(
     everyone = _climb(first)
     plan = plan.with_widths(_widths(first, everyone[0]))
     last = Trials(_sample(plan.for_trials(), LAST_ROWS), pairs, share, n_networks, run)
-    more_rows = len(last.plan.training) > len(first.plan.training)
-    best = _final(last, _finalists(last, everyone, more_rows=more_rows))
-    if len(plan.training) > len(last.plan.training):
+    best = _final(last, _finalists(last, everyone, first.plan))
+    denser = _denser(plan, last.plan)
+    if denser > DENSER:
+        best = _of_denser(last, best, denser)
+    elif len(plan.training) > len(last.plan.training):
         best = _longer(last, best)
 
     tried = _by_strength(c for c in everyone if c.kind[:2] == best.kind[:2])
@@ -373,23 +369,27 @@ def _climb(trials: Trials) -> list[Contender]:
     return ranked(everyone.values())
 
 
-def _finalists(last: Trials, everyone: list[Contender], *, more_rows: bool) -> list[Contender]:
-    """The best of the climb and some near it; with more rows also the best less shrunk, and longer.
+def _finalists(last: Trials, everyone: list[Contender], seen: Plan) -> list[Contender]:
+    """The best of the climb and some near it; of more rows than it saw also what these ask for.
 
     The first of these has pairs if the best is without, or is without if the best has them: pairs
     are worth more to a committee than to a single network, which is noisier than the difference.
-    What was lost in the climb counts no more: it was a single network's, too.
+    More rows bear a weaker prior and more epochs, unless they are more of the same groups: what
+    rows of a group have in common is learned by heart the sooner. What was lost in the climb counts
+    no more: it was a single network's, too.
     """
     best = everyone[0]
     most = best.handicapped + NEAR * abs(best.handicapped)
     near = [c for c in everyone[1:] if c.handicapped <= most]
     others = [c for c in near if c.paired != best.paired][:1]
     found = [best, *others, *(c for c in near if c not in others)]
+    more_rows = len(last.plan.training) > len(seen.training)
     found = found[: FEW_FINALISTS if more_rows else MANY_FINALISTS]
     keys = [c.key for c in found]
     if more_rows:
-        less = last.weaker(best) + last.longer(best)  # as more rows bear
-        found += [c for c in less if c.key not in keys]
+        less = -1 if _denser(last.plan, seen) > DENSER else 1
+        asked = last.of_strength(best, -less) + last.of_epochs(best, less)
+        found += [c for c in asked if c.key not in keys]
     return [replace(c, losses=[]) for c in found]
 
 
@@ -421,10 +421,28 @@ def _final(last: Trials, contenders: list[Contender]) -> Contender:
 
 def _longer(last: Trials, best: Contender) -> Contender:
     """The best with twice the epochs, as more rows than it saw bear, unless they are very many."""
-    for longer in last.longer(best):
+    for longer in last.of_epochs(best, 1):
         if last.plan.n_rows * longer.setting.n_epochs <= MOST_ROW_EPOCHS:
             return longer
     return best
+
+
+def _of_denser(last: Trials, best: Contender, denser: float) -> Contender:
+    """The best where groups have so many times the rows: as many steps, priors as strong by row."""
+    for _ in range(round(math.log2(denser))):
+        best = next(iter(last.of_epochs(best, -1)), best)
+    for _ in range(round(math.log10(denser))):
+        best = next(iter(last.of_strength(best, 1)), best)
+    return best
+
+
+def _denser(plan: Plan, part: Plan) -> float:
+    """How many times the rows of a group are in the plan than in a part of it; 1 for no groups."""
+    groups, some = plan.training.ties.groups, part.training.ties.groups
+    if groups is None or some is None or not plan.training.grouped:
+        return 1.0
+    mean_rows = len(groups) / len(np.unique(groups)), len(some) / len(np.unique(some))
+    return mean_rows[0] / mean_rows[1]
 
 
 def _is_behind(contender: Contender, best: Contender, times: float = 1.0) -> bool:
