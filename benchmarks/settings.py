@@ -3,7 +3,11 @@
     python benchmarks/settings.py --data ../shared --task adult "dropout=0.1" "dropout=0.0"
     python benchmarks/settings.py --data ../shared --task amazon_access "shrinkage=10.0" ""
 
+    python benchmarks/settings.py --data ../shared --task nycflights --together 2048 "n_epochs=3" ""
+
 Rows, cut and metrics are those of `accuracy.py` without `--test`; an empty setting is the defaults.
+`--together` holds out a fifth of the training rows instead, so many side by side: rows of a day of
+nycflights are alike, and its test rows are of other days.
 Each line has the scores, averaged over the task's splits and the seeds, the seconds of a fit, and
 what the fits chose.
 """
@@ -13,6 +17,7 @@ from __future__ import annotations
 import argparse
 import ast
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +29,21 @@ from threadpoolctl import threadpool_limits
 from catvec import EmbeddingClassifier, EmbeddingRegressor
 
 
-def fitted(task: Any, split: int, seed: int, setting: dict[str, Any]) -> tuple[Any, ...]:
+def held_out_together(task: Any, n_rows: int) -> Any:
+    """The task with blocks of so many of its training rows to test on, in place of its test rows."""
+    splits = []
+    for split in task.splits:
+        block = split.train // n_rows
+        blocks = np.random.RandomState(0).permutation(np.unique(block))
+        is_new = np.isin(block, blocks[: len(blocks) // 5])
+        splits.append(replace(split, train=split.train[~is_new], test=split.train[is_new]))
+    return replace(task, splits=splits)
+
+
+def fitted(task: Any, split: int, seed: int, mode: str, setting: dict[str, Any]) -> tuple[Any, ...]:
     """Scores by metric, seconds, and what was chosen."""
     options = argparse.Namespace(threads=1, quick=False)
-    job = Job("validation", "all", task.name, split, "catvec", seed, "")
+    job = Job(mode, "all", task.name, split, "catvec", seed, "")
     case, new = make_case(task, job, options)
     X, y, held_out = catvec_data(case, case.all)
     parameters = {**catvec_parameters(case), **setting}
@@ -46,7 +62,8 @@ def fitted(task: Any, split: int, seed: int, setting: dict[str, Any]) -> tuple[A
     scores = [score(m, task.y[new], prediction, weight) for m in task.metrics]
     choice = model.choice_
     strengths = sorted(set(choice.shrinkage))
-    return scores, seconds, f"{strengths} {len(choice.pairs)} pairs {choice.interactions}"
+    chosen = f"{strengths} {choice.n_epochs} epochs {len(choice.pairs)} pairs {choice.interactions}"
+    return scores, seconds, chosen
 
 
 def read(text: str) -> dict[str, Any]:
@@ -62,14 +79,17 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the folder with suite/suite.py")
     parser.add_argument("--task", required=True)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--together", type=int, help="rows side by side to hold out together")
     parser.add_argument("settings", nargs="+", help='such as "dropout=0.1"; "" for the defaults')
     options = parser.parse_args()
-    task = load_suite(options.data).load(options.task)
+    task, mode = load_suite(options.data).load(options.task), "validation"
+    if options.together is not None:
+        task, mode = held_out_together(task, options.together), "test"
     warm_up(["catvec"])
     with threadpool_limits(1):
         for text in options.settings:
             runs = [
-                fitted(task, split, seed, read(text))
+                fitted(task, split, seed, mode, read(text))
                 for split in range(len(task.splits))
                 for seed in range(options.seeds)
             ]

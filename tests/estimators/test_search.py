@@ -84,6 +84,15 @@ def planned(rng, n_rows=400, **parameters):
     return Plan(p, training, "squared", "numpy", None, 0)
 
 
+def grouped(rng, groups, **parameters):
+    """The same, with rows in groups."""
+    X = pd.DataFrame({name: text(rng.integers(6, size=len(groups))) for name in "ab"})
+    p = SharedParameters(**{"pairs": None, "interactions": "concatenate", **parameters})
+    y = rng.normal(size=len(groups))
+    _, training = read_training_set(p, X, y, task="regression", groups=groups)
+    return Plan(p, training, "squared", "numpy", None, 0)
+
+
 class Stub:
     """Stands in for a network that answers the same number for all rows."""
 
@@ -228,6 +237,47 @@ def test_more_rows_may_bear_more_epochs(rng, monkeypatch):
     monkeypatch.setattr(_search, "MOST_ROW_EPOCHS", 23_000)
     _, setting, _ = search(plan, run, 4, judged=True)
     assert setting.n_epochs == 12
+
+
+@pytest.mark.usefixtures("agreeing")
+@pytest.mark.parametrize(
+    ("n_groups", "asked", "n_epochs", "strength"),
+    [
+        (20, {(12, 100.0), (6, 100.0), (12, 1000.0)}, 3, 1000.0),  # four and ten times as dense
+        (8000, {(12, 100.0), (24, 100.0), (12, 10.0)}, 24, 100.0),  # twenty times as many groups
+    ],
+)
+def test_more_rows_of_the_same_groups_bear_fewer_epochs(
+    n_groups, asked, n_epochs, strength, rng, monkeypatch
+):
+    monkeypatch.setattr(_search, "FIRST_ROWS", 200)
+    monkeypatch.setattr(_search, "LAST_ROWS", 2000 if n_groups == 20 else 400)
+
+    class Traits(Losses):
+        @staticmethod
+        def traits(job):
+            return job.training.n_epochs, job.training.shrinkage[0]
+
+    run = Traits(
+        lambda n, tried, _: 1 + 0.2 * abs(np.log2(n / 12)) + 0.2 * abs(np.log10(tried / 100))
+    )
+    _, setting, _ = search(grouped(rng, np.arange(8000) % n_groups), run, 4, judged=True)
+    final = {run.traits(job) for job in run.jobs if job.seed != CLIMB}
+    assert final == asked
+    assert (setting.n_epochs, setting.shrinkage[0]) == (n_epochs, strength)
+
+
+@pytest.mark.usefixtures("agreeing")
+def test_where_rows_are_grouped_nobody_leaves_between_rungs(rng):
+    """Rows of a group err together: a thousand of them in ten groups tell little."""
+    run = Losses(lambda strength, *_: 1.0 + 0.03 * abs(np.log10(strength / 100.0)))
+    plan = grouped(rng, np.arange(2000) % 40, n_epochs=12)
+    _, setting, _ = search(plan, run, 4, judged=True)
+    assert setting.shrinkage[0] == 100.0
+    final = [job for job in run.jobs if job.seed != CLIMB]
+    assert [job.seed for job in final] == [0, 1] * 3 + [2, 3] * 3
+    judges = [set(job.held_out.rows % 40) for job in final]
+    assert not judges[0] & judges[-1]
 
 
 @pytest.mark.usefixtures("agreeing")

@@ -4,19 +4,22 @@ A contender is a strength of the prior and a number of epochs, without or with p
 without or with products of vectors; one network, with fewer hidden units than a committee's, tells
 how it does. The climb starts with three strengths, tries the neighbours of the best (the next
 strengths and numbers of epochs, pairs, then products), and goes on from these while one of them is
-better. It sees a part of a large table, and
-holds out more rows than a committee does: with a tenth of amazon_access to judge by, pairs were
-refused on two folds of three, though worth 0.010 of log loss.
+better. It sees a part of a large table, and holds out more rows than a committee does: with a tenth
+of amazon_access to judge by, pairs were refused on two folds of three, though worth 0.010 of log
+loss.
 
 The final is between the best with pairs and the best without, with two networks each, whose
 disagreement tells what a committee would lose, on the rows that committees hold out, until rows
 enough have judged or one is clearly ahead (successive halving; Jamieson & Talwalkar 2016, arXiv
 1502.07943). A prior that is best for a part is, if anything, too strong for the whole, and its
 epochs too few, so the next weaker one and twice the epochs take part where the final sees more
-rows; where it sees a part as well, twice the epochs are taken. Of strengths that chance may have
-put in their order the strongest is taken (Breiman et al. 1984, Classification and Regression
-Trees, section 3.4.3: the one standard error rule): rows held out at random are more like the
-others than rows to come, which flatters weak priors.
+rows; where it sees a part as well, twice the epochs are taken. Where groups of rows are alike and
+it is the groups that have more rows, stronger priors and fewer epochs take part instead, and the
+epochs are taken that make as many steps: what a day did to its flights is learned by heart the
+sooner, the more flights of it there are. Of strengths that chance may have put in their order the
+strongest is taken (Breiman et al. 1984, Classification and Regression Trees, section 3.4.3: the one
+standard error rule): rows held out at random are more like the others than rows to come, which
+flatters weak priors.
 """
 
 from __future__ import annotations
@@ -49,7 +52,7 @@ JUDGES = 6_000  # held-out rows after which the final is over
 MOST_RUNGS = 2  # of the final
 MANY_FINALISTS, FEW_FINALISTS = 4, 2  # of the climb, where it saw all rows and where it did not;
 # few go on to the second rung, too
-DENSER = 1.5  # times the rows of each group, from which it is more of the same groups
+DENSER = 1.2  # times the rows of each group, from which more rows are more of the same groups
 NEAR = 0.05  # part of the best loss by which others of the climb may be worse to be finalists
 PLAIN, *PRODUCTS = INTERACTIONS
 GAIN = 0.005  # part of the held-out loss by which pairs, or products, have to be better
