@@ -30,7 +30,7 @@ from catvec import EmbeddingClassifier, EmbeddingRegressor
 
 
 def held_out_together(task: Any, n_rows: int) -> Any:
-    """The task with blocks of so many of its training rows to test on, in place of its test rows."""
+    """The task with blocks of so many training rows to test on, in place of its test rows."""
     splits = []
     for split in task.splits:
         block = split.train // n_rows
