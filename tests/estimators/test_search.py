@@ -268,6 +268,15 @@ def test_more_rows_of_the_same_groups_bear_fewer_epochs(
 
 
 @pytest.mark.usefixtures("agreeing")
+@pytest.mark.parametrize(("n_groups", "strongest"), [(40, 1e6), (None, 1000.0)])
+def test_stronger_priors_are_for_groups(n_groups, strongest, rng):
+    groups = np.arange(2000)
+    plan = grouped(rng, groups % n_groups) if n_groups else planned(rng, n_rows=2000, pairs=None)
+    _, setting, _ = search(plan, Losses(lambda strength, *_: 1 / strength), 4, judged=True)
+    assert setting.shrinkage[0] == strongest
+
+
+@pytest.mark.usefixtures("agreeing")
 def test_where_rows_are_grouped_nobody_leaves_between_rungs(rng):
     """Rows of a group err together: a thousand of them in ten groups tell little."""
     run = Losses(lambda strength, *_: 1.0 + 0.03 * abs(np.log10(strength / 100.0)))

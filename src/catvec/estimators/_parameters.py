@@ -29,8 +29,8 @@ columns : list of str or int, optional
         Categories in fewer training rows than this share, and train, the row for unknown ones.
     shrinkage : float, mapping or "auto", default="auto"
         Strength of the prior that draws vectors to their column's centre, in rows of the loss; by
-        column for a mapping. ``"auto"`` takes what is best on held-out rows, from 0.1 to a
-        million, the same for all columns.
+        column for a mapping. ``"auto"`` takes what is best on held-out rows, from 0.1 to
+        1000, or to a million where rows of a group are alike; the same for all columns.
     pairs : None, list of pairs of str or int, or "auto", default="auto"
         Pairs of categorical columns that are taken as columns more, with effects and tables of
         their own, such as ``[("Store", "DayOfWeek")]``. ``"auto"``: those that part rows further

@@ -33,8 +33,8 @@ import numpy as np
 
 from catvec.estimators._choice import (
     MIDDLE,
-    SHRINKAGES,
     epoch_grid,
+    shrinkage_grid,
     shrinkages,
     supported_dims,
 )
@@ -188,10 +188,11 @@ class Trials:
         """The same with the next stronger prior (1), or weaker (-1), if there is one."""
         if len(self._shrinkages(False)) == 1:  # the user gave it
             return []
-        place = SHRINKAGES.index(contender.strength) + direction
-        if not 0 <= place < len(SHRINKAGES):
+        grid = shrinkage_grid(grouped=self.plan.training.grouped)
+        place = grid.index(contender.strength) + direction
+        if not 0 <= place < len(grid):
             return []
-        return [self._contender(SHRINKAGES[place], *contender.kind)]
+        return [self._contender(grid[place], *contender.kind)]
 
     def of_epochs(self, contender: Contender, direction: int) -> list[Contender]:
         """The same with twice the epochs (1), or half of them (-1), if there may be so many."""
