@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn.metrics import r2_score
 
 from catvec import EmbeddingClassifier, EmbeddingEncoder, EmbeddingRegressor
-from catvec.estimators import _search
+from catvec.estimators import _choice, _search
 from catvec.estimators._choice import SHRINKAGES, epoch_grid
 from catvec.estimators._parameters import SharedParameters
 from catvec.estimators._plan import Plan
@@ -517,6 +517,18 @@ def test_vectors_are_as_wide_as_their_spectrum(supported, rng):
     plan.p.embedding_dim = {"a": 7}
     found, _, _ = search(plan, run, 4, judged=True)
     assert found.dims[:2] == (7, supported)
+
+
+def test_few_epochs_leave_time_for_more_networks(rng, monkeypatch):
+    monkeypatch.setattr(_choice, "NETWORK_BUDGET", 600 * 24 * 5)
+    X = pd.DataFrame({name: text(rng.integers(60, size=600)) for name in "ab"})
+    settings = {**SMALL, "n_epochs": "auto", "n_networks": "auto", "pairs": None, "shrinkage": 0.0}
+    model = EmbeddingRegressor(**settings, learning_rate=0.02, random_state=0)
+    model.fit(X, rng.normal(size=600))
+    assert model.choice_.n_epochs == 3
+    assert len(model.networks_) == 8
+    model.set_params(n_epochs=24).fit(X, rng.normal(size=600))
+    assert len(model.networks_) == 5
 
 
 # --- the choice, with networks that are trained -------------------------------------------

@@ -149,8 +149,8 @@ class Learner:
         self.p, self.seed = p, seed
         self.loss = LOSS_OF_TASK[training.target.task] if p.loss == "auto" else p.loss
         self.n_jobs = n_threads(p.n_jobs)
-        row_epochs = n_rows * epoch_grid(p)[-1] * max(n_fits, 1)
-        self.n_networks = choose_n_networks(p, row_epochs)
+        rows_of_fits = n_rows * max(n_fits, 1)
+        self.n_networks = choose_n_networks(p, rows_of_fits * epoch_grid(p)[-1])
         row_epochs = self._row_epochs(n_rows, n_fits)
         looks = row_epochs / p.batch_size * training.schema.n_tables
         engine = choose_engine(p.engine, row_epochs, looks)
@@ -164,6 +164,8 @@ class Learner:
         self.plan, setting, tried = search(
             plan, lambda jobs: self._run(jobs, "choosing"), self.n_networks, judged=n_fits > 0
         )
+        # Few epochs leave time for more networks than were reckoned with.
+        self.n_networks = choose_n_networks(p, rows_of_fits * setting.n_epochs)
         self.training = self.plan.training
         pairs = tuple((pair.first, pair.second) for pair in self.training.schema.pairs)
         dims, knot_dims = self.plan.dims, self.plan.knot_dims

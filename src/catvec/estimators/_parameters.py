@@ -119,8 +119,8 @@ columns : list of str or int, optional
         Not used where `fit` is given rows for it. Networks learn them in the end.
     n_networks : int or "auto", default="auto"
         Networks trained from different seeds and held-out rows, whose scores are averaged.
-        ``"auto"``: as many of 8 as fit into 20 million row-epochs, folds included; for predictors
-        into 32 million, and at least 4.
+        ``"auto"``: as many of 8 as fit into 32 million row-epochs, folds included; for predictors
+        at least 4.
     handle_unknown : {"prior", "error"}, default="prior"
         How a category not seen in training is answered: by the prior, or by an error.
     time_column : str or int, optional
@@ -185,7 +185,6 @@ class SharedParameters(BaseEstimator):
     """Stores what it is given, as scikit-learn asks; `check_parameters` looks at it."""
 
     fewest_networks: ClassVar[int] = 1  # that n_networks="auto" may mean
-    network_budget: ClassVar[int] = 20_000_000  # row-epochs of all of them, folds included
 
     columns: Sequence[str | int] | None = None
     embedding_dim: int | str | Callable[[int], int] | Mapping[str, Any] = "auto"

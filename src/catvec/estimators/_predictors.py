@@ -39,8 +39,7 @@ vectors_ : CategoryVectors
 class EmbeddingPredictor(EmbeddingEstimator):
     """What the regressor and the classifier share: a committee of networks, and its scores."""
 
-    fewest_networks: ClassVar[int] = 4
-    network_budget: ClassVar[int] = 32_000_000  # they are the prediction, and there are no folds
+    fewest_networks: ClassVar[int] = 4  # they are the prediction
 
     column_importances_: dict[str, float]
 
