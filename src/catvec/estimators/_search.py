@@ -391,8 +391,8 @@ def _finalists(last: Trials, everyone: list[Contender], seen: Plan) -> list[Cont
     found = found[: FEW_FINALISTS if more_rows else MANY_FINALISTS]
     keys = [c.key for c in found]
     if more_rows:
-        less = -1 if _denser(last.plan, seen) > DENSER else 1
-        asked = last.of_strength(best, -less) + last.of_epochs(best, less)
+        longer = -1 if _denser(last.plan, seen) > DENSER else 1
+        asked = last.of_strength(best, -longer) + last.of_epochs(best, longer)
         found += [c for c in asked if c.key not in keys]
     return [replace(c, losses=[]) for c in found]
 
