@@ -2,7 +2,6 @@
 
     python benchmarks/settings.py --data ../shared --task adult "dropout=0.1" "dropout=0.0"
     python benchmarks/settings.py --data ../shared --task amazon_access "shrinkage=10.0" ""
-
     python benchmarks/settings.py --data ../shared --task nycflights --together 2048 "n_epochs=3" ""
 
 Rows, cut and metrics are those of `accuracy.py` without `--test`; an empty setting is the defaults.

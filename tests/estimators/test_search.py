@@ -17,6 +17,7 @@ from catvec.estimators._search import FEW_FINALISTS, GAIN, LUCK, MANY_FINALISTS,
 from catvec.estimators._training_set import read_training_set
 from catvec.network import INTERACTIONS, Trained, make_loss
 
+PLAIN = {"pairs": None, "interactions": "concatenate"}
 CLIMB = 2 * MOST_RUNGS  # seed of its networks; the final has two by rung
 SMALL = {
     "shrinkage": 1.0,
@@ -75,20 +76,12 @@ def test_the_climb_of_a_small_table_is_judged_by_several_parts(few, n_parts, rng
     assert setting.shrinkage[0] == (1000.0 if n_parts < 2 else 10.0)
 
 
-def planned(rng, n_rows=400, **parameters):
+def planned(rng, n_rows=400, groups=None, **parameters):
     """A plan for a table of two columns, and of their pair; epochs are not asked about."""
     parameters = {"n_epochs": 12, **parameters}
     X = pd.DataFrame({name: text(rng.integers(6, size=n_rows)) for name in "ab"})
     p = SharedParameters(**parameters)
-    _, training = read_training_set(p, X, rng.normal(size=n_rows), task="regression")
-    return Plan(p, training, "squared", "numpy", None, 0)
-
-
-def grouped(rng, groups, **parameters):
-    """The same, with rows in groups."""
-    X = pd.DataFrame({name: text(rng.integers(6, size=len(groups))) for name in "ab"})
-    p = SharedParameters(**{"pairs": None, "interactions": "concatenate", **parameters})
-    y = rng.normal(size=len(groups))
+    y = rng.normal(size=n_rows)
     _, training = read_training_set(p, X, y, task="regression", groups=groups)
     return Plan(p, training, "squared", "numpy", None, 0)
 
@@ -261,7 +254,8 @@ def test_more_rows_of_the_same_groups_bear_fewer_epochs(
     run = Traits(
         lambda n, tried, _: 1 + 0.2 * abs(np.log2(n / 12)) + 0.2 * abs(np.log10(tried / 100))
     )
-    _, setting, _ = search(grouped(rng, np.arange(8000) % n_groups), run, 4, judged=True)
+    plan = planned(rng, 8000, np.arange(8000) % n_groups, n_epochs="auto", **PLAIN)
+    _, setting, _ = search(plan, run, 4, judged=True)
     final = {run.traits(job) for job in run.jobs if job.seed != CLIMB}
     assert final == asked
     assert (setting.n_epochs, setting.shrinkage[0]) == (n_epochs, strength)
@@ -270,17 +264,17 @@ def test_more_rows_of_the_same_groups_bear_fewer_epochs(
 @pytest.mark.usefixtures("agreeing")
 @pytest.mark.parametrize(("n_groups", "strongest"), [(40, 1e6), (None, 1000.0)])
 def test_stronger_priors_are_for_groups(n_groups, strongest, rng):
-    groups = np.arange(2000)
-    plan = grouped(rng, groups % n_groups) if n_groups else planned(rng, n_rows=2000, pairs=None)
+    groups = np.arange(2000) % n_groups if n_groups else None
+    plan = planned(rng, 2000, groups, **PLAIN)
     _, setting, _ = search(plan, Losses(lambda strength, *_: 1 / strength), 4, judged=True)
     assert setting.shrinkage[0] == strongest
 
 
 @pytest.mark.usefixtures("agreeing")
 def test_where_rows_are_grouped_nobody_leaves_between_rungs(rng):
-    """Rows of a group err together: a thousand of them in ten groups tell little."""
+    """Rows of a group err together: two hundred of them in four groups tell little."""
     run = Losses(lambda strength, *_: 1.0 + 0.03 * abs(np.log10(strength / 100.0)))
-    plan = grouped(rng, np.arange(2000) % 40, n_epochs=12)
+    plan = planned(rng, 2000, np.arange(2000) % 40, **PLAIN)
     _, setting, _ = search(plan, run, 4, judged=True)
     assert setting.shrinkage[0] == 100.0
     final = [job for job in run.jobs if job.seed != CLIMB]

@@ -150,8 +150,8 @@ class Learner:
         self.loss = LOSS_OF_TASK[training.target.task] if p.loss == "auto" else p.loss
         self.n_jobs = n_threads(p.n_jobs)
         rows_of_fits = n_rows * max(n_fits, 1)
-        self.n_networks = choose_n_networks(p, rows_of_fits * epoch_grid(p)[-1])
-        row_epochs = self._row_epochs(n_rows, n_fits)
+        n_networks = choose_n_networks(p, rows_of_fits * epoch_grid(p)[-1])
+        row_epochs = self._row_epochs(n_rows, n_fits, n_networks)
         looks = row_epochs / p.batch_size * training.schema.n_tables
         engine = choose_engine(p.engine, row_epochs, looks)
         if engine == "torch" and training.schema.kinds:
@@ -162,7 +162,7 @@ class Learner:
             training = with_pairs(training, named_pairs(p.pairs, training.schema))
         plan = Plan(p, training, self.loss, engine, _backend(p, engine), seed, n_rows=n_rows)
         self.plan, setting, tried = search(
-            plan, lambda jobs: self._run(jobs, "choosing"), self.n_networks, judged=n_fits > 0
+            plan, lambda jobs: self._run(jobs, "choosing"), n_networks, judged=n_fits > 0
         )
         # Few epochs leave time for more networks than were reckoned with.
         self.n_networks = choose_n_networks(p, rows_of_fits * setting.n_epochs)
@@ -246,13 +246,13 @@ class Learner:
     def _last_passes(self) -> dict[str, Any]:
         return LAST_PASSES_IN_TIME if self.p.time_column is not None else {}
 
-    def _row_epochs(self, n_rows: int, n_fits: int) -> int:
+    def _row_epochs(self, n_rows: int, n_fits: int, n_networks: int) -> int:
         """Work ahead, at most; a small batch counts as a full one, since it takes about as long."""
         p = self.p
         batch = choose_batch_size(p.batch_size, n_rows)
         n_trials = len(STARTS) if n_fits and p.shrinkage == "auto" else 0
         as_full = n_rows * max(1, p.batch_size // batch)
-        return as_full * epoch_grid(p)[-1] * (n_fits * self.n_networks + n_trials)
+        return as_full * epoch_grid(p)[-1] * (n_fits * n_networks + n_trials)
 
     def _run(self, jobs: list[Job], stage: str) -> list[Trained]:
         def report(record: EpochRecord) -> None:

@@ -28,6 +28,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -61,6 +62,7 @@ LEAD = 2.0  # times what chance may make, by which one is clearly ahead
 
 logger = logging.getLogger("catvec")
 
+Number = TypeVar("Number", int, float)
 Split = tuple[np.ndarray, np.ndarray | None]
 Run = Callable[[list[Job]], list[Trained]]
 
@@ -189,17 +191,14 @@ class Trials:
         if len(self._shrinkages(False)) == 1:  # the user gave it
             return []
         grid = shrinkage_grid(grouped=self.plan.training.grouped)
-        place = grid.index(contender.strength) + direction
-        if not 0 <= place < len(grid):
-            return []
-        return [self._contender(grid[place], *contender.kind)]
+        strengths = _beside(grid, contender.strength, direction)
+        return [self._contender(s, *contender.kind) for s in strengths]
 
     def of_epochs(self, contender: Contender, direction: int) -> list[Contender]:
         """The same with twice the epochs (1), or half of them (-1), if there may be so many."""
-        place = self._epochs.index(contender.setting.n_epochs) + direction
-        if not 0 <= place < len(self._epochs):
-            return []
-        return [self._contender(contender.strength, *contender.kind[:2], self._epochs[place])]
+        strength, (paired, interactions, n_epochs) = contender.strength, contender.kind
+        numbers = _beside(self._epochs, n_epochs, direction)
+        return [self._contender(strength, paired, interactions, n) for n in numbers]
 
     def judge(
         self, contenders: list[Contender], rung: int, numbers: Sequence[int]
@@ -267,6 +266,12 @@ class Trials:
         plan = self._with(paired)
         n_tables = len(plan.dims + plan.knot_dims)
         return shrinkages(plan.p, plan.training.schema, n_tables, *grid)
+
+
+def _beside(grid: Sequence[Number], value: Number, direction: int) -> list[Number]:
+    """The next value of a grid, up (1) or down (-1); none at its end."""
+    place = grid.index(value) + direction
+    return [grid[place]] if 0 <= place < len(grid) else []
 
 
 def ranked(contenders: Iterable[Contender]) -> list[Contender]:
