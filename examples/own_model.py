@@ -70,6 +70,7 @@ def main() -> None:
         pairs=None,
         interactions="product",
         n_networks=1,
+        n_epochs=6,
         random_state=0,
     ).fit(*make_log(60_000, seed=2, eagerness=-2.0))
     vectors = clicks.vectors_

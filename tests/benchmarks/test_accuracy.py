@@ -108,6 +108,7 @@ def test_a_line_of_results_is_added_once(run, tmp_path):
     assert (tmp_path / "results.csv").read_text(encoding="utf-8") == results
 
 
+@pytest.mark.usefixtures("few_steps")
 def test_hidden_categories_and_curves(run, tmp_path):
     models = "mean,catvec,catvec_without,lightgbm_te"
     shown = run("--quick", "--unknown", "--task", "clicks", "--models", models)

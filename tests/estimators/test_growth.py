@@ -204,6 +204,9 @@ def test_a_model_with_pairs_grows():
     cities = later["city"].astype(object).where(later["city"].notna(), None)
     known = set(zip(cities, later["kind"], strict=True))
     assert known <= set(model.vectors_.pairs["city*kind"])
+    for network in model.networks_:  # with an unknown city: between rare and all combinations
+        pair = network.tables.weight(2)
+        np.testing.assert_allclose(pair[0], (pair[1] + pair[2:].mean(axis=0)) / 2, atol=1e-6)
 
 
 def test_frozen_keeps_vectors_and_answers_bit_for_bit():

@@ -226,6 +226,8 @@ class Learned:
         memory = self.memory
         self._keep(frozen)
         self._count(data, kernels, ages)
+        shared = [SHARED * (fewest > 1) for fewest in settings.fewest_rows]
+        self._settled(shared)
         step = self._step(settings, kernels)
         step.take(data, memory.counts)
         step.mass_scale = 1.0 / mean_weight if mean_weight > 0 else 0.0
@@ -235,11 +237,17 @@ class Learned:
             total += self._move(step, rows[start:end], key + start, frozen)
             start = end
         memory.n_steps = step.adamw.n_steps
-        shared = [SHARED * (fewest > 1) for fewest in settings.fewest_rows]
-        self.network.tables.settle(np.flatnonzero(memory.counts <= 0), shared)
+        unseen = self._settled(shared)
+        self.network.tables.center(unseen, np.flatnonzero(shared))
         return total / len(data)
 
     # --- inside ---
+
+    def _settled(self, shared: Sequence[int]) -> Array:
+        """The lines that no row looked at and that may move, with vectors that stand for them."""
+        unseen = np.flatnonzero((self.memory.counts <= 0) & ~self.memory.kept)
+        self.network.tables.settle(unseen, shared)
+        return unseen
 
     def _keep(self, frozen: bool) -> None:
         """Note what a frozen network keeps: all that was met when it was frozen."""
