@@ -273,6 +273,11 @@ def choose_batch_size(batch_size: int, n_rows: int) -> int:
     return min(batch_size, max(SMALLEST_BATCH, n_rows // FEWEST_STEPS))
 
 
+def rows_of_work(batch_size: int, n_rows: int) -> int:
+    """Rows, as many more as they take longer in small batches: these take about as long as full."""
+    return n_rows * max(1, batch_size // choose_batch_size(batch_size, n_rows))
+
+
 def width(rule: Any, cardinality: int) -> int:
     """What a number, a rule's name, "auto" or a function says for so many categories."""
     if callable(rule):

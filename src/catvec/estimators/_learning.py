@@ -13,17 +13,16 @@ import numpy as np
 from catvec._checks import refuse
 from catvec.effects import Effect, Evidence, Statistics, learn_effects
 from catvec.estimators._choice import (
-    STARTS,
     Choice,
-    choose_batch_size,
     choose_n_networks,
     epoch_grid,
+    rows_of_work,
     steady,
 )
 from catvec.estimators._pairs import named_pairs, with_pairs
 from catvec.estimators._parameters import SharedParameters, is_list
 from catvec.estimators._plan import Plan
-from catvec.estimators._search import search
+from catvec.estimators._search import reckoned_trials, search
 from catvec.estimators._training_set import TrainingSet
 from catvec.estimators._transfer import KnownVectors, Transfer
 from catvec.frames import FULL, Schema, Target
@@ -247,12 +246,9 @@ class Learner:
         return LAST_PASSES_IN_TIME if self.p.time_column is not None else {}
 
     def _row_epochs(self, n_rows: int, n_fits: int, n_networks: int) -> int:
-        """Work ahead, at most; a small batch counts as a full one, since it takes about as long."""
-        p = self.p
-        batch = choose_batch_size(p.batch_size, n_rows)
-        n_trials = len(STARTS) if n_fits and p.shrinkage == "auto" else 0
-        as_full = n_rows * max(1, p.batch_size // batch)
-        return as_full * epoch_grid(p)[-1] * (n_fits * n_networks + n_trials)
+        """Work ahead, about."""
+        n_trained = n_fits * n_networks + (reckoned_trials(self.p, n_rows) if n_fits else 0)
+        return rows_of_work(self.p.batch_size, n_rows) * epoch_grid(self.p)[-1] * n_trained
 
     def _run(self, jobs: list[Job], stage: str) -> list[Trained]:
         def report(record: EpochRecord) -> None:

@@ -40,6 +40,7 @@ from catvec.estimators._choice import (
     supported_dims,
 )
 from catvec.estimators._pairs import candidate_pairs, with_pairs
+from catvec.estimators._parameters import SharedParameters
 from catvec.estimators._plan import Plan, Setting
 from catvec.network import INTERACTIONS, Job, Trained, make_loss
 
@@ -49,6 +50,7 @@ FEW_TABLES = 40  # with more, they look at as many cells as so many tables have 
 FIRST_SHARE = 0.2  # of the rows judge the climb, unless rows are ordered in time
 FEW_JUDGES = 1_000  # held-out rows that the climb is judged by at least, in up to PARTS fits each
 PARTS = 5
+TRIALS = 16  # networks of a search that are reckoned with, by part: eight to twenty
 JUDGES = 6_000  # held-out rows after which the final is over
 MOST_RUNGS = 2  # of the final
 MANY_FINALISTS, FEW_FINALISTS = 4, 2  # of the climb, where it saw all rows and where it did not;
@@ -329,6 +331,14 @@ def search(
     if best.paired:
         plan = plan.of(with_pairs(plan.training, pairs))
     return plan, best.setting, tried if len(tried) > 1 else {}
+
+
+def reckoned_trials(p: SharedParameters, n_rows: int) -> int:
+    """Networks that a search will about train, before anything is known but the number of rows."""
+    if "auto" not in (p.shrinkage, p.n_epochs, p.pairs, p.interactions):
+        return 0
+    n_parts = -(-FEW_JUDGES // max(int(FIRST_SHARE * n_rows), 1))
+    return TRIALS * min(n_parts, PARTS)
 
 
 def _by_strength(contenders: Iterable[Contender]) -> dict[float, float]:

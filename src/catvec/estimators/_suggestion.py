@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 
 from catvec._checks import check_int
 from catvec.errors import InputError
+from catvec.estimators._choice import rows_of_work
 from catvec.estimators._learning import Committee, Learner
 from catvec.estimators._parameters import SharedParameters
 from catvec.estimators._training_set import TrainingSet, network_inputs, read_training_set
@@ -287,7 +288,8 @@ class _Trials:
         self.p = SharedParameters(
             **{**p.get_params(deep=False), "pairs": None, "interactions": "concatenate"}
         )
-        self.p.engine = choose_engine("auto", n_networks * EPOCHS * self.n_rows)
+        n_rows = rows_of_work(p.batch_size, self.n_rows)
+        self.p.engine = choose_engine("auto", n_networks * EPOCHS * n_rows)
         self.row_epochs, self.n_trials = 0, 0
         self.p.embedding_dim = dict(self.start)
         learner = self._learner()
