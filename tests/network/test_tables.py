@@ -41,7 +41,7 @@ def test_settle_gives_rows_the_vector_of_row_0(tables):
 
 def test_the_unknown_is_between_the_rare_and_the_mean_unless_it_was_met(tables):
     before = [tables.table(t).copy() for t in range(3)]
-    tables.center(np.array([5, 7]), [0, 1])  # the unknown row of table 0 was met
+    tables.center(np.array([5, 7]), np.array([0, 1]))  # the unknown row of table 0 was met
     between = (before[1][1] + before[1][2:].mean(axis=0)) / 2
     np.testing.assert_allclose(tables.weight(1)[0], between, rtol=1e-5, atol=1e-8)
     np.testing.assert_array_equal(tables.weight(1)[1:], before[1][1:])

@@ -153,17 +153,17 @@ class EmbeddingTables:
             if anchors is not None and len(anchors):
                 table[rows] += self.view(anchors, t)[rows]
 
-    def center(self, lines: Array, columns: Sequence[int]) -> None:
+    def center(self, lines: Array, columns: Array) -> None:
         """Move row 0 of some tables, the unknown, halfway from row 1 to the mean of those known.
 
         Parameters
         ----------
         lines : array of int
             Those that no training row looked at. Another row 0 has learned from rows, and stays.
-        columns : sequence of int
+        columns : array of int
             Categorical columns and pairs with a table to themselves, of which rare ones have row 1.
         """
-        for t in map(self.of_column, columns):
+        for t in map(self.of_column, columns.tolist()):
             table = self.table(t)
             if len(table) > 2 and np.isin(self._places[t, 1], lines):
                 table[0] = (table[1] + table[2:].mean(axis=0, dtype=np.float64)) / 2
