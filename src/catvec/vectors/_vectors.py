@@ -18,6 +18,7 @@ from catvec.frames import Codes, Lists, Vocabulary, make_lists, open_frame
 from catvec.vectors._bridge import Bridging
 from catvec.vectors._column import ColumnVectors
 from catvec.vectors._editing import Editing
+from catvec.vectors._overview import overview
 from catvec.vectors._packed_file import PACKED, packed_arrays
 from catvec.vectors._pairs import PairEffects, same_vocabulary
 from catvec.vectors._parquet import (
@@ -382,13 +383,8 @@ class CategoryVectors(Bridging, Editing):
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        n_columns, n_categories = len(self), sum(map(len, self._columns.values()))
-        head = (
-            f"CategoryVectors: {n_columns} column{'s' * (n_columns != 1)},"
-            f" {n_categories:,} categories"
-        )
-        pairs = _pairs_line(list(self._pairs.values()))
-        return "\n".join([head, *_overview(list(self._columns.values())), *pairs])
+        columns, pairs = list(self._columns.values()), list(self._pairs.values())
+        return overview(columns, pairs)
 
     def __copy__(self) -> CategoryVectors:
         """Itself: nothing in it changes."""
@@ -486,43 +482,3 @@ def codes_of(frame: Frame, vocabulary: Vocabulary) -> Codes:
         return vocabulary.all_codes(frame.column(vocabulary.name))
     column = frame.list_column(vocabulary.name)
     return make_lists(vocabulary.encode(column.elements), column)
-
-
-# --- showing ----------------------------------------------------------------------------
-
-
-def _overview(columns: list[ColumnVectors]) -> list[str]:
-    """A line by column, for people: how much there is, and how far its effects reach."""
-    if not columns:
-        return []
-    titles = ("column", "categories", "dim", "effects", "rows seen")
-    lines = [titles, *map(_overview_line, columns[:20])]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(titles))]
-    shown = [
-        "  " + "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])])
-        for line in lines
-    ]
-    return shown + ([f"  and {len(columns) - 20} more"] if len(columns) > 20 else [])
-
-
-def _pairs_line(pairs: list[PairEffects]) -> list[str]:
-    """One line for all pairs, if there are any."""
-    if not pairs:
-        return []
-    shown = [f"{_shown_name(pair.name)} ({len(pair):,})" for pair in pairs[:5]]
-    more = f" and {len(pairs) - 5} more" if len(pairs) > 5 else ""
-    return [f"  {len(pairs)} pair{'s' * (len(pairs) != 1)}: {', '.join(shown)}{more}"]
-
-
-def _overview_line(column: ColumnVectors) -> tuple[str, ...]:
-    effects = column.effects
-    reach = f"{effects.min():+.3g} .. {effects.max():+.3g}" if effects.size else "-"
-    rows = int(column.vocabulary.counts.sum())
-    name = _shown_name(column.name)
-    return name, f"{len(column):,}", str(column.embedding_dim), reach, f"{rows:,}"
-
-
-def _shown_name(name: str) -> str:
-    """A name in few characters, none of which moves the cursor."""
-    name = name if name.isprintable() else repr(name)
-    return name if len(name) <= 30 else f"{name[:29]}…"
