@@ -161,6 +161,18 @@ def test_the_best_meet_in_the_final(rng):
 
 
 @pytest.mark.usefixtures("agreeing")
+def test_what_breaks_down_has_lost(rng):
+    def loss(strength, n_pairs, kind, _):
+        return np.inf if strength == 100 or kind != "concatenate" else 1.0 + n_pairs / 10
+
+    _, setting, tried = search(planned(rng), Losses(loss), 4, judged=True)
+    assert (setting.shrinkage[0], setting.interactions) == (1000.0, "concatenate")
+    assert 100.0 not in tried
+    _, setting, tried = search(planned(rng), Losses(lambda *_: np.inf), 4, judged=True)
+    assert (setting.shrinkage[0], tried) == (10.0, {})  # for training to say what is wrong
+
+
+@pytest.mark.usefixtures("agreeing")
 @pytest.mark.parametrize("paired_first", [False, True])
 def test_pairs_meet_no_pairs_in_the_final(paired_first, rng):
     """What a single network says of pairs is too noisy to decide, in either direction."""

@@ -373,6 +373,16 @@ def test_a_loss_that_is_not_finite_is_a_clear_error():
         train_committee(jobs, n_jobs=2)
 
 
+def test_a_trial_whose_loss_breaks_down_has_lost():
+    data = planted(300)
+    huge = TrainingData(data.inputs, data.target + 1e30)
+    of_trial = Job(CONFIG, settings(loss="poisson"), huge, huge, 0, is_trial=True)
+    other = Job(CONFIG, settings(), data, data, 0, is_trial=True)
+    lost, whole = train_committee([of_trial, other])
+    assert (lost.held_out_loss, len(lost.history)) == (np.inf, 1)
+    assert whole.held_out_loss < np.inf
+
+
 def test_an_interruption_does_not_wait_for_trainings_to_end():
     told = []
 

@@ -104,7 +104,7 @@ columns : list of str or int, optional
     compare_init : bool, default=False
         Whether `fit` also trains as many networks without `init`, which are thrown away, to say in
         ``transfer_report_`` what `init` gains on held-out rows. Takes as long again.
-    learning_rate : float, default=2e-3
+    learning_rate : float, default=4e-3
         Step of the optimizer at the start; it has decayed when training ends.
     batch_size : int, default=256
         Rows of a step, at most; small tables take fewer so that an epoch has steps enough.
@@ -206,7 +206,7 @@ class SharedParameters(BaseEstimator):
     freeze: str = "never"
     init_learning_rate: float = 0.1
     compare_init: bool = False
-    learning_rate: float = 2e-3
+    learning_rate: float = 4e-3
     batch_size: int = 256
     n_epochs: int | str = "auto"
     max_epochs: int = 24

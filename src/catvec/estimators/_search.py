@@ -207,7 +207,7 @@ class Trials:
     ) -> list[Contender]:
         """Train networks of each, less the rows of this rung; the contenders, best first."""
         jobs = [
-            self.plan_for(c).job(*self.splits[rung], number, c.setting)
+            replace(self.plan_for(c).job(*self.splits[rung], number, c.setting), is_trial=True)
             for c in contenders
             for number in numbers
         ]
@@ -229,7 +229,7 @@ class Trials:
         half of it.
         """
         alone = float(np.mean([one.held_out_loss for one in trained]))
-        if len(trained) == 1:
+        if len(trained) == 1 or not np.isfinite(alone):
             return alone
         held_out, p = jobs[0].held_out, self.plan.p
         assert held_out is not None
@@ -316,6 +316,8 @@ def search(
         return plan, first.untried().setting, {}
 
     everyone = _climb(first)
+    if not np.isfinite(everyone[0].loss):  # training will say what broke down, and the remedy
+        return plan, first.untried().setting, {}
     plan = plan.with_widths(_widths(first, everyone[0]))
     last = Trials(_sample(plan.for_trials(), LAST_ROWS), pairs, share, n_networks, run)
     best = _final(last, _finalists(last, everyone, first.plan))
@@ -342,9 +344,11 @@ def reckoned_trials(p: SharedParameters, n_rows: int) -> int:
 
 
 def _by_strength(contenders: Iterable[Contender]) -> dict[float, float]:
-    """The least loss by strength of the prior, weakest first."""
+    """The least loss by strength of the prior, weakest first; none of what broke down."""
     losses: dict[float, float] = {}
     for c in sorted(contenders, key=lambda c: c.strength):
+        if not np.isfinite(c.loss):
+            continue
         losses[c.strength] = min(c.loss, losses.get(c.strength, c.loss))
     return losses
 

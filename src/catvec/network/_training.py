@@ -127,7 +127,8 @@ class Job:
     """One network to train; `engine` is "numpy" or "numba", `backend` who trains in its place.
 
     With a `checkpoint`, a training of streamed data that was killed goes on where it was.
-    `anchors` are vectors that are known beforehand, where there are any.
+    `anchors` are vectors that are known beforehand, where there are any. The loss of a trial may
+    break down: it ends there, and has lost.
     """
 
     config: NetworkConfig
@@ -139,6 +140,7 @@ class Job:
     backend: Backend | None = None
     checkpoint: Checkpoint | None = None
     anchors: Anchors = NOWHERE
+    is_trial: bool = False
 
 
 OnEpoch = Callable[[EpochRecord], None]
@@ -186,6 +188,8 @@ class _Run:
             self.history.append(self._epoch(epoch))
             if on_epoch is not None:
                 on_epoch(self.history[-1])
+            if self.history[-1].held_out_loss == np.inf:
+                break
         self._hand_over()
         loss = self.history[-1].held_out_loss
         return Trained(self.network, self.history, loss, None if loss is None else self, self.step)
@@ -230,13 +234,11 @@ class _Run:
         self.step.settle(self.unseen, self.shared)
         held_out = self.job.held_out
         held_out_loss = None if held_out is None else self.step.value(held_out)
-        for loss in (train_loss, held_out_loss):
-            if loss is not None and not np.isfinite(loss):
-                raise TrainingError(
-                    f"the loss became {loss} in epoch {epoch}; lower `learning_rate` (now "
-                    f"{self.settings.learning_rate:g}), or look for extreme values in the numbers "
-                    "or the target and scale them"
-                )
+        losses = [loss for loss in (train_loss, held_out_loss) if loss is not None]
+        if not np.isfinite(losses).all():
+            if not self.job.is_trial:
+                raise self._broken(losses, epoch)
+            held_out_loss = np.inf
         rate = self.schedule.rate(epoch)
         seconds = time.perf_counter() - started
         logger.debug(
@@ -248,6 +250,14 @@ class _Run:
             seconds,
         )
         return EpochRecord(self.number, epoch, rate, train_loss, held_out_loss, seconds)
+
+    def _broken(self, losses: Sequence[float], epoch: int) -> TrainingError:
+        loss = next(loss for loss in losses if not np.isfinite(loss))
+        return TrainingError(
+            f"the loss became {loss} in epoch {epoch}; lower `learning_rate` (now "
+            f"{self.settings.learning_rate:g}), or look for extreme values in the numbers "
+            "or the target and scale them"
+        )
 
     def _keep_pace(self, epoch: int) -> None:
         paces = self.anchors.paces(self.network.tables, epoch, self.settings.n_epochs)
