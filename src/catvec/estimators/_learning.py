@@ -176,6 +176,7 @@ class Learner:
             pairs,
             setting.interactions,
             setting.n_epochs,
+            setting.learning_rate,
             training.rows_together,
         )
         self.setting = setting
