@@ -1,12 +1,12 @@
 """The choice of shrinkage, pairs, interactions and epochs: a climb on held-out rows, then a final.
 
-A contender is a strength of the prior and a number of epochs, without or with pairs of columns,
-without or with products of vectors; one network, with fewer hidden units than a committee's, tells
-how it does. The climb starts with three strengths, tries the neighbours of the best (the next
-strengths and numbers of epochs, pairs, then products), and goes on from these while one of them is
-better. It sees a part of a large table, and holds out more rows than a committee does: with a tenth
-of amazon_access to judge by, pairs were refused on two folds of three, though worth 0.010 of log
-loss.
+A contender is a strength of the prior, a number of epochs and a learning rate, without or with
+pairs of columns, without or with products of vectors; one network, with fewer hidden units than a
+committee's, tells how it does. The climb starts with three strengths, tries the neighbours of the
+best (the next strengths and numbers of epochs, pairs, then other rates, then products), and goes on
+from these while one of them is better. It sees a part of a large table, and holds out more rows
+than a committee does: with a tenth of amazon_access to judge by, pairs were refused on two folds of
+three, though worth 0.010 of log loss.
 
 The final is between the best with pairs and the best without, with two networks each, whose
 disagreement tells what a committee would lose, on the rows that committees hold out, until rows
@@ -51,7 +51,7 @@ FEW_TABLES = 40  # with more, they look at as many cells as so many tables have 
 FIRST_SHARE = 0.2  # of the rows judge the climb, unless rows are ordered in time
 FEW_JUDGES = 1_000  # held-out rows that the climb is judged by at least, in up to PARTS fits each
 PARTS = 5
-TRIALS = 16  # networks of a search that are reckoned with, by part: eight to twenty
+TRIALS = 16  # networks of a search that are reckoned with, by part: ten to twenty
 JUDGES = 6_000  # held-out rows after which the final is over
 MOST_RUNGS = 2  # of the final
 MANY_FINALISTS, FEW_FINALISTS = 4, 2  # of the climb, where it saw all rows and where it did not;
