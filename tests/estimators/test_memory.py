@@ -15,7 +15,6 @@ pytestmark = pytest.mark.usefixtures("few_steps")
 
 QUICK = dict(
     interactions="concatenate",
-    learning_rate=2e-3,
     shrinkage=1.0,
     hidden_sizes=(8,),
     n_epochs=4,

@@ -10,7 +10,7 @@ from sklearn.metrics import r2_score
 
 from catvec import EmbeddingClassifier, EmbeddingEncoder, EmbeddingRegressor
 from catvec.estimators import _choice, _search
-from catvec.estimators._choice import RATES, SHRINKAGES, epoch_grid
+from catvec.estimators._choice import SHRINKAGES, epoch_grid
 from catvec.estimators._parameters import SharedParameters
 from catvec.estimators._plan import Plan
 from catvec.estimators._search import FEW_FINALISTS, GAIN, LUCK, MANY_FINALISTS, MOST_RUNGS, search
@@ -77,8 +77,8 @@ def test_the_climb_of_a_small_table_is_judged_by_several_parts(few, n_parts, rng
 
 
 def planned(rng, n_rows=400, groups=None, **parameters):
-    """A plan for a table of two columns, and of their pair; epochs and rate are not asked about."""
-    parameters = {"n_epochs": 12, "learning_rate": 2e-3, **parameters}
+    """A plan for a table of two columns, and of their pair; epochs are not asked about."""
+    parameters = {"n_epochs": 12, **parameters}
     X = pd.DataFrame({name: text(rng.integers(6, size=n_rows)) for name in "ab"})
     p = SharedParameters(**parameters)
     y = rng.normal(size=n_rows)
@@ -224,19 +224,6 @@ def test_the_planted_number_of_epochs_is_found(best, strength, rng):
 
 
 @pytest.mark.usefixtures("agreeing")
-@pytest.mark.parametrize("best", RATES)
-def test_the_planted_learning_rate_is_found(best, rng):
-    class OfRate(Losses):
-        @staticmethod
-        def traits(job):
-            return (job.training.learning_rate,)
-
-    run = OfRate(lambda rate, _: 1.0 + 0.1 * abs(np.log2(rate / best)))
-    _, setting, _ = search(planned(rng, learning_rate="auto"), run, 4, judged=True)
-    assert setting.learning_rate == best
-
-
-@pytest.mark.usefixtures("agreeing")
 def test_more_rows_may_bear_more_epochs(rng, monkeypatch):
     monkeypatch.setattr(_search, "FIRST_ROWS", 300)
 
@@ -313,8 +300,7 @@ def test_in_time_each_rung_has_a_stretch_of_its_own(rng):
     """The latest rows do not teach what is judged by earlier ones; nobody leaves between rungs."""
     X = pd.DataFrame({name: text(rng.integers(6, size=2000)) for name in "ab"})
     X["t"] = rng.permutation(2000)
-    given = {"n_epochs": 12, "learning_rate": 2e-3, "pairs": None, "interactions": "product"}
-    p = SharedParameters(**given, time_column="t")
+    p = SharedParameters(n_epochs=12, pairs=None, interactions="product", time_column="t")
     _, training = read_training_set(p, X, rng.normal(size=2000), task="regression")
     run = Losses(lambda strength, *_: 1.0 + 0.03 * abs(np.log10(strength / 100.0)))
     _, setting, _ = search(Plan(p, training, "squared", "numpy", None, 0), run, 4, judged=True)
@@ -638,7 +624,6 @@ def test_what_was_chosen_given_by_name_gives_the_same_bits(seed):
         "shrinkage": model.choice_.shrinkage[0],
         "pairs": list(model.choice_.pairs),
         "interactions": model.choice_.interactions,
-        "learning_rate": model.choice_.learning_rate,
     }
     given = clone(model).set_params(**told).fit(X, y)
     assert replace(given.choice_, tried=model.choice_.tried) == model.choice_

@@ -21,8 +21,6 @@ SHRINKAGES = (0.1, 1.0, 10.0, 100.0, 1000.0)  # the best one differs so much (FI
 OF_GROUPS = (1e4, 1e5, 1e6)  # more of them where a thousand rows of a group may say one thing
 STARTS = SHRINKAGES[2:]  # that are always tried; others where the best of these is at an end
 MIDDLE = 10.0  # where there are no held-out rows to choose by
-RATES = (1e-3, 2e-3, 4e-3)  # of learning, to choose from; on validation rows amazon_access liked
-# 1e-3, with which rossmann_200k had a MAPE of 0.107 and not 0.098
 FEWEST_EPOCHS = 3  # that are tried, and HALVINGS of the most
 HALVINGS = 3
 DIM_RULE = "compact"  # the most that embedding_dim="auto" gives
@@ -66,8 +64,6 @@ class Choice:
         How vectors meet before the first layer.
     n_epochs : int
         Passes over the training rows.
-    learning_rate : float
-        Step of the optimizer at the start.
     rows_together : int
         Rows side by side that were held out together, since they are alike beyond what their
         columns say; 1 where they are not, and where `groups` or a time column were given.
@@ -80,7 +76,6 @@ class Choice:
     pairs: tuple[tuple[str, str], ...] = ()
     interactions: str = "concatenate"
     n_epochs: int = 1
-    learning_rate: float = 2e-3
     rows_together: int = 1
 
 
@@ -242,11 +237,6 @@ def epoch_grid(p: SharedParameters) -> list[int]:
         return [p.n_epochs]
     halves = [p.max_epochs >> i for i in range(1, HALVINGS + 1)]
     return [*(n for n in reversed(halves) if n >= FEWEST_EPOCHS), p.max_epochs]
-
-
-def rate_grid(p: SharedParameters) -> Sequence[float]:
-    """Learning rates to choose from, the lowest first; one only where it is given."""
-    return RATES if isinstance(p.learning_rate, str) else [float(p.learning_rate)]
 
 
 def choose_n_networks(p: SharedParameters, row_epochs: int) -> int:

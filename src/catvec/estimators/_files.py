@@ -143,7 +143,6 @@ def _choice(stored: dict[str, Any]) -> Choice:
         tuple((first, second) for first, second in stored.get("pairs", [])),  # older ones lack it
         stored.get("interactions", "concatenate"),
         stored.get("n_epochs", 1),
-        stored.get("learning_rate", 2e-3),
         stored.get("rows_together", 1),
     )
 

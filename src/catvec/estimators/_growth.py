@@ -44,9 +44,9 @@ if TYPE_CHECKING:
 RATE = 0.25
 """Part of the fit's learning rate for further rows: as the rate of a fit falls to nearly nothing,
 and that of a stream cannot. Empirical, on rows held out of the training rows: of parts of 0.05 to 1
-the best or near it on amazon_access and movielens_100k. Passing over earlier
-rows once more beside the new ones (replay) was worse on amazon_access and kick, batch norm by the
-rows of a frame on amazon_access and movielens_100k."""
+the best or near it on amazon_access and movielens_100k. Passing over earlier rows once more
+beside the new ones (replay) was worse on amazon_access and kick, batch norm by the rows of a frame
+on amazon_access and movielens_100k."""
 
 SHRINKAGE = 0.2
 """Part of the fit's shrinkage that holds for further rows. It was chosen by fewer rows and for many
@@ -316,7 +316,7 @@ def _settings(p: EmbeddingEstimator, schema: Schema, loss: str, n_rows: float) -
         loss=loss,
         quantile=p.quantile,
         shrinkage=tuple(SHRINKAGE * strength for strength in p.choice_.shrinkage),
-        learning_rate=RATE * p.choice_.learning_rate,
+        learning_rate=RATE * float(p.learning_rate),
         batch_size=choose_batch_size(p.batch_size, int(n_rows)),
         embedding_dropout=float(p.embedding_dropout),
         category_dropout=choose_category_dropout(p, int(n_rows)),

@@ -176,7 +176,6 @@ class Learner:
             pairs,
             setting.interactions,
             setting.n_epochs,
-            setting.learning_rate,
             training.rows_together,
         )
         self.setting = setting

@@ -104,9 +104,8 @@ columns : list of str or int, optional
     compare_init : bool, default=False
         Whether `fit` also trains as many networks without `init`, which are thrown away, to say in
         ``transfer_report_`` what `init` gains on held-out rows. Takes as long again.
-    learning_rate : float or "auto", default="auto"
-        Step of the optimizer at the start; it has decayed when training ends. ``"auto"``: 1e-3,
-        2e-3 or 4e-3, by held-out loss.
+    learning_rate : float, default=2e-3
+        Step of the optimizer at the start; it has decayed when training ends.
     batch_size : int, default=256
         Rows of a step, at most; small tables take fewer so that an epoch has steps enough.
     n_epochs : int or "auto", default="auto"
@@ -207,7 +206,7 @@ class SharedParameters(BaseEstimator):
     freeze: str = "never"
     init_learning_rate: float = 0.1
     compare_init: bool = False
-    learning_rate: float | str = "auto"
+    learning_rate: float = 2e-3
     batch_size: int = 256
     n_epochs: int | str = "auto"
     max_epochs: int = 24
@@ -229,9 +228,10 @@ def check_parameters(p: SharedParameters, losses: Sequence[str]) -> None:
         check_int(name, getattr(p, name), minimum=1)
     for name in ("n_epochs", "n_networks"):
         _check_count(name, getattr(p, name))
-    for name in ("dropout", "embedding_dropout", "category_dropout"):
-        _check_float(name, getattr(p, name), minimum=0.0, maximum=0.99)
-    _check_float("learning_rate", p.learning_rate, minimum=0.0, strict=True)
+    given = ["category_dropout"] if p.category_dropout != "auto" else []
+    for name in ("dropout", "embedding_dropout", *given):
+        check_float(name, getattr(p, name), minimum=0.0, maximum=0.99)
+    check_float("learning_rate", p.learning_rate, minimum=0.0, strict=True)
     check_float("validation_fraction", p.validation_fraction, minimum=0.0, maximum=0.9)
     check_option("interactions", p.interactions, ("auto", *INTERACTIONS))
     check_option("handle_unknown", p.handle_unknown, ("prior", "error"))
@@ -265,11 +265,6 @@ def _check_count(name: str, value: Any) -> None:
         raise refuse(name, '"auto" or an int >= 1', value)
     if value != "auto":
         check_int(name, value, minimum=1)
-
-
-def _check_float(name: str, value: Any, **limits: Any) -> None:
-    if value != "auto" or name not in ("category_dropout", "learning_rate"):
-        check_float(name, value, **limits)
 
 
 def _check_sizes(p: SharedParameters) -> None:

@@ -37,14 +37,11 @@ class Setting:
         How vectors meet before the first layer.
     n_epochs : int
         Passes over the training rows, in which the rate falls to nearly nothing.
-    learning_rate : float
-        The rate at the start.
     """
 
     shrinkage: tuple[float, ...]
     interactions: str
     n_epochs: int
-    learning_rate: float
 
 
 class Plan:
@@ -141,7 +138,7 @@ class Plan:
             loss=self.loss,
             quantile=p.quantile,
             shrinkage=setting.shrinkage,
-            learning_rate=setting.learning_rate,
+            learning_rate=float(p.learning_rate),
             batch_size=choose_batch_size(p.batch_size, len(train)),
             n_epochs=setting.n_epochs,
             embedding_dropout=float(p.embedding_dropout),

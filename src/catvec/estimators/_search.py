@@ -1,12 +1,12 @@
 """The choice of shrinkage, pairs, interactions and epochs: a climb on held-out rows, then a final.
 
-A contender is a strength of the prior, a number of epochs and a learning rate, without or with
-pairs of columns, without or with products of vectors; one network, with fewer hidden units than a
-committee's, tells how it does. The climb starts with three strengths, tries the neighbours of the
-best (the next strengths and numbers of epochs, pairs, then other rates, then products), and goes on
-from these while one of them is better. It sees a part of a large table, and holds out more rows
-than a committee does: with a tenth of amazon_access to judge by, pairs were refused on two folds of
-three, though worth 0.010 of log loss.
+A contender is a strength of the prior and a number of epochs, without or with pairs of columns,
+without or with products of vectors; one network, with fewer hidden units than a committee's, tells
+how it does. The climb starts with three strengths, tries the neighbours of the best (the next
+strengths and numbers of epochs, pairs, then products), and goes on from these while one of them is
+better. It sees a part of a large table, and holds out more rows than a committee does: with a tenth
+of amazon_access to judge by, pairs were refused on two folds of three, though worth 0.010 of log
+loss.
 
 The final is between the best with pairs and the best without, with two networks each, whose
 disagreement tells what a committee would lose, on the rows that committees hold out, until rows
@@ -28,14 +28,13 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from catvec.estimators._choice import (
     MIDDLE,
     epoch_grid,
-    rate_grid,
     shrinkage_grid,
     shrinkages,
     supported_dims,
@@ -51,7 +50,7 @@ FEW_TABLES = 40  # with more, they look at as many cells as so many tables have 
 FIRST_SHARE = 0.2  # of the rows judge the climb, unless rows are ordered in time
 FEW_JUDGES = 1_000  # held-out rows that the climb is judged by at least, in up to PARTS fits each
 PARTS = 5
-TRIALS = 16  # networks of a search that are reckoned with, by part: ten to twenty
+TRIALS = 16  # networks of a search that are reckoned with, by part: eight to twenty
 JUDGES = 6_000  # held-out rows after which the final is over
 MOST_RUNGS = 2  # of the final
 MANY_FINALISTS, FEW_FINALISTS = 4, 2  # of the climb, where it saw all rows and where it did not;
@@ -68,15 +67,6 @@ logger = logging.getLogger("catvec")
 Number = TypeVar("Number", int, float)
 Split = tuple[np.ndarray, np.ndarray | None]
 Run = Callable[[list[Job]], list[Trained]]
-
-
-class Kind(NamedTuple):
-    """All of a setting but the strength of the prior; see `Setting`."""
-
-    paired: bool
-    interactions: str
-    n_epochs: int
-    learning_rate: float
 
 
 @dataclass(eq=False)
@@ -118,15 +108,14 @@ class Contender:
         return self.loss + (GAIN * abs(self.loss) + self.luck) * n_extras
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> tuple[bool, str, int]:
         """All but the strength."""
-        setting = self.setting
-        return Kind(self.paired, setting.interactions, setting.n_epochs, setting.learning_rate)
+        return self.paired, self.setting.interactions, self.setting.n_epochs
 
     @property
-    def key(self) -> tuple[float, Kind]:
+    def key(self) -> tuple[float, bool, str, int]:
         """What tells it from others."""
-        return self.strength, self.kind
+        return self.strength, *self.kind
 
 
 class Trials:
@@ -167,41 +156,37 @@ class Trials:
     @property
     def n_open(self) -> int:
         """Questions that the parameters leave open."""
-        grids = self._shrinkages(False), self._epochs, rate_grid(self.plan.p)
-        return sum(len(grid) - 1 for grid in grids) + len(self.pairs) + self._may_multiply
+        n_strengths, n_epochs = len(self._shrinkages(False)), len(self._epochs)
+        return n_strengths - 1 + n_epochs - 1 + len(self.pairs) + self._may_multiply
 
     def starts(self) -> list[Contender]:
         """One by strength of the prior, plain, with half of the epochs."""
         given = self.plan.p.interactions
         plain = PLAIN if given == "auto" else given
-        rates = rate_grid(self.plan.p)
-        kind = Kind(False, plain, self._epochs[-2:][0], rates[len(rates) // 2])
-        return [self._contender(s, kind) for s in self._shrinkages(False)]
+        kind = False, plain, self._epochs[-2:][0]
+        return [self._contender(s, *kind) for s in self._shrinkages(False)]
 
     def untried(self) -> Contender:
         """What is taken where nothing can be tried."""
         starts = self.starts()
         middle = next((c for c in starts if c.strength == MIDDLE), starts[0])
-        return self._contender(middle.strength, middle.kind._replace(n_epochs=self._epochs[-1]))
+        return self._contender(middle.strength, *middle.kind[:2], self._epochs[-1])
 
     def neighbours(self, contender: Contender) -> list[list[Contender]]:
         """What differs in one thing; with pairs, whose combinations are rare, also in strength.
 
-        Other rates, then products come apart, to be tried where nothing else is better.
+        Products come apart, to be tried where nothing else is better: they seldom are.
         """
-        strength, kind = contender.strength, contender.kind
+        strength, (paired, interactions, n_epochs) = contender.strength, contender.kind
         stronger = self.of_strength(contender, 1)
         found = [*stronger, *self.of_strength(contender, -1)]
         found += self.of_epochs(contender, 1) + self.of_epochs(contender, -1)
-        if self.pairs and not contender.paired:
+        if self.pairs and not paired:
             strengths = [strength, *(c.strength for c in stronger)]
-            found += [self._contender(s, kind._replace(paired=True)) for s in strengths]
-        rates = self.of_rate(contender, 1) + self.of_rate(contender, -1)
-        may_multiply = self._may_multiply and contender.setting.interactions == PLAIN
-        products = PRODUCTS if may_multiply else []
-        kinds = [kind._replace(interactions=product) for product in products]
-        multiplied = [self._contender(strength, kind) for kind in kinds]
-        return [found, rates, multiplied]
+            found += [self._contender(s, True, interactions, n_epochs) for s in strengths]
+        products = PRODUCTS if self._may_multiply and interactions == PLAIN else []
+        multiplied = [self._contender(strength, paired, kind, n_epochs) for kind in products]
+        return [found, multiplied]
 
     def of_strength(self, contender: Contender, direction: int) -> list[Contender]:
         """The same with the next stronger prior (1), or weaker (-1), if there is one."""
@@ -209,19 +194,13 @@ class Trials:
             return []
         grid = shrinkage_grid(grouped=self.plan.training.grouped)
         strengths = _beside(grid, contender.strength, direction)
-        return [self._contender(s, contender.kind) for s in strengths]
+        return [self._contender(s, *contender.kind) for s in strengths]
 
     def of_epochs(self, contender: Contender, direction: int) -> list[Contender]:
         """The same with twice the epochs (1), or half of them (-1), if there may be so many."""
-        numbers = _beside(self._epochs, contender.kind.n_epochs, direction)
-        kinds = [contender.kind._replace(n_epochs=n) for n in numbers]
-        return [self._contender(contender.strength, kind) for kind in kinds]
-
-    def of_rate(self, contender: Contender, direction: int) -> list[Contender]:
-        """The same with the next higher learning rate (1), or lower (-1), if there is one."""
-        rates = _beside(rate_grid(self.plan.p), contender.kind.learning_rate, direction)
-        kinds = [contender.kind._replace(learning_rate=rate) for rate in rates]
-        return [self._contender(contender.strength, kind) for kind in kinds]
+        strength, (paired, interactions, n_epochs) = contender.strength, contender.kind
+        numbers = _beside(self._epochs, n_epochs, direction)
+        return [self._contender(strength, paired, interactions, n) for n in numbers]
 
     def judge(
         self, contenders: list[Contender], rung: int, numbers: Sequence[int]
@@ -272,11 +251,13 @@ class Trials:
     def _epochs(self) -> list[int]:
         return epoch_grid(self.plan.p)
 
-    def _contender(self, strength: float, kind: Kind) -> Contender:
-        by_table = self._shrinkages(kind.paired, (strength,)).get(strength)
+    def _contender(
+        self, strength: float, paired: bool, interactions: str, n_epochs: int
+    ) -> Contender:
+        by_table = self._shrinkages(paired, (strength,)).get(strength)
         if by_table is None:  # the user gave it
-            ((strength, by_table),) = self._shrinkages(kind.paired).items()
-        return Contender(kind.paired, strength, Setting(by_table, *kind[1:]))
+            ((strength, by_table),) = self._shrinkages(paired).items()
+        return Contender(paired, strength, Setting(by_table, interactions, n_epochs))
 
     def _with(self, paired: bool) -> Plan:
         if paired not in self._plans:
@@ -356,7 +337,7 @@ def search(
 
 def reckoned_trials(p: SharedParameters, n_rows: int) -> int:
     """Networks that a search will about train, before anything is known but the number of rows."""
-    if "auto" not in (p.shrinkage, p.n_epochs, p.learning_rate, p.pairs, p.interactions):
+    if "auto" not in (p.shrinkage, p.n_epochs, p.pairs, p.interactions):
         return 0
     n_parts = -(-FEW_JUDGES // max(int(FIRST_SHARE * n_rows), 1))
     return TRIALS * min(n_parts, PARTS)
@@ -398,7 +379,7 @@ def _climb(trials: Trials) -> list[Contender]:
     In a small table each is trained several times, to be judged by other rows each time.
     """
     number = 2 * MOST_RUNGS  # a seed of its own: in time all have the same held-out rows
-    everyone: dict[tuple[float, Kind], Contender] = {}
+    everyone: dict[tuple[float, bool, str, int], Contender] = {}
     new = trials.starts()
     n_parts = min(len(trials.splits), -(-FEW_JUDGES // trials.n_judges))
     while new:

@@ -264,7 +264,6 @@ class StreamedLearner(Learner):
             tuple((pair.first, pair.second) for pair in self.schema.pairs),
             self.setting.interactions,
             self.setting.n_epochs,
-            self.setting.learning_rate,
         )
 
     def _job(self, blocks: Sequence[int], s: int, i: int) -> tuple[Job, np.ndarray]:

@@ -298,7 +298,6 @@ class _Trials:
         self.first = self._losses(learner)
         self.p.shrinkage = dict(tables)  # chosen once: widths are compared under one prior
         self.p.n_epochs = learner.choice.n_epochs
-        self.p.learning_rate = learner.choice.learning_rate
 
     def __call__(self, name: str, dim: int) -> ByNetwork:
         """Held-out losses with this column at this width."""
