@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 import warnings
@@ -70,7 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         Always: 0 when done, 2 for a mistake that the user can mend (after one line on standard
         error), 130 after Ctrl-C.
     """
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    code = run(sys.argv[1:] if arguments is None else arguments)
+    _let_go_of_output()
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -91,7 +94,9 @@ def run(arguments: Sequence[str]) -> int:
             stream.reconfigure(errors="replace")
     try:
         with _notes(), _terminable():
-            return int(_call(list(arguments)) or 0)
+            code = int(_call(list(arguments)) or 0)
+            sys.stdout.flush()  # here, where a full disk is told of
+            return code
     except KeyboardInterrupt:
         return _complain("stopped; nothing was left half-written", INTERRUPTED)
     except UsageError as error:
@@ -100,6 +105,14 @@ def run(arguments: Sequence[str]) -> int:
         return _complain(str(error), MISTAKE)
     except OSError as error:  # of standard output; files speak for themselves, by their names
         return _complain(f"the system refuses: {error.strerror or error}", MISTAKE)
+
+
+def _let_go_of_output() -> None:
+    """What standard output refused is not tried again by Python's end, which has its own code."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _call(arguments: list[str]) -> Any:
