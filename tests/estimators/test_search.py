@@ -13,8 +13,9 @@ from catvec.estimators import _choice, _search
 from catvec.estimators._choice import SHRINKAGES, epoch_grid
 from catvec.estimators._parameters import SharedParameters
 from catvec.estimators._plan import Plan
-from catvec.estimators._search import FEW_FINALISTS, GAIN, LUCK, MANY_FINALISTS, MOST_RUNGS, search
+from catvec.estimators._search import FEW_FINALISTS, MANY_FINALISTS, search
 from catvec.estimators._training_set import read_training_set
+from catvec.estimators._trials import GAIN, LUCK, MOST_RUNGS, Trials
 from catvec.network import INTERACTIONS, Trained, make_loss
 
 PLAIN = {"pairs": None, "interactions": "concatenate"}
@@ -77,8 +78,8 @@ def test_the_climb_of_a_small_table_is_judged_by_several_parts(few, n_parts, rng
 
 
 def planned(rng, n_rows=400, groups=None, **parameters):
-    """A plan for a table of two columns, and of their pair; epochs are not asked about."""
-    parameters = {"n_epochs": 12, **parameters}
+    """A plan for a table of two columns, and of their pair; epochs and batch norm are given."""
+    parameters = {"n_epochs": 12, "batch_norm": True, **parameters}
     X = pd.DataFrame({name: text(rng.integers(6, size=n_rows)) for name in "ab"})
     p = SharedParameters(**parameters)
     y = rng.normal(size=n_rows)
@@ -116,10 +117,10 @@ class Losses:
 def agreeing(monkeypatch):
     """Networks never disagree, so that a committee loses what each of them does."""
 
-    def mean(_, __, trained):
-        return float(np.mean([one.held_out_loss for one in trained]))
+    def mean(_, __, kinds):
+        return float(np.mean([one.held_out_loss for kind in kinds for one in kind]))
 
-    monkeypatch.setattr(_search.Trials, "_committee_loss", mean)
+    monkeypatch.setattr(Trials, "_committee_loss", mean)
 
 
 REACHED = [
@@ -300,7 +301,8 @@ def test_in_time_each_rung_has_a_stretch_of_its_own(rng):
     """The latest rows do not teach what is judged by earlier ones; nobody leaves between rungs."""
     X = pd.DataFrame({name: text(rng.integers(6, size=2000)) for name in "ab"})
     X["t"] = rng.permutation(2000)
-    p = SharedParameters(n_epochs=12, pairs=None, interactions="product", time_column="t")
+    given = {"n_epochs": 12, "batch_norm": True, "pairs": None, "interactions": "product"}
+    p = SharedParameters(**given, time_column="t")
     _, training = read_training_set(p, X, rng.normal(size=2000), task="regression")
     run = Losses(lambda strength, *_: 1.0 + 0.03 * abs(np.log10(strength / 100.0)))
     _, setting, _ = search(Plan(p, training, "squared", "numpy", None, 0), run, 4, judged=True)
@@ -367,20 +369,26 @@ def squared_loss(answer, target):
     return make_loss("squared").value(np.full((len(target), 1), answer), target, None)
 
 
+class Answers:
+    """Stands in for training: told the one number that a job's network answers all rows with."""
+
+    def __init__(self, answer):
+        self.answer, self.jobs = answer, []
+
+    def __call__(self, jobs):
+        self.jobs += jobs
+        return [self.trained(job, self.answer(job)) for job in jobs]
+
+    @staticmethod
+    def trained(job, answer):
+        loss = squared_loss(answer, job.held_out.part(job.held_out.target))
+        return Trained(Stub(answer), [], loss)
+
+
 def test_a_committee_is_judged_by_what_its_networks_disagree_by(rng):
     """Two that err to both sides lose half of it less together, and four of them three fourths."""
     plan = planned(rng)
-    answers = {0: 1.0, 1: -1.0}
-
-    def run(jobs):
-        trained = []
-        for job in jobs:
-            answer = answers.get(job.seed, 0.0)
-            loss = squared_loss(answer, job.held_out.part(job.held_out.target))
-            trained.append(Trained(Stub(answer), [], loss))
-        return trained
-
-    trials = _search.Trials(plan, [], 0.1, 4, run)
+    trials = Trials(plan, [], 0.1, 4, Answers(lambda job: {0: 1.0, 1: -1.0}[job.seed]))
     (contender, *_) = trials.starts()
     trials.judge([contender], 0, (0, 1))
     rows, mask = trials.splits[0]
@@ -389,6 +397,75 @@ def test_a_committee_is_judged_by_what_its_networks_disagree_by(rng):
     alone = np.mean([squared_loss(answer, target) for answer in (1.0, -1.0)])
     together = squared_loss(0.0, target)
     assert contender.loss == pytest.approx(alone - 0.75 * 2 * (alone - together))
+
+
+def test_a_committee_of_two_kinds_loses_what_their_networks_do_together(rng):
+    """Four of two kinds are those at hand; two are one of each, whichever."""
+    plan, answers = planned(rng), [[1.0, 0.4], [-0.8, 0.1]]
+    trials = Trials(plan, [], 0.1, 4, Answers(None))
+    job = plan.job(*trials.splits[0], 0, trials.starts()[0].setting)
+    kinds = [[Answers.trained(job, answer) for answer in kind] for kind in answers]
+    target = job.held_out.part(job.held_out.target)
+    loss = trials._committee_loss(job, kinds)
+    assert loss == pytest.approx(squared_loss(np.mean(answers), target))
+    trials.n_networks = 2
+    couples = [(one + other) / 2 for one in answers[0] for other in answers[1]]
+    expected = np.mean([squared_loss(answer, target) for answer in couples])
+    assert trials._committee_loss(job, kinds) == pytest.approx(expected)
+
+
+WITHOUT_NORM = {  # what such networks answer by strength, where others answer 1: the prior they get
+    "err to the other side": (lambda _: -1.0, 100.0),
+    "are flattened by a strong prior": (lambda strength: 3.0 if strength == 100.0 else -1.0, 10.0),
+    "are worse": (lambda _: 3.0, None),
+}
+
+
+@pytest.mark.parametrize("case", WITHOUT_NORM)
+def test_every_second_network_does_without_batch_norm_if_a_committee_is_better(case, rng):
+    answer, strength = WITHOUT_NORM[case]
+
+    def answers(job):
+        is_best = job.training.shrinkage[0] == 100.0
+        return 1.0 + (not is_best) if job.config.batch_norm else answer(job.training.shrinkage[0])
+
+    run = Answers(answers)
+    plan = planned(rng, batch_norm="auto", pairs=None, interactions="product")
+    _, setting, _ = search(plan, run, 4, judged=True)
+    assert setting.shrinkage[0] == 100.0
+    assert (setting.without_norm or (None,))[0] == strength
+    rows = np.arange(len(plan.training))
+    networks = [plan.job(rows, None, i, setting) for i in range(4)]
+    assert [job.config.batch_norm for job in networks] == [True, strength is None] * 2
+    assert networks[1].training.shrinkage[0] == (100.0 if strength is None else strength)
+    assert networks[2].training.shrinkage[0] == 100.0
+
+
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_norms_that_were_asked_for_are_not_tried(batch_norm, rng):
+    run = Losses(lambda *_: 1.0)
+    _, setting, _ = search(planned(rng, batch_norm=batch_norm), run, 4, judged=True)
+    assert {job.config.batch_norm for job in run.jobs} == {batch_norm}
+    assert setting.without_norm is None
+
+
+def test_networks_of_both_kinds_are_kept_and_learn_on(rng, monkeypatch, tmp_path):
+    monkeypatch.setattr(Trials, "without_norm", lambda _, best: [best])
+    X, truth = plain_effects(rng, 600)
+    model = EmbeddingRegressor(max_epochs=3, n_networks=3, random_state=0).fit(X, truth)
+    model.save(tmp_path / "model.catvec")
+    kept = EmbeddingRegressor.load(tmp_path / "model.catvec")
+    assert kept.choice_ == model.choice_
+    assert kept.choice_.without_norm == kept.choice_.shrinkage
+    kept.partial_fit(X[:50], truth[:50])
+    for one in (model, kept):
+        assert [network.config.batch_norm for network in one.networks_] == [True, False, True]
+        for network in one.networks_:
+            untouched = network.running["norm_0.mean"] == 0, network.running["norm_0.variance"] == 1
+            assert np.all(untouched) != network.config.batch_norm
+    np.testing.assert_array_equal(
+        model.predict(X), EmbeddingRegressor.load(tmp_path / "model.catvec").predict(X)
+    )
 
 
 @pytest.mark.usefixtures("agreeing")
@@ -618,6 +695,7 @@ def test_what_was_chosen_given_by_name_gives_the_same_bits(seed):
     X, truth = signs_of_pairs(rng, n_rows=600)
     y = truth * seed + 0.3 * rng.normal(size=600)
     settings = {**SMALL, "shrinkage": "auto", "interactions": "auto", "n_epochs": 3}
+    settings["batch_norm"] = True  # without it networks have a prior of their own
     model = EmbeddingRegressor(**{**settings, "n_networks": 4}, random_state=seed).fit(X, y)
     told = {
         "embedding_dim": dict(zip(X.columns, model.choice_.dims[: X.shape[1]], strict=True)),

@@ -26,6 +26,7 @@ class Problem:
         weighted=True,
         drops=(0.0, 0.0),
         interactions="concatenate",
+        batch_norm=True,
     ):
         rng = np.random.default_rng(5)
         n_outputs = 3 if loss == "softmax" else 1
@@ -44,10 +45,21 @@ class Problem:
         weight = rng.uniform(0.2, 3, n_rows) if weighted else None
         self.data = TrainingData(inputs, np.abs(target) if loss == "poisson" else target, weight)
         config = NetworkConfig(
-            (4, 9), (2, 3), 2, (4, 4), (2, 1), hidden, dropout, n_outputs, interactions
+            (4, 9),
+            (2, 3),
+            2,
+            (4, 4),
+            (2, 1),
+            hidden,
+            dropout,
+            n_outputs,
+            interactions,
+            batch_norm=batch_norm,
         )
         self.network = Network.create(config, 3, np.float64)
         self.network.tables.flat[...] = rng.normal(size=self.network.tables.flat.shape)
+        for i in range(len(hidden)):  # a unit that sees only zeros is not at its kink
+            self.network.weights[f"norm_{i}.shift"][...] = rng.normal(scale=0.1, size=hidden[i])
         self.loss = make_loss(loss, n_outputs)
         self.settings = TrainingConfig(
             loss,
@@ -109,8 +121,9 @@ KINDS = ["product", "factorization_machine"]
     [(loss, "concatenate") for loss in LOSSES]
     + [(loss, kind) for loss in ("squared", "softmax") for kind in KINDS],
 )
-def test_gradient_of_the_weights(loss, interactions):
-    problem = Problem(loss, interactions=interactions)
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_gradient_of_the_weights(loss, interactions, batch_norm):
+    problem = Problem(loss, interactions=interactions, batch_norm=batch_norm)
     numeric = problem.differences(problem.network.weights.flat)
     problem.backward()
     np.testing.assert_allclose(problem.step.gradients.flat, numeric, atol=1e-6)

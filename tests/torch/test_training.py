@@ -101,6 +101,7 @@ CHANGES = {
     "no numbers": ({"n_numbers": 0, "n_knots": (), "knot_dims": ()}, {"shrinkage": (1.0,) * 3}),
     "no columns": ({"n_codes": (), "dims": ()}, {"shrinkage": (1.0, 1.0)}),
     "dropout": ({"dropout": 0.3}, {}),
+    "without batch norm": ({"batch_norm": False}, {}),
     "embedding dropout": ({}, {"embedding_dropout": 0.3}),
     "category dropout": ({}, {"category_dropout": 0.3}),
     "category dropout of pairs": (

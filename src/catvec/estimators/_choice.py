@@ -67,6 +67,9 @@ class Choice:
     rows_together : int
         Rows side by side that were held out together, since they are alike beyond what their
         columns say; 1 where they are not, and where `groups` or a time column were given.
+    without_norm : tuple of float or None
+        Strength of the prior, by table, of every second network, which does without batch norm;
+        None if they are all alike.
     """
 
     dims: tuple[int, ...]
@@ -77,6 +80,7 @@ class Choice:
     interactions: str = "concatenate"
     n_epochs: int = 1
     rows_together: int = 1
+    without_norm: tuple[float, ...] | None = None
 
 
 def choose_dims(

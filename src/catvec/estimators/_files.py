@@ -144,6 +144,7 @@ def _choice(stored: dict[str, Any]) -> Choice:
         stored.get("interactions", "concatenate"),
         stored.get("n_epochs", 1),
         stored.get("rows_together", 1),
+        tuple(stored["without_norm"]) if stored.get("without_norm") else None,
     )
 
 

@@ -177,6 +177,7 @@ class Learner:
             setting.interactions,
             setting.n_epochs,
             training.rows_together,
+            setting.without_norm,
         )
         self.setting = setting
 

@@ -37,11 +37,15 @@ class Setting:
         How vectors meet before the first layer.
     n_epochs : int
         Passes over the training rows, in which the rate falls to nearly nothing.
+    without_norm : tuple of float, optional
+        Strength of the prior of networks of odd number, which do without batch norm; None if all
+        have it.
     """
 
     shrinkage: tuple[float, ...]
     interactions: str
     n_epochs: int
+    without_norm: tuple[float, ...] | None = None
 
 
 class Plan:
@@ -134,10 +138,13 @@ class Plan:
         if mask is not None:
             train, held_out = rows[~mask], replace(self.data, rows=rows[mask])
         p, schema = self.p, self.training.schema
+        shrinkage, batch_norm = setting.shrinkage, bool(p.batch_norm)
+        if setting.without_norm is not None and number % 2:
+            shrinkage, batch_norm = setting.without_norm, False
         config = TrainingConfig(
             loss=self.loss,
             quantile=p.quantile,
-            shrinkage=setting.shrinkage,
+            shrinkage=shrinkage,
             learning_rate=float(p.learning_rate),
             batch_size=choose_batch_size(p.batch_size, len(train)),
             n_epochs=setting.n_epochs,
@@ -146,7 +153,7 @@ class Plan:
             pair_columns=schema.pair_columns,
             fewest_rows=(1,) * len(schema.vocabularies) + (FEWEST_OF_PAIR,) * len(schema.pairs),
         )
-        shape = self._shape(setting.interactions)
+        shape = replace(self._shape(setting.interactions), batch_norm=batch_norm)
         data = replace(self.data, rows=train)
         seed = self.seed + number
         return Job(

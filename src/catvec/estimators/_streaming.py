@@ -264,6 +264,7 @@ class StreamedLearner(Learner):
             tuple((pair.first, pair.second) for pair in self.schema.pairs),
             self.setting.interactions,
             self.setting.n_epochs,
+            without_norm=self.setting.without_norm,
         )
 
     def _job(self, blocks: Sequence[int], s: int, i: int) -> tuple[Job, np.ndarray]:

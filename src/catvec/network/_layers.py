@@ -243,8 +243,8 @@ class Hidden:
     """Linear -> batch norm -> ReLU -> dropout; batch norm's shift takes the place of a bias.
 
     A batch of a single row has no variance: it is normalised by the running statistics, as
-    constants, and leaves them as they are. With `running_norm` all batches are, since the
-    statistics of a few rows are noise.
+    constants, and leaves them as they are. With `running_norm` all batches are: the statistics of
+    a few rows are noise, and a network may be without batch norm.
     """
 
     running_norm = False

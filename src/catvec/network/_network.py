@@ -58,6 +58,9 @@ class NetworkConfig:
         Tables of pairs of columns, the last of `n_codes`; their vectors are not multiplied again.
     kinds : tuple of Kind
         How the vectors of each categorical column are made; empty where all tables are full.
+    batch_norm : bool
+        Whether training normalises batches. Without it a layer's running mean and variance stay 0
+        and 1, and what is left of the norm is a scale and a shift.
     """
 
     n_codes: tuple[int, ...]
@@ -71,6 +74,7 @@ class NetworkConfig:
     interactions: str = "concatenate"
     n_pairs: int = 0
     kinds: tuple[Kind, ...] = ()
+    batch_norm: bool = True
 
     def __post_init__(self) -> None:
         # JSON brings lists; a config of lists would not equal the one that was saved.

@@ -104,7 +104,7 @@ class Step:
         self.interaction = network.interaction(self.gradients)
         self.hidden = network.hidden_layers(self.gradients)
         for layer in self.hidden:
-            layer.running_norm = running_norm
+            layer.running_norm = running_norm or not network.config.batch_norm
         self.head = network.head(self.gradients)
         self.row_adagrad = RowAdagrad(network.tables)
         self.row_adagrad.anchors = anchors.homes(network.tables)

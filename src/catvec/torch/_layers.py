@@ -33,11 +33,16 @@ class Dropout(nn.Dropout):
 
 
 class BatchNorm(nn.BatchNorm1d):
-    """Batch norm; a single row, which has no variance, is normalised by the running statistics."""
+    """Batch norm; a single row, which has no variance, is normalised by the running statistics.
+
+    With `running_norm` all batches are, and leave these as they are: see `catvec.network`.
+    """
+
+    running_norm = False
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise the columns of `x` (B, H)."""
-        if self.training and len(x) == 1:
+        if self.training and (self.running_norm or len(x) == 1):
             running = (self.running_mean, self.running_var, self.weight, self.bias)
             return functional.batch_norm(x, *running, training=False, eps=self.eps)
         return super().forward(x)

@@ -69,6 +69,8 @@ class NetworkModule(nn.Module):
             self.pooled_weight = nn.Parameter(torch.ones(config.n_pooled, config.n_outputs))
         sizes = [config.n_inputs + config.n_products, *config.hidden_sizes]
         self.hidden = HiddenLayers(sizes, config.dropout, bias=False)
+        for layer in self.hidden.layers:
+            layer.norm.running_norm = not config.batch_norm
         self.head = nn.Linear(sizes[-1], config.n_outputs)
         self.reset_parameters()
 

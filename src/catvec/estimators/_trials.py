@@ -1,0 +1,300 @@
+"""Contenders of a search, and networks that tell how they do on rows held out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from typing import TypeVar
+
+import numpy as np
+
+from catvec.estimators._choice import MIDDLE, epoch_grid, shrinkage_grid, shrinkages
+from catvec.estimators._pairs import with_pairs
+from catvec.estimators._plan import Plan, Setting
+from catvec.network import INTERACTIONS, Job, Trained, make_loss
+
+PARTS = 5  # fits in which the climb judges a contender of a small table, at most
+MOST_RUNGS = 2  # of the final
+PLAIN, *PRODUCTS = INTERACTIONS
+GAIN = 0.005  # part of the held-out loss by which pairs, or products, have to be better
+LUCK = 0.3  # part of a loss, over the root of the rows that judged, that chance may make of it
+
+logger = logging.getLogger("catvec")
+
+Number = TypeVar("Number", int, float)
+Split = tuple[np.ndarray, np.ndarray | None]
+Run = Callable[[list[Job]], list[Trained]]
+
+
+@dataclass(eq=False)
+class Contender:
+    """A setting of networks, and how they did.
+
+    Attributes
+    ----------
+    paired : bool
+        With pairs of columns that were not asked for.
+    strength : float
+        Of the prior, where it is not given.
+    setting : Setting
+    losses : list of tuple of float and int
+        Held-out loss by trial, and how many rows judged it.
+    """
+
+    paired: bool
+    strength: float
+    setting: Setting
+    losses: list[tuple[float, int]] = field(default_factory=list)
+
+    @property
+    def loss(self) -> float:
+        """Mean held-out loss by row."""
+        losses, weights = zip(*self.losses, strict=True)
+        return float(np.average(losses, weights=weights))
+
+    @property
+    def luck(self) -> float:
+        """What chance may make of the loss."""
+        n_judged = sum(n_judges for _, n_judges in self.losses)
+        return LUCK / n_judged**0.5 * abs(self.loss)
+
+    @property
+    def handicapped(self) -> float:
+        """The loss to compare: what is more complicated has to be clearly better."""
+        n_extras = self.paired + (self.setting.interactions != PLAIN)
+        return self.loss + (GAIN * abs(self.loss) + self.luck) * n_extras
+
+    @property
+    def kind(self) -> tuple[bool, str, int]:
+        """All but the strength."""
+        return self.paired, self.setting.interactions, self.setting.n_epochs
+
+    @property
+    def key(self) -> tuple[float, bool, str, int]:
+        """What tells it from others."""
+        return self.strength, *self.kind
+
+
+class Trials:
+    """Tries contenders on some of the rows.
+
+    Parameters
+    ----------
+    plan : Plan
+        For these rows.
+    pairs : list of pairs of str
+        Those that paired contenders have.
+    share : float
+        Of the rows, to judge by; unless the user gave rows.
+    n_networks : int
+        Of the committee that is wanted.
+    run : callable
+        Trains networks.
+    """
+
+    def __init__(
+        self, plan: Plan, pairs: list[tuple[str, str]], share: float, n_networks: int, run: Run
+    ) -> None:
+        self.plan, self.pairs, self.n_networks, self.run = plan, pairs, n_networks, run
+        # Rows of a stretch, or of a group, err together.
+        self.bound = plan.training.grouped or plan.training.ties.time is not None
+        self.splits = _splits(plan, share)
+        given, mask = plan.training.held_out, self.splits[0][1]
+        self.n_judges = 0 if given is None else len(given)
+        if mask is not None:
+            self.n_judges = int(mask.sum())
+        self.trained: dict[Contender, Trained] = {}  # the first network of each
+        self._plans = {False: plan}
+
+    def plan_for(self, contender: Contender) -> Plan:
+        """For these rows, with the pairs that the contender has."""
+        return self._with(contender.paired)
+
+    @property
+    def n_open(self) -> int:
+        """Questions that the parameters leave open."""
+        n_strengths, n_epochs = len(self._shrinkages(False)), len(self._epochs)
+        return n_strengths - 1 + n_epochs - 1 + len(self.pairs) + self._may_multiply
+
+    def starts(self) -> list[Contender]:
+        """One by strength of the prior, plain, with half of the epochs."""
+        given = self.plan.p.interactions
+        plain = PLAIN if given == "auto" else given
+        kind = False, plain, self._epochs[-2:][0]
+        return [self._contender(s, *kind) for s in self._shrinkages(False)]
+
+    def untried(self) -> Contender:
+        """What is taken where nothing can be tried."""
+        starts = self.starts()
+        middle = next((c for c in starts if c.strength == MIDDLE), starts[0])
+        return self._contender(middle.strength, *middle.kind[:2], self._epochs[-1])
+
+    def neighbours(self, contender: Contender) -> list[list[Contender]]:
+        """What differs in one thing; with pairs, whose combinations are rare, also in strength.
+
+        Products come apart, to be tried where nothing else is better: they seldom are.
+        """
+        strength, (paired, interactions, n_epochs) = contender.strength, contender.kind
+        stronger = self.of_strength(contender, 1)
+        found = [*stronger, *self.of_strength(contender, -1)]
+        found += self.of_epochs(contender, 1) + self.of_epochs(contender, -1)
+        if self.pairs and not paired:
+            strengths = [strength, *(c.strength for c in stronger)]
+            found += [self._contender(s, True, interactions, n_epochs) for s in strengths]
+        products = PRODUCTS if self._may_multiply and interactions == PLAIN else []
+        multiplied = [self._contender(strength, paired, kind, n_epochs) for kind in products]
+        return [found, multiplied]
+
+    def of_strength(self, contender: Contender, direction: int) -> list[Contender]:
+        """The same with the next stronger prior (1), or weaker (-1), if there is one."""
+        if len(self._shrinkages(False)) == 1:  # the user gave it
+            return []
+        grid = shrinkage_grid(grouped=self.plan.training.grouped)
+        strengths = _beside(grid, contender.strength, direction)
+        return [self._contender(s, *contender.kind) for s in strengths]
+
+    def of_epochs(self, contender: Contender, direction: int) -> list[Contender]:
+        """The same with twice the epochs (1), or half of them (-1), if there may be so many."""
+        strength, (paired, interactions, n_epochs) = contender.strength, contender.kind
+        numbers = _beside(self._epochs, n_epochs, direction)
+        return [self._contender(strength, paired, interactions, n) for n in numbers]
+
+    def judge(
+        self, contenders: list[Contender], rung: int, numbers: Sequence[int]
+    ) -> list[Contender]:
+        """Train networks of each, less the rows of this rung; the contenders, best first."""
+        jobs = [self._job(c, c.setting, rung, number) for c in contenders for number in numbers]
+        trained = self.run(jobs)
+        n = len(numbers)
+        for i, contender in enumerate(contenders):
+            mine = slice(i * n, (i + 1) * n)
+            loss = self._committee_loss(jobs[mine][0], [trained[mine]])
+            contender.losses.append((loss, self.n_judges))
+            self.trained.setdefault(contender, trained[mine][0])
+        return ranked(contenders)
+
+    def without_norm(self, best: Contender) -> list[Contender]:
+        """The contender whose prior networks without batch norm are to have, if any.
+
+        None where a committee half of which are such networks would not be better.
+        """
+        if self.plan.p.batch_norm != "auto" or self.n_networks < 2:
+            return []
+        priors = [best, *self.of_strength(best, -1)]
+        kinds = [best.setting]
+        kinds += [replace(best.setting, without_norm=c.setting.shrinkage) for c in priors]
+        losses = np.zeros(len(kinds))
+        for rung in range(MOST_RUNGS if self.bound else 1):
+            jobs = [
+                self._job(best, kind, rung, 2 * i + (kind.without_norm is not None))
+                for kind in kinds
+                for i in range(2)
+            ]
+            trained = self.run(jobs)
+            normed, *others = (trained[i : i + 2] for i in range(0, len(jobs), 2))
+            losses[0] += self._committee_loss(jobs[0], [normed])
+            losses[1:] += [self._committee_loss(jobs[0], [normed, other]) for other in others]
+        least = int(np.argmin(losses))
+        logger.debug("losses of committees with batch norm, and of both kinds: %s", losses)
+        return [] if least == 0 else [priors[least - 1]]
+
+    def _job(self, contender: Contender, setting: Setting, rung: int, number: int) -> Job:
+        job = self.plan_for(contender).job(*self.splits[rung], number, setting)
+        return replace(job, is_trial=True)
+
+    def _committee_loss(self, job: Job, kinds: Sequence[Sequence[Trained]]) -> float:
+        """Loss of a committee of `n_networks`, as many of each kind, from one or two of each.
+
+        The squared error of a mean of n networks is the mean of the products of their errors,
+        each with each. So averaging takes a part (n - 1) / n of what networks of one kind disagree
+        by (Krogh & Vedelsby 1995, Neural Network Ensembles, Cross Validation, and Active Learning,
+        NIPS 7), and weakly shrunk networks disagree most. What two lose together tells their
+        product; a single network tells nothing but its own loss.
+        """
+        networks = [one for kind in kinds for one in kind]
+        alone = np.array([one.held_out_loss for one in networks], np.float64)
+        if len(networks) == 1 or not np.isfinite(alone).all():
+            return float(alone.mean())
+        held_out = job.held_out
+        assert held_out is not None
+        inputs = held_out.inputs if held_out.rows is None else held_out.inputs.take(held_out.rows)
+        scores = [one.network.predict(inputs) for one in networks]
+        loss = make_loss(self.plan.loss, job.config.n_outputs, self.plan.p.quantile)
+        weight = None if held_out.weight is None else held_out.part(held_out.weight)
+        target = held_out.part(held_out.target)
+
+        def common(i: int, j: int) -> float:
+            together = loss.value((scores[i] + scores[j]) / 2, target, weight)
+            return 2 * together - (alone[i] + alone[j]) / 2
+
+        kind_of = np.repeat(np.arange(len(kinds)), [len(kind) for kind in kinds])
+        products = {True: list[float](), False: list[float]()}  # of one kind, of two
+        for i, j in combinations(range(len(networks)), 2):
+            products[bool(kind_of[i] == kind_of[j])].append(common(i, j))
+        n = self.n_networks
+        n_alike = n / len(kinds) - 1  # others of its kind that a network has
+        total = alone.mean() + n_alike * np.mean(products[True])
+        if products[False]:
+            total += (n - 1 - n_alike) * np.mean(products[False])
+        return float(total / n)
+
+    @property
+    def _may_multiply(self) -> bool:
+        """Whether products of vectors are open, and there are two to multiply."""
+        several = len(self.plan.training.schema.vocabularies) > 1
+        return self.plan.p.interactions == "auto" and several
+
+    @property
+    def _epochs(self) -> list[int]:
+        return epoch_grid(self.plan.p)
+
+    def _contender(
+        self, strength: float, paired: bool, interactions: str, n_epochs: int
+    ) -> Contender:
+        by_table = self._shrinkages(paired, (strength,)).get(strength)
+        if by_table is None:  # the user gave it
+            ((strength, by_table),) = self._shrinkages(paired).items()
+        return Contender(paired, strength, Setting(by_table, interactions, n_epochs))
+
+    def _with(self, paired: bool) -> Plan:
+        if paired not in self._plans:
+            self._plans[paired] = self.plan.of(with_pairs(self.plan.training, self.pairs))
+        return self._plans[paired]
+
+    def _shrinkages(self, paired: bool, *grid: tuple[float]) -> dict[float, tuple[float, ...]]:
+        plan = self._with(paired)
+        n_tables = len(plan.dims + plan.knot_dims)
+        return shrinkages(plan.p, plan.training.schema, n_tables, *grid)
+
+
+def _beside(grid: Sequence[Number], value: Number, direction: int) -> list[Number]:
+    """The next value of a grid, up (1) or down (-1); none at its end."""
+    place = grid.index(value) + direction
+    return [grid[place]] if 0 <= place < len(grid) else []
+
+
+def ranked(contenders: Iterable[Contender]) -> list[Contender]:
+    """The best first."""
+    return sorted(contenders, key=lambda c: c.handicapped)
+
+
+def _splits(plan: Plan, share: float) -> list[Split]:
+    """Rows to train on and which of them to hold out, by rung or part; no mask where none are.
+
+    In time each rung is judged by a stretch of its own, from what was before it: one stretch alone
+    says how well a network fits what that month was like.
+    """
+    rows = np.arange(len(plan.training))
+    masks = plan.held_out(rows, PARTS, share)
+    if masks is None:
+        return [(rows, None)] * MOST_RUNGS
+    if plan.training.ties.time is None:
+        return [(rows, mask) for mask in masks]
+    splits: list[Split] = []
+    while masks is not None and len(splits) < MOST_RUNGS:
+        splits.append((rows, masks[0]))
+        rows = rows[~masks[0]]
+        masks = plan.held_out(rows, 1, share)
+    return splits + splits[-1:] * (MOST_RUNGS - len(splits))
