@@ -73,7 +73,8 @@ columns : list of str or int, optional
         ``pairs=None`` and ``interactions="concatenate"`` of columns only).
     batch_norm : bool or "auto", default="auto"
         Whether hidden layers are normalised by the batch (Ioffe & Szegedy 2015, arXiv 1502.03167).
-        ``"auto"``: in all networks, or in every second one if that is better on held-out rows.
+        ``"auto"``: in every second network, or in all where that is better on held-out rows, or
+        where rows come in time or in groups.
     dropout : float, default=0.0
         Share of hidden units left out at a time in training, in [0, 1).
     embedding_dropout : float, default=0.0
