@@ -107,7 +107,7 @@ class Trials:
         self.n_judges = 0 if given is None else len(given)
         if mask is not None:
             self.n_judges = int(mask.sum())
-        self.trained: dict[Contender, Trained] = {}  # the first network of each
+        self.trained: dict[Contender, list[Trained]] = {}  # networks, of the first rung or part
         self._plans = {False: plan}
 
     def plan_for(self, contender: Contender) -> Plan:
@@ -174,7 +174,7 @@ class Trials:
             mine = slice(i * n, (i + 1) * n)
             loss = self._committee_loss(jobs[mine][0], [trained[mine]])
             contender.losses.append((loss, self.n_judges))
-            self.trained.setdefault(contender, trained[mine][0])
+            self.trained.setdefault(contender, trained[mine])
         return ranked(contenders)
 
     def without_norm(self, best: Contender) -> list[Contender]:
@@ -185,18 +185,16 @@ class Trials:
         """
         if self.plan.p.batch_norm != "auto" or self.n_networks < 2 or self.bound:
             return []
+
+        def two(setting: Setting, numbers: Sequence[int]) -> list[Trained]:
+            return self.run([self._job(best, setting, 0, number) for number in numbers])
+
+        normed = self.trained.get(best) or two(best.setting, (0, 1))
         priors = [best, *self.of_strength(best, -1)]
-        kinds = [best.setting]
-        kinds += [replace(best.setting, without_norm=c.setting.shrinkage) for c in priors]
-        jobs = [
-            self._job(best, kind, 0, 2 * i + (kind.without_norm is not None))
-            for kind in kinds
-            for i in range(2)
-        ]
-        trained = self.run(jobs)
-        normed, *others = (trained[i : i + 2] for i in range(0, len(jobs), 2))
-        both = [self._committee_loss(jobs[0], [normed, other]) for other in others]
-        losses = np.array([self._committee_loss(jobs[0], [normed]), *both])
+        settings = [replace(best.setting, without_norm=c.setting.shrinkage) for c in priors]
+        committees = [[normed], *([normed, two(setting, (1, 3))] for setting in settings)]
+        job = self._job(best, best.setting, 0, 0)
+        losses = np.array([self._committee_loss(job, kinds) for kinds in committees])
         logger.debug("losses of committees with batch norm, and of both kinds: %s", losses)
         losses[1:] -= TOLD_LESS * abs(losses[0])
         least = int(np.argmin(losses))
