@@ -449,6 +449,16 @@ def test_norms_that_were_asked_for_are_not_tried(batch_norm, rng):
     assert setting.without_norm is None
 
 
+@pytest.mark.parametrize("parameters", [{"groups": np.arange(400) // 8}, {"n_networks": 1}])
+def test_all_have_batch_norm_where_groups_are_new_or_a_network_is_alone(parameters, rng):
+    run = Losses(lambda *_: 1.0)
+    n_networks = parameters.get("n_networks", 4)
+    plan = planned(rng, batch_norm="auto", **parameters)
+    _, setting, _ = search(plan, run, n_networks, judged=True)
+    assert all(job.config.batch_norm for job in run.jobs)
+    assert setting.without_norm is None
+
+
 def test_networks_of_both_kinds_are_kept_and_learn_on(rng, monkeypatch, tmp_path):
     monkeypatch.setattr(Trials, "without_norm", lambda _, best: [best])
     X, truth = plain_effects(rng, 600)
