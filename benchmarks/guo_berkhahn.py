@@ -8,10 +8,11 @@ absolute error, in batches of 128 for 10 epochs, without regularisation; their p
 averaged in sales. The vectors of the first network then stand for the categories in other models.
 
 What differs from the paper: the optimizer is catvec's (row-wise for the vectors, AdamW for the
-weights, with a decaying rate), and the head is linear instead of a sigmoid; the largest sales are those of the training rows, not of all; instead
-of XGBoost (3000 rounds, rate 0.02, depth 7, 70% of rows and columns) LightGBM grows trees of 128
-leaves and depth 7 under XGBoost's default penalties. Neighbours (k = 10, L1, weights by distance,
-rows scaled to length 1) and random forest (200 trees, depth 35) are scikit-learn's, as theirs.
+weights, with a decaying rate), and the head is linear instead of a sigmoid; the largest sales are
+those of the training rows, not of all; instead of XGBoost (3000 rounds, rate 0.02, depth 7, 70% of
+rows and columns) LightGBM grows trees of 128 leaves and depth 7 under XGBoost's default penalties.
+Neighbours (k = 10, L1, weights by distance, rows scaled to length 1) and random forest (200 trees,
+depth 35) are scikit-learn's, as theirs.
 Their settings were chosen on the test rows; ours were taken from them.
 
 The last columns are catvec's defaults: the encoder's out-of-fold effects and vectors (in time by
