@@ -80,6 +80,16 @@ def run(accuracy, tmp_path, capsys):
     return run
 
 
+@pytest.fixture
+def settled(accuracy, monkeypatch):
+    """Fits of catvec have nothing to choose, in tests of what is around them."""
+    models = importlib.import_module("_models")
+    assert models is sys.modules[accuracy.run_model.__module__]
+    defaults = models.catvec_parameters
+    given = {"shrinkage": 1.0, "pairs": None, "interactions": "concatenate", "n_epochs": 3}
+    monkeypatch.setattr(models, "catvec_parameters", lambda case: {**defaults(case), **given})
+
+
 @pytest.mark.slow(reason="11 seconds of fits; test_scripts reads it and starts it always")
 def test_it_runs_on_every_kind_of_task_and_resumes(run, tmp_path):
     shown = run("--quick", "--task", "clicks", "--markdown", tmp_path / "out.md")
@@ -98,7 +108,7 @@ def test_it_runs_on_every_kind_of_task_and_resumes(run, tmp_path):
     assert len(pd.read_csv(file)) == len(fits)  # nothing was fitted
 
 
-@pytest.mark.usefixtures("few_steps")
+@pytest.mark.usefixtures("settled")
 def test_a_line_of_results_is_added_once(run, tmp_path):
     options = ["--test", "--task", "clicks", "--seeds", "2", "--models", "mean,catvec"]
     run(*options)
@@ -108,7 +118,7 @@ def test_a_line_of_results_is_added_once(run, tmp_path):
     assert (tmp_path / "results.csv").read_text(encoding="utf-8") == results
 
 
-@pytest.mark.usefixtures("few_steps")
+@pytest.mark.usefixtures("settled")
 def test_hidden_categories_and_curves(run, tmp_path):
     models = "mean,catvec,catvec_without,lightgbm_te"
     shown = run("--quick", "--unknown", "--task", "clicks", "--models", models)
