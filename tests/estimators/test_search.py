@@ -449,8 +449,11 @@ def test_norms_that_were_asked_for_are_not_tried(batch_norm, rng):
     assert setting.without_norm is None
 
 
-@pytest.mark.parametrize("parameters", [{"groups": np.arange(400) // 8}, {"n_networks": 1}])
-def test_all_have_batch_norm_where_groups_are_new_or_a_network_is_alone(parameters, rng):
+ALIKE = [{"groups": np.arange(400) // 8}, {"n_networks": 1}, {"hidden_sizes": ()}]
+
+
+@pytest.mark.parametrize("parameters", ALIKE, ids=["groups", "alone", "linear"])
+def test_networks_are_alike_where_groups_are_new_or_there_is_one_or_no_layer(parameters, rng):
     run = Losses(lambda *_: 1.0)
     n_networks = parameters.get("n_networks", 4)
     plan = planned(rng, batch_norm="auto", **parameters)

@@ -153,7 +153,7 @@ class Plan:
             pair_columns=schema.pair_columns,
             fewest_rows=(1,) * len(schema.vocabularies) + (FEWEST_OF_PAIR,) * len(schema.pairs),
         )
-        shape = replace(self._shape(setting.interactions), batch_norm=batch_norm)
+        shape = self._shape(setting.interactions, batch_norm)
         data = replace(self.data, rows=train)
         seed = self.seed + number
         return Job(
@@ -166,7 +166,7 @@ class Plan:
         transfer = self.training.transfer
         return Anchors() if transfer is None else transfer.anchors(self.dims)
 
-    def _shape(self, interactions: str) -> NetworkConfig:
+    def _shape(self, interactions: str, batch_norm: bool) -> NetworkConfig:
         schema = self.training.schema
         return NetworkConfig(
             n_codes=schema.n_codes,
@@ -180,4 +180,5 @@ class Plan:
             interactions=interactions,
             n_pairs=len(schema.pairs),
             kinds=schema.kinds,
+            batch_norm=batch_norm,
         )

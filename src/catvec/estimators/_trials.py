@@ -180,10 +180,11 @@ class Trials:
     def without_norm(self, best: Contender) -> list[Contender]:
         """The contender whose prior every second network is to have, without batch norm, if any.
 
-        None where a committee half of which are such networks would be worse, and where rows come
-        in time or in groups.
+        None where a committee half of which are such networks would be worse, where rows come in
+        time or in groups, and where there is no hidden layer to norm.
         """
-        if self.plan.p.batch_norm != "auto" or self.n_networks < 2 or self.bound:
+        is_open = self.plan.p.batch_norm == "auto" and bool(self.plan.hidden_sizes)
+        if not is_open or self.n_networks < 2 or self.bound:
             return []
 
         def two(setting: Setting, numbers: Sequence[int]) -> list[Trained]:
