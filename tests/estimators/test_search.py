@@ -94,7 +94,7 @@ class Stub:
         self.answer, self.tables = answer, self
         self.vectors = tables.__getitem__ if tables else lambda _: np.zeros((8, 3), np.float32)
 
-    def predict(self, inputs):
+    def predict(self, inputs, **_):
         return np.full((len(inputs), 1), self.answer)
 
 

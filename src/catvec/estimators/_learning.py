@@ -68,7 +68,7 @@ class Progress:
     train_loss : float
         Mean loss of the epoch's rows.
     held_out_loss : float or None
-        Loss on the held-out rows, if there are any.
+        Loss on the held-out rows, if there are any; while choosing, after a last epoch only.
     """
 
     stage: str

@@ -13,7 +13,7 @@ import numpy as np
 from catvec.estimators._choice import MIDDLE, epoch_grid, shrinkage_grid, shrinkages
 from catvec.estimators._pairs import with_pairs
 from catvec.estimators._plan import Plan, Setting
-from catvec.network import INTERACTIONS, Job, Trained, make_loss
+from catvec.network import INTERACTIONS, Job, Trained, load_kernels, make_loss
 
 PARTS = 5  # fits in which the climb judges a contender of a small table, at most
 MOST_RUNGS = 2  # of the final
@@ -221,7 +221,8 @@ class Trials:
         held_out = job.held_out
         assert held_out is not None
         inputs = held_out.inputs if held_out.rows is None else held_out.inputs.take(held_out.rows)
-        scores = [one.network.predict(inputs) for one in networks]
+        loops = load_kernels(job.engine)  # compiled by now, if at all
+        scores = [one.network.predict(inputs, dtype=np.float32, kernels=loops) for one in networks]
         loss = make_loss(self.plan.loss, job.config.n_outputs, self.plan.p.quantile)
         weight = None if held_out.weight is None else held_out.part(held_out.weight)
         target = held_out.part(held_out.target)

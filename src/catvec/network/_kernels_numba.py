@@ -76,22 +76,23 @@ def _mixed(x: np.uint32) -> np.uint32:
 def place(
     codes: Array, positions: Array, rows: Array, n_knots: Array, at: Array, shares: Array
 ) -> None:
-    n_columns, n_numbers = codes.shape[1], positions.shape[1]
+    n_columns, n_numbers = _Index(codes.shape[1]), _Index(positions.shape[1])
+    of_codes, of_numbers = codes.reshape(codes.size), positions.reshape(positions.size)
+    looks, parts = at.reshape(at.size), shares.reshape(shares.size)
+    tops, last = np.empty(n_numbers, np.float32), np.empty(n_numbers, np.int32)
+    for m in range(n_numbers):
+        tops[m], last[m] = np.float32(n_knots[m] - 1), np.int32(max(n_knots[m] - 2, 0))
     for b in range(len(rows)):
-        row = rows[b]
+        row, to = _Index(rows[b]), _Index(b) * (n_columns + n_numbers)
         for c in range(n_columns):
-            at[b, c] = codes[row, c]
-        for m in range(n_numbers):
-            found = positions[row, m]
-            at[b, n_columns + m] = 0
-            shares[b, m] = _ZERO
-            if found >= _ZERO:
-                found = min(found, np.float32(n_knots[m] - 1))
-                lower = min(np.int32(found), np.int32(max(n_knots[m] - 2, 0)))
-                at[b, n_columns + m] = lower + 2
-                shares[b, m] = found - np.float32(lower)
-            elif math.isnan(found):
-                at[b, n_columns + m] = 1
+            looks[to + c] = of_codes[row * n_columns + c]
+        to, own = to + n_columns, _Index(b) * n_numbers
+        for m in range(n_numbers):  # without branches, so that it takes several at once
+            found = of_numbers[row * n_numbers + m]
+            inside = min(max(found, _ZERO), tops[m])
+            lower, known = min(np.int32(inside), last[m]), found >= _ZERO
+            looks[to + m] = lower + np.int32(2) if known else np.int32(math.isnan(found))
+            parts[own + m] = inside - np.float32(lower) if known else _ZERO
 
 
 @_compiled

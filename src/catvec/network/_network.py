@@ -254,7 +254,11 @@ class Network:
         )
 
     def predict(
-        self, inputs: Inputs, chunk_size: int = 4096, dtype: DTypeLike = np.float64
+        self,
+        inputs: Inputs,
+        chunk_size: int = 4096,
+        dtype: DTypeLike = np.float64,
+        kernels: Any = _kernels,
     ) -> Array:
         """Scores on the link scale.
 
@@ -267,6 +271,8 @@ class Network:
         dtype : dtype
             Of the matrix products. In float64 the scores of a row do not depend on the rows
             beside it to about 1e-12.
+        kernels : module, default=NumPy's loops
+            Those that look vectors up, of an engine whose loops are compiled by now.
 
         Returns
         -------
@@ -278,10 +284,10 @@ class Network:
             layer.allocate(min(chunk_size, len(inputs)))
         scores = np.empty((len(inputs), self.config.n_outputs), dtype)
         for start in range(0, len(inputs), chunk_size):
-            rows = np.arange(start, min(start + chunk_size, len(inputs)))
+            rows = np.arange(start, min(start + chunk_size, len(inputs)), dtype=np.int32)
             lookup.resize(len(rows))
             interaction.resize(len(rows))
-            x = interaction.forward(_kernels, lookup.forward(_kernels, rows))
+            x = interaction.forward(kernels, lookup.forward(kernels, rows))
             x = lookup.seen(x).astype(dtype, copy=False)
             for weight, bias in layers[:-1]:
                 x = np.maximum(x @ weight + bias, 0)

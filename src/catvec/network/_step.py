@@ -200,7 +200,7 @@ class Step:
         """Weighted mean loss of other rows."""
         inputs = data.inputs if data.rows is None else data.inputs.take(data.rows)
         weight = None if data.weight is None else data.part(data.weight)
-        scores = self.network.predict(inputs, dtype=np.float32)
+        scores = self.network.predict(inputs, dtype=np.float32, kernels=self.kernels)
         return self.loss.value(scores, data.part(data.target), weight)
 
     def state(self) -> list[Array]:

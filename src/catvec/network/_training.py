@@ -1,4 +1,4 @@
-"""The one epoch loop: batches, a falling rate, the loss on held-out rows after each epoch.
+"""The one epoch loop: batches, a falling rate, the loss on held-out rows after an epoch.
 
 Nothing stops early: how many epochs there are is known before, so that the rate has come down to
 nearly nothing by the last. A network may learn the rows it held out as well, in a last pass over
@@ -55,7 +55,10 @@ loss on amazon_access 0.1224 without a last pass, and 0.1258, 0.1219, 0.1215 at 
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """What happened in one epoch; `seconds` of wall clock, `learning_rate` at its end."""
+    """What happened in one epoch; `seconds` of wall clock, `learning_rate` at its end.
+
+    A trial is judged after its last epoch only.
+    """
 
     network: int
     epoch: int
@@ -232,8 +235,9 @@ class _Run:
         self._keep_pace(epoch)
         train_loss = self._pass(epoch)
         self.step.settle(self.unseen, self.shared)
-        held_out = self.job.held_out
-        held_out_loss = None if held_out is None else self.step.value(held_out)
+        held_out_loss, held_out = None, self.job.held_out
+        if held_out is not None and (epoch == self.settings.n_epochs or not self.job.is_trial):
+            held_out_loss = self.step.value(held_out)
         losses = [loss for loss in (train_loss, held_out_loss) if loss is not None]
         if not np.isfinite(losses).all():
             if not self.job.is_trial:
