@@ -414,6 +414,19 @@ def test_a_committee_of_two_kinds_loses_what_their_networks_do_together(rng):
     assert trials._committee_loss(job, kinds) == pytest.approx(expected)
 
 
+def test_a_kind_of_one_network_is_taken_to_disagree_as_the_others_do(rng):
+    """Told by all four of two kinds that do disagree alike, or by three of them."""
+    plan = planned(rng)
+    trials = Trials(plan, [], 0.1, 4, Answers(None))
+    job = plan.job(*trials.splits[0], 0, trials.starts()[0].setting)
+    kinds = [[Answers.trained(job, answer) for answer in kind] for kind in ([1.0, 0.4], [0.0, 0.6])]
+    target = job.held_out.part(job.held_out.target)
+    of_four = squared_loss(0.5, target)
+    assert trials._committee_loss(job, kinds) == pytest.approx(of_four)
+    by_one = [trials._committee_loss(job, [kinds[0], [one]]) for one in kinds[1]]
+    assert np.mean(by_one) == pytest.approx(of_four)
+
+
 WITHOUT_NORM = {  # what such networks answer by strength, where others answer 1: the prior they get
     "err to the other side": (lambda _: -1.0, 100.0),
     "are flattened by a strong prior": (lambda strength: 3.0 if strength == 100.0 else -1.0, 10.0),

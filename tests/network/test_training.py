@@ -3,6 +3,7 @@
 import itertools
 import logging
 from concurrent.futures import wait
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -381,6 +382,15 @@ def test_a_trial_whose_loss_breaks_down_has_lost():
     lost, whole = train_committee([of_trial, other])
     assert (lost.held_out_loss, len(lost.history)) == (np.inf, 1)
     assert whole.held_out_loss < np.inf
+
+
+def test_a_trial_is_judged_after_its_last_epoch_by_the_loss_that_others_have_then():
+    data = planted(300)
+    trial = Job(CONFIG, settings(n_epochs=3), data, data, 0, is_trial=True)
+    judged, told = train_committee([trial, replace(trial, is_trial=False)])
+    losses = [[record.held_out_loss for record in one.history] for one in (judged, told)]
+    assert losses[0] == [None, None, losses[1][-1]]
+    assert judged.held_out_loss == told.held_out_loss
 
 
 def test_an_interruption_does_not_wait_for_trainings_to_end():

@@ -26,7 +26,7 @@ HALVINGS = 3
 DIM_RULE = "compact"  # the most that embedding_dim="auto" gives
 CARRIED = 0.999  # part of the vectors' variance that the directions which are kept carry
 PAIR_DIM = 2  # width of the table of a pair; 1 and 4 did less on amazon_access
-KNOT_DIM = 4  # width of the table of a number
+KNOT_DIM = 8  # width of the table of a number
 MANY_NETWORKS = 8  # that n_networks="auto" gives at most: on amazon_access 4, 8, 12 and 24 had a
 # log loss of 0.1170, 0.1153, 0.1143 and 0.1132; on movielens_100k 4 and 8 had an RMSE of 0.900 and
 # 0.896, on rossmann_200k a MAPE of 0.1010 and 0.0993; on employee_salaries and kick all were alike

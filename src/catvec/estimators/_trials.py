@@ -187,14 +187,14 @@ class Trials:
         if not is_open or self.n_networks < 2 or self.bound:
             return []
 
-        def two(setting: Setting, numbers: Sequence[int]) -> list[Trained]:
-            return self.run([self._job(best, setting, 0, number) for number in numbers])
-
-        normed = self.trained.get(best) or two(best.setting, (0, 1))
+        job = self._job(best, best.setting, 0, 0)
+        normed = self.trained.get(best)
+        if normed is None:
+            normed = self.run([job, self._job(best, best.setting, 0, 1)])
         priors = [best, *self.of_strength(best, -1)]
         settings = [replace(best.setting, without_norm=c.setting.shrinkage) for c in priors]
-        committees = [[normed], *([normed, two(setting, (1, 3))] for setting in settings)]
-        job = self._job(best, best.setting, 0, 0)
+        others = self.run([self._job(best, setting, 0, 3) for setting in settings])
+        committees = [[normed], *([normed, [other]] for other in others)]
         losses = np.array([self._committee_loss(job, kinds) for kinds in committees])
         logger.debug("losses of committees with batch norm, and of both kinds: %s", losses)
         losses[1:] -= TOLD_LESS * abs(losses[0])
@@ -207,6 +207,8 @@ class Trials:
 
     def _committee_loss(self, job: Job, kinds: Sequence[Sequence[Trained]]) -> float:
         """Loss of a committee of `n_networks`, as many of each kind, from one or two of each.
+
+        A kind of which there is one is taken to disagree within itself as the others do.
 
         The squared error of a mean of n networks is the mean of the products of their errors,
         each with each. So averaging takes a part (n - 1) / n of what networks of one kind disagree
@@ -232,14 +234,18 @@ class Trials:
             return 2 * together - (alone[i] + alone[j]) / 2
 
         kind_of = np.repeat(np.arange(len(kinds)), [len(kind) for kind in kinds])
-        products = {True: list[float](), False: list[float]()}  # of one kind, of two
+        disagreements, of_two_kinds = list[float](), list[float]()
         for i, j in combinations(range(len(networks)), 2):
-            products[bool(kind_of[i] == kind_of[j])].append(common(i, j))
+            if kind_of[i] == kind_of[j]:
+                disagreements.append((alone[i] + alone[j]) / 2 - common(i, j))
+            else:
+                of_two_kinds.append(common(i, j))
         n = self.n_networks
         n_alike = n / len(kinds) - 1  # others of its kind that a network has
-        total = alone.mean() + n_alike * np.mean(products[True])
-        if products[False]:
-            total += (n - 1 - n_alike) * np.mean(products[False])
+        own = np.mean([alone[kind_of == kind].mean() for kind in range(len(kinds))])
+        total = own + n_alike * (own - np.mean(disagreements))
+        if of_two_kinds:
+            total += (n - 1 - n_alike) * np.mean(of_two_kinds)
         return float(total / n)
 
     @property
