@@ -13,7 +13,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "catvec"
 
 FOLDERS = ["frames", "effects", "network", "vectors", "pretraining", "estimators", "report"]
-BY_ANYONE = {"errors", "_checks", "_packing"}
+BY_ANYONE = {"errors", "_checks", "_numba", "_packing"}
 MAY_IMPORT_ALL = {"__init__", "cli", "demo"}
 
 # Who else may import what: the torch engine stands on the network, and estimators take it lazily.
@@ -24,8 +24,8 @@ LAZILY = {"estimators": {"torch"}}
 
 # Packages with one door each; a path that ends in "/" stands for the whole folder.
 DOORS = {
-    "numba": ("network/_kernels_numba.py", "pretraining/_kernels_numba.py"),
-    "llvmlite": ("network/_kernels_numba.py",),
+    "numba": ("_numba.py",),
+    "llvmlite": ("_numba.py",),
     "narwhals": ("frames/_frame.py",),
     "pandas": ("frames/_frame.py", "demo.py"),
     "polars": ("frames/_frame.py",),
@@ -108,8 +108,8 @@ def test_every_folder_has_its_place_in_the_order():
         ("cli/_fit.py", "import polars", "only frames/_frame.py imports polars"),
         ("vectors/_export.py", "import pandas as pd", "only frames/_frame.py imports pandas"),
         ("frames/_source.py", "import narwhals as nw", "only frames/_frame.py imports narwhals"),
-        ("network/_kernels.py", "from numba import njit", "only network/_kernels_numba.py"),
-        ("pretraining/_skipgram.py", "import numba", "only network/_kernels_numba.py"),
+        ("network/_kernels.py", "from numba import njit", "only _numba.py"),
+        ("pretraining/_skipgram.py", "import numba", "only _numba.py"),
         ("pretraining/_learning.py", "from catvec.estimators import x", "comes before estimators"),
         ("network/_training.py", "def f():\n    import torch", "only torch/ imports torch"),
         ("estimators/_base.py", "from catvec.torch import Engine", "inside a function"),
@@ -126,8 +126,8 @@ def test_the_check_finds_a_planted_breach(path, source, fault):
         ("frames/_frame.py", "import narwhals as nw\nfrom catvec._checks import check_int"),
         ("frames/_frame.py", "from catvec.frames._schema import Schema\nfrom . import _numbers"),
         ("frames/_source.py", "import pyarrow.parquet as pq"),
-        ("network/_kernels_numba.py", "from numba import njit, prange"),
-        ("pretraining/_kernels_numba.py", "import numba"),
+        ("_numba.py", "import numba"),
+        ("network/_kernels_numba.py", "from catvec._numba import compiled"),
         ("pretraining/_learning.py", "from catvec.vectors import x"),
         ("network/_committee.py", "def f():\n    from catvec.network import _kernels_numba"),
         ("estimators/_base.py", "from catvec.vectors import x\nfrom catvec import __version__"),

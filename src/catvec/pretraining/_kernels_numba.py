@@ -1,4 +1,4 @@
-"""The loop of `_kernels`, compiled; beside that of the network the only file that imports numba.
+"""The loop of `_kernels`, compiled as `_numba` says.
 
 Same name, same arguments, same random numbers, same results within the rounding of float32.
 """
@@ -6,36 +6,27 @@ Same name, same arguments, same random numbers, same results within the rounding
 from __future__ import annotations
 
 import math
-from typing import Any
 
-import numba
 import numpy as np
 
+from catvec._numba import UNIT, ZERO, compiled
 from catvec.pretraining._kernels import CLIP, GOLDEN, Array
 
 __all__ = ["skipgram"]
 
-_OPTIONS: dict[str, Any] = {
-    "cache": False,
-    "nogil": True,
-    "no_cfunc_wrapper": True,
-    "fastmath": {"reassoc", "contract", "nsz", "arcp", "afn"},
-    "error_model": "numpy",
-}
-_compiled: Any = numba.njit(**_OPTIONS)
 _GOLDEN = np.uint64(GOLDEN)
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-_CLIP, _ONE, _ZERO = np.float32(CLIP), np.float32(1.0), np.float32(0.0)
+_CLIP = np.float32(CLIP)
 
 
-@_compiled
+@compiled
 def _mixed(state: np.uint64) -> np.uint64:
     z = (state ^ (state >> np.uint64(30))) * _FIRST
     z = (z ^ (z >> np.uint64(27))) * _SECOND
     return (z ^ (z >> np.uint64(31))) >> np.uint64(32)
 
 
-@_compiled
+@compiled
 def _looked_at(
     lines: Array, start: int, stop: int, kept: Array, state: np.uint64, found: Array, places: Array
 ) -> tuple[int, np.uint64]:
@@ -53,23 +44,23 @@ def _looked_at(
     return n, state
 
 
-@_compiled
+@compiled
 def _step(
     vector: Array, context: Array, label: np.float32, rate: np.float32, move: Array
 ) -> np.float32:
-    dot = _ZERO
+    dot = ZERO
     for d in range(len(vector)):
         dot += vector[d] * context[d]
     dot = min(max(dot, -_CLIP), _CLIP)
-    slope = (label - _ONE / (_ONE + math.exp(-dot))) * rate
+    slope = (label - UNIT / (UNIT + math.exp(-dot))) * rate
     for d in range(len(vector)):
         move[d] += slope * context[d]
         context[d] += slope * vector[d]
-    away = -dot if label > _ZERO else dot
-    return max(away, _ZERO) + math.log(_ONE + math.exp(-abs(away)))
+    away = -dot if label > ZERO else dot
+    return max(away, ZERO) + math.log(UNIT + math.exp(-abs(away)))
 
 
-@_compiled
+@compiled
 def _pair(
     vectors: Array,
     contexts: Array,
@@ -82,19 +73,19 @@ def _pair(
     move: Array,
 ) -> tuple[float, np.uint64]:
     vector = vectors[center]
-    move[:] = _ZERO
-    loss = float(_step(vector, contexts[context], _ONE, rate, move))
+    move[:] = ZERO
+    loss = float(_step(vector, contexts[context], UNIT, rate, move))
     for _ in range(n_negatives):
         state += _GOLDEN
         line = negatives[_mixed(state) % np.uint64(len(negatives))]
         if line != context:
-            loss += _step(vector, contexts[line], _ZERO, rate, move)
+            loss += _step(vector, contexts[line], ZERO, rate, move)
     for d in range(len(vector)):
         vector[d] += move[d]
     return loss, state
 
 
-@_compiled
+@compiled
 def skipgram(
     vectors: Array,
     contexts: Array,
