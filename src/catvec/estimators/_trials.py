@@ -208,13 +208,12 @@ class Trials:
     def _committee_loss(self, job: Job, kinds: Sequence[Sequence[Trained]]) -> float:
         """Loss of a committee of `n_networks`, as many of each kind, from one or two of each.
 
-        A kind of which there is one is taken to disagree within itself as the others do.
-
         The squared error of a mean of n networks is the mean of the products of their errors,
         each with each. So averaging takes a part (n - 1) / n of what networks of one kind disagree
         by (Krogh & Vedelsby 1995, Neural Network Ensembles, Cross Validation, and Active Learning,
         NIPS 7), and weakly shrunk networks disagree most. What two lose together tells their
-        product; a single network tells nothing but its own loss.
+        product; a single network tells nothing but its own loss. A kind of which there is one is
+        taken to disagree within itself as the other does.
         """
         networks = [one for kind in kinds for one in kind]
         alone = np.array([one.held_out_loss for one in networks], np.float64)
