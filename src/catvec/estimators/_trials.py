@@ -223,7 +223,7 @@ class Trials:
         assert held_out is not None
         inputs = held_out.inputs if held_out.rows is None else held_out.inputs.take(held_out.rows)
         loops = load_kernels(job.engine)  # compiled by now, if at all
-        scores = [one.network.predict(inputs, dtype=np.float32, kernels=loops) for one in networks]
+        scores = [one.network.predict(inputs, kernels=loops) for one in networks]
         loss = make_loss(self.plan.loss, job.config.n_outputs, self.plan.p.quantile)
         weight = None if held_out.weight is None else held_out.part(held_out.weight)
         target = held_out.part(held_out.target)
