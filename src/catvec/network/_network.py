@@ -289,11 +289,9 @@ class Network:
             interaction.resize(len(rows))
             x = interaction.forward(kernels, lookup.forward(kernels, rows))
             x = lookup.seen(x).astype(dtype, copy=False)
-            # In float32 BLAS was seen to complain of a product of finite numbers that was right.
-            with np.errstate(invalid="ignore"):
-                for weight, bias in layers[:-1]:
-                    x = np.maximum(x @ weight + bias, 0)
-                scores[rows] = interaction.add_scores(x @ layers[-1][0] + layers[-1][1])
+            for weight, bias in layers[:-1]:
+                x = np.maximum(x @ weight + bias, 0)
+            scores[rows] = interaction.add_scores(x @ layers[-1][0] + layers[-1][1])
         return scores
 
     def folded(self, dtype: DTypeLike) -> list[tuple[Array, Array]]:

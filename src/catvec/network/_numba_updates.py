@@ -123,13 +123,47 @@ def update_lists(
     gradient: Array,
     rate: float,
 ) -> None:
-    line, dim, n_rows = look[LINE], Index(look[DIM]), len(masses)
+    room, n_most = look[DIM] + 1, min(len(codes), look[N_ROWS]) + 1
+    flat, lines = np.zeros(n_most * room, np.float32), np.empty(n_most, np.int64)
+    n_slots = _collect_lists(slots, look, offsets, codes, shares, masses, gradient, flat, lines)
+    _step(
+        weights,
+        squares,
+        pulls,
+        anchors,
+        paces,
+        Index(width),
+        look[START],
+        Index(look[DIM]),
+        flat,
+        Index(room),
+        lines,
+        n_slots,
+        rate,
+        len(masses),
+    )
+    for k in range(n_slots):
+        slots[lines[k]] = -1
+
+
+@compiled
+def _collect_lists(
+    slots: Array,
+    look: Array,
+    offsets: Array,
+    codes: Array,
+    shares: Array,
+    masses: Array,
+    gradient: Array,
+    flat: Array,
+    lines: Array,
+) -> int:
+    """As `_collect`, of the elements of lists; `flat` is zeros."""
+    line, dim = look[LINE], Index(look[DIM])
     room = dim + Index(1)
-    n_most = min(len(codes), look[N_ROWS]) + 1
-    flat, lines = np.zeros(n_most * (look[DIM] + 1), np.float32), np.empty(n_most, np.int64)
     pieces = gradient.reshape(gradient.size)
     slots[line], lines[0], n_slots = 0, line, 1
-    for b in range(n_rows):
+    for b in range(len(masses)):
         piece = Index(b * gradient.shape[1] + look[AT])
         for i in range(offsets[b], offsets[b + 1]):
             where, share = Index(line + codes[i]), shares[i]
@@ -140,24 +174,7 @@ def update_lists(
             for j in range(dim):
                 flat[to + j] += share * pieces[piece + j]
             flat[to + dim] += share * masses[b]
-    _step(
-        weights,
-        squares,
-        pulls,
-        anchors,
-        paces,
-        Index(width),
-        look[START],
-        dim,
-        flat,
-        room,
-        lines,
-        n_slots,
-        rate,
-        n_rows,
-    )
-    for k in range(n_slots):
-        slots[lines[k]] = -1
+    return n_slots
 
 
 @compiled
