@@ -18,6 +18,7 @@ from catvec._checks import check_int, check_option, refuse, some
 from catvec.errors import InputError
 from catvec.estimators._base import EmbeddingEstimator
 from catvec.estimators._choice import choose_category_dropout, told_by_code
+from catvec.estimators._cross_fitting import cross_fitted_scores
 from catvec.estimators._encoded_rows import Encoding, RowEncoder, beside, some_unknown
 from catvec.estimators._growth import continuation
 from catvec.estimators._learning import (
@@ -62,12 +63,15 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
     output : {"auto", "both", "effects", "vectors"}, default="auto"
         What to write by categorical column: effects with their confidence, vectors, or both.
         ``"auto"`` writes both, but effects where folds expand in time, as with ``time_column``: the
-        vectors of early folds, learned from few rows, are not like those that new rows are given.
+        vectors of early folds, learned from few rows, are not like those that new rows are given;
+        and effects where rows side by side are alike (``choice_.rows_together``): by its vectors a
+        fold would be known, and with it the stretches of the table that it is made of.
         ``"effects"`` needs no network and is quick.
     joint_score : bool, default=True
         Whether the score of the networks follows, on the link scale: what all columns say together,
-        as stacking has it (Wolpert 1992). Only where both effects and vectors are written, and if
-        any column is categorical.
+        as stacking has it (Wolpert 1992). Not where effects alone were asked for, or vectors, nor
+        where folds expand in time; and only if any column is categorical. Where rows side by side
+        are alike, `fit_transform` adds noise by which the folds cannot be told.
     category_codes : bool, default=True
         Whether the codes of columns follow that have at most 253 categories, or up to 4096 of 100
         rows each, so that a tree can single a category out: 0 unknown, 1 missing, 2.. categories
@@ -83,7 +87,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
     networks_ : list of Network
         What gives the joint score of new rows; empty without it.
     output_ : {"both", "effects", "vectors"}
-        What is written.
+        What is written of each column.
     categorical_features_ : list of int
         Places of the codes among the columns that are written, for a booster that treats categories
         apart: ``categorical_features`` of scikit-learn's, ``categorical_feature`` of LightGBM.
@@ -258,19 +262,21 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         self._compare_first(X, y, data, learner, trained)
         learner.finish(trained)
         self._finish(learner, *trained[:1])
-        unmet = self._unmet(learner)  # rows that no fold tests stay so
-        encoded, scores = (np.repeat(part, len(training), axis=0) for part in unmet)
+        unmet, scores = self._unmet(learner)  # rows that no fold tests stay so
+        encoded = np.repeat(unmet, len(training), axis=0)
         self.cross_fitted_ = np.zeros(len(training), bool)
         arrays = self._some_unknown(training, learner.seed)
         for i, fold in enumerate(folds):
             networks = trained[i + 1].networks if len(trained) > 1 else []
             vectors = learner.vectors(networks, rows=fold.train, reference=self.vectors_)
             self.cross_fitted_[fold.test] = True
-            rows = arrays.take(fold.test)
-            encoded[fold.test] = self._encode(vectors, rows)
-            if self.networks_:
-                inputs = network_inputs(training.schema, rows)
-                scores[fold.test] = averaged_scores(networks, inputs)
+            encoded[fold.test] = self._encode(vectors, arrays.take(fold.test))
+        if self.networks_:
+            inputs = network_inputs(training.schema, arrays)
+            noise = np.random.default_rng([learner.seed, 6]) if self._hides_folds else None
+            scores = cross_fitted_scores(trained[1:], folds, inputs, scores, noise)
+        else:
+            scores = np.repeat(scores, len(training), axis=0)
         return self._side_by_side(encoded, arrays, scores)
 
     @property
@@ -351,10 +357,11 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         return self.output != "effects" and bool(training.schema.vocabularies)
 
     def _sets(self, learner: Learner, folds: list[Any]) -> list[Any]:
-        """The rows of each committee to train: all of them, and those of folds with vectors."""
+        """The rows of each committee to train: all, and those of folds if more than effects is."""
         if not self._trains(learner.training):
             return []
-        return [learner.everything, *(folds if self.output_ != "effects" else [])]
+        of_networks = self._scored or self.output_ != "effects"
+        return [learner.everything, *(folds if of_networks else [])]
 
     def _start(
         self, X: object, y: object, data: dict[str, Any], *, cross_fitted: bool = False
@@ -368,13 +375,19 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         if self.init is not None and self.output == "effects":
             raise refuse("init", 'None with output="effects", which has no vectors', self.init)
         self.output_, self._cv = self._output_and_folds()
+        self._scored = self.joint_score and self.output_ == "both"
         n_folds = self._cv if isinstance(self._cv, int) else FOLDS  # about as much work as that
         self._n_fits = 1 + n_folds * (cross_fitted and self.output_ != "effects")
         if not isinstance(X, SourceTable):
             data = {**data, "in_order": isinstance(self.cv, TimeSeriesSplit)}
         elif cross_fitted:
             data = {**data, "n_folds": self._cv}
-        return self._prepare(X, y, n_fits=self._n_fits, **data)
+        training, learner = self._prepare(X, y, n_fits=self._n_fits, **data)
+        is_open = self.output == "auto" and self.output_ == "both"
+        self._hides_folds = is_open and training.rows_together > 1
+        if self._hides_folds:  # vectors would tell them, too
+            self.output_ = "effects"
+        return training, learner
 
     def _output_and_folds(self) -> tuple[str, Any]:
         """What is written and by which folds, where the parameters say "auto"."""
@@ -401,7 +414,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
     def _finish(self, learner: Learner, committee: Committee | None = None) -> None:
         training = learner.training
         networks = committee.networks if committee else []
-        self.networks_ = networks if self.joint_score and self.output_ == "both" else []
+        self.networks_ = networks if self._scored else []
         self.history_ = committee.history if committee else []
         self.vectors_ = learner.vectors(networks)
         self._continuation = continuation(self, learner, committee)
