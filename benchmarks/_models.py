@@ -136,10 +136,12 @@ def catvec_encoded(case: Case, rows: np.ndarray) -> tuple[Any, np.ndarray, Encod
     encoder = catvec_encoder(case)
     Z = encoder.fit_transform(X, y, **held_out)
 
-    def encode(frame: pd.DataFrame) -> pd.DataFrame:
-        return with_codes_told(encoder, encoder.transform(frame))
+    def table(Z: np.ndarray) -> pd.DataFrame:
+        if encoder.networks_:  # beside a joint score codes had better stay numbers: encoder_output
+            return pd.DataFrame(Z).rename(columns=str)
+        return with_codes_told(encoder, Z)
 
-    return with_codes_told(encoder, Z), y, encode
+    return table(Z), y, lambda frame: table(encoder.transform(frame))
 
 
 def with_codes_told(encoder: EmbeddingEncoder, Z: np.ndarray) -> pd.DataFrame:

@@ -64,6 +64,7 @@ def tables_of(case: Case) -> dict[str, list[pd.DataFrame]]:
         name: [frame.loc[:, part] for frame in frames]
         for name, part in parts_of(encoder, case.X).items()
     }
+    tables["all, codes as numbers"] = [pd.DataFrame(Z).rename(columns=str) for Z in written]
     for name, prepare in RIVALS.items():
         Z, _, encode = prepare(case, case.fit)
         tables[name] = [Z, *map(encode, others)]
@@ -83,14 +84,14 @@ def best_score(task: Any, case: Case, new: np.ndarray, tables: list[pd.DataFrame
     return max(found) if task.metrics[0].greater_is_better else min(found)
 
 
-def row_of(suite: Any, name: str, options: argparse.Namespace) -> list[str]:
+def row_of(suite: Any, name: str, options: argparse.Namespace) -> dict[str, str]:
     task = suite.load(name)
     job = Job("validation", "all", name, 0, "catvec", options.seed, "")
     case, new = make_case(task, job, SimpleNamespace(quick=False, threads=options.threads))
-    scores = [best_score(task, case, new, tables) for tables in tables_of(case).values()]
+    scores = {k: best_score(task, case, new, tables) for k, tables in tables_of(case).items()}
     direction = "higher" if task.metrics[0].greater_is_better else "lower"
     label = f"{name} ({task.metrics[0].name}, {direction})"
-    return [label, *(f"{value:.5g}" for value in scores)]
+    return {"task": label} | {name: f"{value:.5g}" for name, value in scores.items()}
 
 
 def main() -> None:
@@ -102,14 +103,14 @@ def main() -> None:
     parser.add_argument("--markdown", type=Path, metavar="PATH", help="write the table here")
     options = parser.parse_args()
     suite = load_suite(options.data)
-    header = ["task", "effects and codes", "and vectors", "and the joint score", "all", *RIVALS]
     rows = []
     with threadpool_limits(options.threads):
         for name in options.task or TASKS:
             rows.append(row_of(suite, name, options))
-            print(*rows[-1], sep="  ", flush=True)
+            print(*rows[-1].values(), sep="  ", flush=True)
     note = f"validation rows, one seed ({options.seed}), {options.threads} thread"
-    tables = [Table("Columns handed on to LightGBM", header, rows, [note])]
+    cells = [list(row.values()) for row in rows]
+    tables = [Table("Columns handed on to LightGBM", list(rows[0]), cells, [note])]
     show(tables)
     if options.markdown:
         write_markdown(tables, options.markdown)
