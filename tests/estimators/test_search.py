@@ -11,6 +11,7 @@ from sklearn.metrics import r2_score
 from catvec import EmbeddingClassifier, EmbeddingEncoder, EmbeddingRegressor
 from catvec.estimators import _choice, _search
 from catvec.estimators._choice import SHRINKAGES, epoch_grid
+from catvec.estimators._judged import Judged
 from catvec.estimators._parameters import SharedParameters
 from catvec.estimators._plan import Plan
 from catvec.estimators._search import FEW_FINALISTS, MANY_FINALISTS, search
@@ -117,10 +118,10 @@ class Losses:
 def agreeing(monkeypatch):
     """Networks never disagree, so that a committee loses what each of them does."""
 
-    def mean(_, __, kinds):
-        return float(np.mean([one.held_out_loss for kind in kinds for one in kind]))
+    def mean(judged, kinds, _):
+        return float(np.mean([judged.alone[i] for kind in kinds for i in kind]))
 
-    monkeypatch.setattr(Trials, "_committee_loss", mean)
+    monkeypatch.setattr(Judged, "committee_loss", mean)
 
 
 REACHED = [
@@ -399,31 +400,32 @@ def test_a_committee_is_judged_by_what_its_networks_disagree_by(rng):
     assert contender.loss == pytest.approx(alone - 0.75 * 2 * (alone - together))
 
 
-def test_a_committee_of_two_kinds_loses_what_their_networks_do_together(rng):
-    """Four of two kinds are those at hand; two are one of each, whichever."""
-    plan, answers = planned(rng), [[1.0, 0.4], [-0.8, 0.1]]
+def judged(rng, *answers):
+    """Networks of two kinds, two of each, and the target of the rows that judge them."""
+    plan = planned(rng)
     trials = Trials(plan, [], 0.1, 4, Answers(None))
     job = plan.job(*trials.splits[0], 0, trials.starts()[0].setting)
-    kinds = [[Answers.trained(job, answer) for answer in kind] for kind in answers]
-    target = job.held_out.part(job.held_out.target)
-    loss = trials._committee_loss(job, kinds)
+    networks = [Answers.trained(job, answer) for answer in answers]
+    return Judged(networks, job, make_loss("squared")), job.held_out.alone().target
+
+
+def test_a_committee_of_two_kinds_loses_what_their_networks_do_together(rng):
+    """Four of two kinds are those at hand; two are one of each, whichever."""
+    answers = [1.0, 0.4, -0.8, 0.1]
+    networks, target = judged(rng, *answers)
+    loss = networks.committee_loss([[0, 1], [2, 3]], 4)
     assert loss == pytest.approx(squared_loss(np.mean(answers), target))
-    trials.n_networks = 2
-    couples = [(one + other) / 2 for one in answers[0] for other in answers[1]]
+    couples = [(one + other) / 2 for one in answers[:2] for other in answers[2:]]
     expected = np.mean([squared_loss(answer, target) for answer in couples])
-    assert trials._committee_loss(job, kinds) == pytest.approx(expected)
+    assert networks.committee_loss([[0, 1], [2, 3]], 2) == pytest.approx(expected)
 
 
 def test_a_kind_of_one_network_is_taken_to_disagree_as_the_others_do(rng):
     """Told by all four of two kinds that do disagree alike, or by three of them."""
-    plan = planned(rng)
-    trials = Trials(plan, [], 0.1, 4, Answers(None))
-    job = plan.job(*trials.splits[0], 0, trials.starts()[0].setting)
-    kinds = [[Answers.trained(job, answer) for answer in kind] for kind in ([1.0, 0.4], [0.0, 0.6])]
-    target = job.held_out.part(job.held_out.target)
+    networks, target = judged(rng, 1.0, 0.4, 0.0, 0.6)
     of_four = squared_loss(0.5, target)
-    assert trials._committee_loss(job, kinds) == pytest.approx(of_four)
-    by_one = [trials._committee_loss(job, [kinds[0], [one]]) for one in kinds[1]]
+    assert networks.committee_loss([[0, 1], [2, 3]], 4) == pytest.approx(of_four)
+    by_one = [networks.committee_loss([[0, 1], [i]], 4) for i in (2, 3)]
     assert np.mean(by_one) == pytest.approx(of_four)
 
 

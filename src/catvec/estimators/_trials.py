@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations
 from typing import TypeVar
 
 import numpy as np
 
 from catvec.estimators._choice import MIDDLE, epoch_grid, shrinkage_grid, shrinkages
+from catvec.estimators._judged import Judged
 from catvec.estimators._pairs import with_pairs
 from catvec.estimators._plan import Plan, Setting
-from catvec.network import INTERACTIONS, Job, Trained, load_kernels, make_loss
+from catvec.network import INTERACTIONS, Job, Trained, make_loss
 
 PARTS = 5  # fits in which the climb judges a contender of a small table, at most
 MOST_RUNGS = 2  # of the final
@@ -172,7 +172,8 @@ class Trials:
         n = len(numbers)
         for i, contender in enumerate(contenders):
             mine = slice(i * n, (i + 1) * n)
-            loss = self._committee_loss(jobs[mine][0], [trained[mine]])
+            judged = self._judged(trained[mine], jobs[mine][0])
+            loss = judged.committee_loss([range(n)], self.n_networks)
             contender.losses.append((loss, self.n_judges))
             self.trained.setdefault(contender, trained[mine])
         return ranked(contenders)
@@ -194,8 +195,9 @@ class Trials:
         priors = [best, *self.of_strength(best, -1)]
         settings = [replace(best.setting, without_norm=c.setting.shrinkage) for c in priors]
         others = self.run([self._job(best, setting, 0, 3) for setting in settings])
-        committees = [[normed], *([normed, [other]] for other in others)]
-        losses = np.array([self._committee_loss(job, kinds) for kinds in committees])
+        judged, with_norm = self._judged([*normed, *others], job), list(range(len(normed)))
+        committees = [[with_norm], *([with_norm, [len(normed) + i]] for i in range(len(others)))]
+        losses = np.array([judged.committee_loss(one, self.n_networks) for one in committees])
         logger.debug("losses of committees with batch norm, and of both kinds: %s", losses)
         losses[1:] -= TOLD_LESS * abs(losses[0])
         least = int(np.argmin(losses))
@@ -205,47 +207,9 @@ class Trials:
         job = self.plan_for(contender).job(*self.splits[rung], number, setting)
         return replace(job, is_trial=True)
 
-    def _committee_loss(self, job: Job, kinds: Sequence[Sequence[Trained]]) -> float:
-        """Loss of a committee of `n_networks`, as many of each kind, from one or two of each.
-
-        The squared error of a mean of n networks is the mean of the products of their errors,
-        each with each. So averaging takes a part (n - 1) / n of what networks of one kind disagree
-        by (Krogh & Vedelsby 1995, Neural Network Ensembles, Cross Validation, and Active Learning,
-        NIPS 7), and weakly shrunk networks disagree most. What two lose together tells their
-        product; a single network tells nothing but its own loss. A kind of which there is one is
-        taken to disagree within itself as the other does.
-        """
-        networks = [one for kind in kinds for one in kind]
-        alone = np.array([one.held_out_loss for one in networks], np.float64)
-        if len(networks) == 1 or not np.isfinite(alone).all():
-            return float(alone.mean())
-        held_out = job.held_out
-        assert held_out is not None
-        inputs = held_out.inputs if held_out.rows is None else held_out.inputs.take(held_out.rows)
-        loops = load_kernels(job.engine)  # compiled by now, if at all
-        scores = [one.network.predict(inputs, kernels=loops) for one in networks]
+    def _judged(self, trained: Sequence[Trained], job: Job) -> Judged:
         loss = make_loss(self.plan.loss, job.config.n_outputs, self.plan.p.quantile)
-        weight = None if held_out.weight is None else held_out.part(held_out.weight)
-        target = held_out.part(held_out.target)
-
-        def common(i: int, j: int) -> float:
-            together = loss.value((scores[i] + scores[j]) / 2, target, weight)
-            return 2 * together - (alone[i] + alone[j]) / 2
-
-        kind_of = np.repeat(np.arange(len(kinds)), [len(kind) for kind in kinds])
-        disagreements, of_two_kinds = list[float](), list[float]()
-        for i, j in combinations(range(len(networks)), 2):
-            if kind_of[i] == kind_of[j]:
-                disagreements.append((alone[i] + alone[j]) / 2 - common(i, j))
-            else:
-                of_two_kinds.append(common(i, j))
-        n = self.n_networks
-        n_alike = n / len(kinds) - 1  # others of its kind that a network has
-        own = np.mean([alone[kind_of == kind].mean() for kind in range(len(kinds))])
-        total = own + n_alike * (own - np.mean(disagreements))
-        if of_two_kinds:
-            total += (n - 1 - n_alike) * np.mean(of_two_kinds)
-        return float(total / n)
+        return Judged(trained, job, loss)
 
     @property
     def _may_multiply(self) -> bool:

@@ -55,6 +55,13 @@ class TrainingData:
         """Those of `values` (n,) that take part."""
         return values if self.rows is None else values[self.rows]
 
+    def alone(self) -> TrainingData:
+        """The rows that take part, and no others."""
+        if self.rows is None:
+            return self
+        weight = None if self.weight is None else self.part(self.weight)
+        return TrainingData(self.inputs.take(self.rows), self.part(self.target), weight)
+
 
 def weight_scale(data: Weighted) -> float:
     """What weights are multiplied by, so that their mean is 1."""

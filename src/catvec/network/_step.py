@@ -198,10 +198,9 @@ class Step:
 
     def value(self, data: TrainingData) -> float:
         """Weighted mean loss of other rows."""
-        inputs = data.inputs if data.rows is None else data.inputs.take(data.rows)
-        weight = None if data.weight is None else data.part(data.weight)
-        scores = self.network.predict(inputs, dtype=np.float32, kernels=self.kernels)
-        return self.loss.value(scores, data.part(data.target), weight)
+        rows = data.alone()
+        scores = self.network.predict(rows.inputs, dtype=np.float32, kernels=self.kernels)
+        return self.loss.value(scores, rows.target, rows.weight)
 
     def state(self) -> list[Array]:
         """Every array that training changes."""
