@@ -136,6 +136,18 @@ def test_rows_select_without_copies():
         assert states_equal(one, other)
 
 
+def test_rows_that_take_part_stand_alone():
+    data = planted(50)
+    assert data.alone() is data
+    rows, weight = np.array([7, 3, 3]), np.arange(50, dtype=np.float32)
+    alone = TrainingData(data.inputs, data.target, weight, rows).alone()
+    assert len(alone) == 3
+    assert alone.rows is None
+    np.testing.assert_array_equal(alone.inputs.codes, data.inputs.codes[rows])
+    np.testing.assert_array_equal(alone.target, data.target[rows])
+    np.testing.assert_array_equal(alone.weight, weight[rows])
+
+
 def test_categories_never_met_are_answered_as_unknown():
     trained = train(CONFIG, settings(n_epochs=2), planted(300), planted(50, 1))
     table = trained.network.tables.weight(1)
