@@ -91,6 +91,8 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
     categorical_features_ : list of int
         Places of the codes among the columns that are written, for a booster that treats categories
         apart: ``categorical_features`` of scikit-learn's, ``categorical_feature`` of LightGBM.
+        Worth telling where effects alone are written; beside a joint score they had better stay
+        numbers.
     history_ : list of dict
         Losses by network and epoch, of the fit on all rows.
     cross_fitted_ : ndarray of shape (n_rows,), bool
@@ -262,21 +264,21 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         self._compare_first(X, y, data, learner, trained)
         learner.finish(trained)
         self._finish(learner, *trained[:1])
-        unmet, scores = self._unmet(learner)  # rows that no fold tests stay so
+        of_folds = trained[1:]
+        unmet, its_scores = self._unmet(learner)  # rows that no fold tests stay so
         encoded = np.repeat(unmet, len(training), axis=0)
         self.cross_fitted_ = np.zeros(len(training), bool)
         arrays = self._some_unknown(training, learner.seed)
         for i, fold in enumerate(folds):
-            networks = trained[i + 1].networks if len(trained) > 1 else []
+            networks = of_folds[i].networks if of_folds else []
             vectors = learner.vectors(networks, rows=fold.train, reference=self.vectors_)
             self.cross_fitted_[fold.test] = True
             encoded[fold.test] = self._encode(vectors, arrays.take(fold.test))
+        scores = np.empty((len(training), 0))
         if self.networks_:
             inputs = network_inputs(training.schema, arrays)
             noise = np.random.default_rng([learner.seed, 6]) if self._hides_folds else None
-            scores = cross_fitted_scores(trained[1:], folds, inputs, scores, noise)
-        else:
-            scores = np.repeat(scores, len(training), axis=0)
+            scores = cross_fitted_scores(of_folds, folds, inputs, its_scores, noise)
         return self._side_by_side(encoded, arrays, scores)
 
     @property
