@@ -228,6 +228,9 @@ def test_rows_that_were_held_out_together_are_remarked(run, rng, tmp_path):
     done = run("fit", "t.csv", "-t", "y", *QUICK[:-2])
     assert "held out 512 at a time" in " ".join(done.out.split())
     assert "consider --time-column." in done.out
+    assert "train on the effects alone" not in " ".join(done.out.split())
+    done = run("fit", "t.csv", "-t", "y", "--encoded-out", "z.csv", *QUICK[:-2])
+    assert "train on the effects alone" in " ".join(done.out.split())
 
 
 @pytest.mark.parametrize("y", [[1.5], [2.0] * 40, [1e-9, 2e-9] * 20, [1e9, 3e12] * 20])

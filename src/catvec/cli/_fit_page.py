@@ -174,6 +174,11 @@ def _remarks(fit: Fit) -> list[str]:
             "Rows that follow each other are alike beyond what their columns say: they were held"
             f" out {together:,} at a time. If they are in order of time, consider --time-column."
         ]
+    if together > 1 and fit.encoded_out:
+        remarks += [
+            f"The vectors in {fit.encoded_out} also tell which of these stretches a row is in:"
+            " train on the effects alone."
+        ]
     return remarks
 
 
