@@ -33,7 +33,7 @@ from catvec import EmbeddingEncoder
 
 TASKS = [
     *("walmart", "rossmann_200k", "hotel_bookings"),  # these in time
-    *("nycflights", "adult", "employee_salaries", "movielens_100k"),
+    *("nycflights", "adult", "employee_salaries", "movielens_100k", "amazon_access", "kick"),
 ]
 RIVALS = {"native categories": native, "TargetEncoder": te_for_lightgbm}
 
