@@ -137,18 +137,21 @@ def catvec_encoded(case: Case, rows: np.ndarray) -> tuple[Any, np.ndarray, Encod
     Z = encoder.fit_transform(X, y, **held_out)
 
     def table(Z: np.ndarray) -> pd.DataFrame:
-        if encoder.networks_:  # beside a joint score codes had better stay numbers: encoder_output
-            return pd.DataFrame(Z).rename(columns=str)
-        return with_codes_told(encoder, Z)
+        # Beside a joint score codes had better stay numbers: see encoder_output.py.
+        return numbered(Z) if encoder.networks_ else with_codes_told(encoder, Z)
 
     return table(Z), y, lambda frame: table(encoder.transform(frame))
 
 
+def numbered(Z: np.ndarray) -> pd.DataFrame:
+    """What an encoder wrote, columns by number."""
+    return pd.DataFrame(Z).rename(columns=str)
+
+
 def with_codes_told(encoder: EmbeddingEncoder, Z: np.ndarray) -> pd.DataFrame:
-    """What an encoder wrote, columns by number; codes as categories, as LightGBM takes them."""
-    frame = pd.DataFrame(Z).rename(columns=str)
+    """As `numbered`, codes as categories, as LightGBM takes them."""
     codes = {str(c): pd.Categorical(Z[:, c].astype(int)) for c in encoder.categorical_features_}
-    return frame.assign(**codes)
+    return numbered(Z).assign(**codes)
 
 
 # --- other ways to prepare a table ----------------------------------------------------

@@ -22,6 +22,7 @@ from _models import (
     catvec_encoder,
     lightgbm,
     native,
+    numbered,
     te_for_lightgbm,
     with_codes_told,
 )
@@ -64,7 +65,7 @@ def tables_of(case: Case) -> dict[str, list[pd.DataFrame]]:
         name: [frame.loc[:, part] for frame in frames]
         for name, part in parts_of(encoder, case.X).items()
     }
-    tables["all, codes as numbers"] = [pd.DataFrame(Z).rename(columns=str) for Z in written]
+    tables["all, codes as numbers"] = [numbered(Z) for Z in written]
     for name, prepare in RIVALS.items():
         Z, _, encode = prepare(case, case.fit)
         tables[name] = [Z, *map(encode, others)]

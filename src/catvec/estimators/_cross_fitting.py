@@ -56,9 +56,10 @@ def cross_fitted_scores(
     scores = np.repeat(unmet, len(inputs), axis=0)
     for i, fold in enumerate(folds):
         rows = inputs.take(fold.test)
-        scores[fold.test] = averaged_scores(committees[i].networks, rows)
-        if noise is not None and len(committees) > 1:
-            of_folds = [averaged_scores(one.networks, rows) for one in committees]
-            deviation = np.std(of_folds, axis=0, ddof=1)
-            scores[fold.test] += MASK * deviation * noise.standard_normal(deviation.shape)
+        if noise is None or len(committees) == 1:
+            scores[fold.test] = averaged_scores(committees[i].networks, rows)
+            continue
+        of_folds = [averaged_scores(one.networks, rows) for one in committees]
+        deviation = np.std(of_folds, axis=0, ddof=1)
+        scores[fold.test] = of_folds[i] + MASK * deviation * noise.standard_normal(deviation.shape)
     return scores

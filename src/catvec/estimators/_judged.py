@@ -28,10 +28,8 @@ class Judged:
     """
 
     def __init__(self, networks: Sequence[Trained], job: Job, loss: Loss) -> None:
-        assert job.held_out is not None
         self.alone = np.array([one.held_out_loss for one in networks], np.float64)
-        self._networks, self._rows, self._loss = networks, job.held_out, loss
-        self._kernels = load_kernels(job.engine)  # compiled by now, if at all
+        self._networks, self._job, self._loss = networks, job, loss
 
     def committee_loss(self, kinds: Sequence[Sequence[int]], n_networks: int) -> float:
         """Loss of a committee, as many networks of each kind, from one or two of each.
@@ -71,9 +69,10 @@ class Judged:
 
     @cached_property
     def _judges(self) -> TrainingData:
-        return self._rows.alone()
+        assert self._job.held_out is not None
+        return self._job.held_out.alone()
 
     @cached_property
     def _scores(self) -> list[np.ndarray]:
-        inputs = self._judges.inputs
-        return [one.network.predict(inputs, kernels=self._kernels) for one in self._networks]
+        inputs, kernels = self._judges.inputs, load_kernels(self._job.engine)  # compiled by now
+        return [one.network.predict(inputs, kernels=kernels) for one in self._networks]
