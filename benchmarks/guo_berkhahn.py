@@ -187,6 +187,7 @@ class Runner:
             validation_fraction=0,
             shrinkage=0.0,
             dropout=0.0,
+            category_dropout=0.0,
             batch_norm=False,
             pairs=None,
             interactions="concatenate",
