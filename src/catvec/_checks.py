@@ -22,6 +22,13 @@ def refuse(name: str, must: str, got: object) -> ParameterError:
     return ParameterError(f"`{name}` must be {must}, got {_shown(got)}")
 
 
+def check_n_jobs(n_jobs: Any) -> None:
+    """Refuse what is no number of threads."""
+    is_int = isinstance(n_jobs, numbers.Integral) and not isinstance(n_jobs, bool)
+    if n_jobs is not None and (not is_int or n_jobs == 0):
+        raise refuse("n_jobs", "None or an int other than 0", n_jobs)
+
+
 def some(values: Iterable[object]) -> str:
     """Up to five values for a message, and how many more there are."""
     listed = list(values)

@@ -3,9 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.exceptions import NotFittedError
 
 from catvec import EmbeddingClassifier, EmbeddingEncoder, EmbeddingRegressor
 from catvec.errors import InputError, ParameterError
+from catvec.estimators._scores import held_out_scores
+from catvec.frames import learn_target
 
 pytestmark = pytest.mark.usefixtures("few_steps")
 
@@ -137,3 +140,154 @@ def test_labels_of_two_types():
 def test_constant_target():
     model = fit(EmbeddingRegressor, {"a": list("ab") * 20}, [3.5] * 40)
     np.testing.assert_allclose(model.predict({"a": ["a", "b", "c"]}), 3.5, atol=1e-3)
+
+
+FRAME = pd.DataFrame({"a": list("xyz") * 20, "b": np.arange(60.0), "l": [["u"], ["v"], []] * 20})
+LABELS = np.array(["no", "yes"] * 30)
+NUMBERS = np.linspace(-1.0, 1.0, 60)
+
+
+def of_val(y_val):
+    return {"X_val": FRAME[: len(y_val)], "y_val": y_val}
+
+
+@pytest.mark.parametrize(
+    ("y", "data", "message"),
+    [
+        (NUMBERS, {"sample_weight": ["heavy"] * 60}, "`sample_weight` must be numbers.*'heavy'"),
+        ([[1], [1, 2]] * 30, {}, "y should be a 1d array, with a value by row"),
+        (np.float64(3), {}, r"got np.float64\(3.0\); the name of a column is for `fit` to a file"),
+        (NUMBERS * 1e45, {}, "the target is too large: effects are float32; divide it"),
+        (NUMBERS, of_val([]), "X_val and y_val: there are no rows"),
+        (NUMBERS, of_val([1.0, None]), "X_val and y_val: the target is missing .* 1"),
+        (NUMBERS, of_val([1.0, 1e200]), "X_val and y_val: the target is too large"),
+        (NUMBERS, of_val(["x", "y"]), "X_val and y_val: the target must be numeric"),
+        (NUMBERS, {"X_val": FRAME[["b"]], "y_val": NUMBERS}, "X_val and y_val: .* missing: 'a'"),
+    ],
+)
+def test_each_part_of_the_data_is_named(y, data, message):
+    with pytest.raises(InputError, match=message):
+        EmbeddingRegressor(**QUICK).fit(FRAME, y, **data)
+
+
+def test_counts_to_choose_by_are_checked():
+    with pytest.raises(InputError, match="X_val and y_val: a count cannot be negative, got -1"):
+        EmbeddingRegressor(loss="poisson", **QUICK).fit(FRAME, np.arange(60), **of_val([3, -1]))
+
+
+def test_an_empty_table_is_refused_after_a_fit_too():
+    model = EmbeddingRegressor(**QUICK).fit(FRAME, NUMBERS)
+    with pytest.raises(InputError, match="0 sample"):
+        model.predict(FRAME[:0])
+
+
+@pytest.mark.parametrize("weights", ["zz", "b"])
+def test_weights_of_lists_are_lists_of_the_table(weights):
+    tables = {"l": {"kind": "list", "weights": weights}}
+    with pytest.raises(InputError, match=f"names '{weights}' as the weights of column 'l'"):
+        EmbeddingRegressor(tables=tables, **QUICK).fit(FRAME, NUMBERS)
+
+
+@pytest.mark.parametrize(
+    ("loss", "y", "task"),
+    [
+        ("softmax", LABELS, "binary"),
+        ("squared", list("abc") * 20, "multiclass"),
+        ("logistic", NUMBERS, "regression"),
+    ],
+)
+def test_a_loss_suits_the_task(loss, y, task):
+    with pytest.raises(ParameterError, match=f"`loss` must be .* of the task '{task}'"):
+        EmbeddingEncoder(loss=loss, **QUICK).fit(FRAME, y)
+
+
+def test_an_encoder_with_a_loss_of_counts_has_counts():
+    encoder = EmbeddingEncoder(loss="poisson", **QUICK).fit(FRAME, np.arange(60.0))
+    assert encoder.target_.task == "count"
+
+
+@pytest.mark.parametrize("given", ["a", -1, np.random.default_rng(0)])
+def test_a_seed_is_named(given):
+    with pytest.raises(ParameterError, match="`random_state` must be None, an int"):
+        EmbeddingRegressor(**{**QUICK, "random_state": given}).fit(FRAME, NUMBERS)
+
+
+def test_folds_are_checked_before_anything_is_trained():
+    with pytest.raises(ParameterError, match='`cv` must be "auto", an int >= 2, a splitter'):
+        EmbeddingEncoder(cv=2.5, **QUICK).fit_transform(FRAME, NUMBERS)
+
+
+def test_classes_of_several_types_are_not_those_of_before():
+    frame = FRAME[["a", "b"]]
+    model = EmbeddingClassifier(**QUICK).fit(frame, LABELS)
+    with pytest.raises(ParameterError, match="`classes` must be those of the first call"):
+        model.partial_fit(frame, LABELS, classes=["no", 1, None])
+
+
+def test_pairs_by_numbers_of_numpy():
+    frame = FRAME.assign(b=list("uv") * 30)
+    model = EmbeddingRegressor(pairs=list(np.array([[0, 1]])), **QUICK).fit(frame, NUMBERS)
+    assert model.choice_.pairs == (("a", "b"),)
+
+
+def test_a_class_of_no_weight_is_not_balanced():
+    weight = (LABELS == "yes") * 1.0
+    model = EmbeddingClassifier(class_weight="balanced", **QUICK)
+    model.fit(FRAME, LABELS, sample_weight=weight)
+    assert model.predict_proba(FRAME)[:, 1].min() > 0.5
+
+
+def test_some_class_has_weight():
+    model = EmbeddingClassifier(class_weight={"no": 0, "yes": 0}, **QUICK)
+    with pytest.raises(InputError, match="`class_weight` leaves no row any weight"):
+        model.fit(FRAME, LABELS)
+
+
+def test_explaining_needs_a_fit():
+    with pytest.raises(NotFittedError):
+        EmbeddingRegressor().explain(FRAME)
+
+
+@pytest.mark.parametrize("share", [1e-3, 0.01])
+def test_a_share_that_holds_nothing_out(share):
+    """The climb holds out a fifth whatever the share; committees then hold out nothing."""
+    parameters = {"n_networks": 1, "max_epochs": 6, "random_state": 0}
+    model = EmbeddingRegressor(validation_fraction=share, **parameters).fit(FRAME, NUMBERS)
+    assert model.choice_.tried
+    assert model.validation_scores_ == {}
+
+
+def test_labels_with_a_time_zone_make_no_noise(recwarn):
+    y = pd.Series(pd.date_range("2020", periods=2, tz="Europe/Zurich"))
+    model = EmbeddingClassifier(**QUICK).fit(FRAME, pd.concat([y] * 30, ignore_index=True))
+    assert not list(recwarn)
+    assert model.classes_.tolist() == [d.tz_convert(None).to_pydatetime() for d in y]
+
+
+def test_scores_count_rows_by_their_weight():
+    """Held-out rows of weight 0 are as if they were not there."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": rng.choice(list("abc"), 400)})
+    y, weight = rng.normal(size=400), (np.arange(400) % 2).astype(float)
+    wild = np.where(weight > 0, y, 100 * y)
+    scores = [
+        EmbeddingRegressor(**QUICK).fit(frame, of, sample_weight=weight).validation_scores_
+        for of in (wild, np.where(weight > 0, y, -50 * y))
+    ]
+    for name in ("RMSE", "MAE"):
+        assert scores[0][name]["constant"] == pytest.approx(scores[1][name]["constant"])
+        assert 0.5 < scores[0][name]["constant"] < 1.5
+
+
+def test_rows_twice_have_the_scores_of_weight_two():
+    rng = np.random.default_rng(1)
+    weight = rng.integers(1, 4, 50)
+    times = np.repeat(np.arange(50), weight)
+    for task, y in (("regression", rng.normal(size=50)), ("binary", rng.integers(0, 2, 50) * 1.0)):
+        target = learn_target(y if task == "regression" else y.astype(int), task)
+        p = rng.random(50)
+        prediction = p if task == "regression" else np.column_stack([1 - p, p])
+        by_weight = held_out_scores(target, y, prediction, weight, y, weight)
+        by_rows = held_out_scores(target, y[times], prediction[times], None, y[times], None)
+        for name, of in by_rows.items():
+            assert by_weight[name] == pytest.approx(of, rel=1e-6)

@@ -153,3 +153,10 @@ def test_widths_are_neither_0_nor_wider_than_one_hot():
     assert [_suggestion._neighbors(column, dim) for dim in (1, 2, 3, 6)] == [
         [2], [1, 4], [1, 6], [3]
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("parameters", [{"task": "zz"}, {"n_jobs": 0}, {"random_state": "a"}])
+def test_parameters_are_checked(parameters):
+    ((name, _),) = parameters.items()
+    with pytest.raises(ParameterError, match=f"`{name}` must be"):
+        suggest_dims({"a": ["x", "y"] * 20}, [0.0, 1.0] * 20, **parameters)

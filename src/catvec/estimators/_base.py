@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from catvec._checks import check_float, check_option, refuse
-from catvec.errors import ParameterError
+from catvec.errors import InputError, ParameterError
 from catvec.estimators import _files
 from catvec.estimators._choice import Choice
 from catvec.estimators._drift import column_drift, effect_shifts
@@ -28,7 +27,7 @@ from catvec.estimators._growth import (
     statistics_by_code,
 )
 from catvec.estimators._learning import Committee, Learner
-from catvec.estimators._parameters import SharedParameters, check_parameters
+from catvec.estimators._parameters import SharedParameters, check_parameters, draw_seed
 from catvec.estimators._source_table import SourceTable, opened
 from catvec.estimators._training_set import TrainingSet, read_further_rows, read_training_set
 from catvec.estimators._transfer import benefit, check_transfer
@@ -279,7 +278,11 @@ class EmbeddingEstimator(SharedParameters):
         if classes is None:
             return
         known = self.target_.classes
-        if known is None or not np.array_equal(np.unique(np.asarray(classes)), known):
+        try:
+            alike = known is not None and np.array_equal(np.unique(np.asarray(classes)), known)
+        except TypeError:  # of several types
+            alike = False
+        if not alike:
             shown = None if known is None else known.tolist()
             raise refuse("classes", f"those of the first call ({shown}) or None", classes)
 
@@ -318,7 +321,7 @@ class EmbeddingEstimator(SharedParameters):
         check_transfer(self)
         learner: Learner
         if seed is None:
-            seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+            seed = draw_seed(self.random_state)
         if isinstance(X, SourceTable):
             if self.init is not None:
                 raise refuse(
@@ -375,7 +378,7 @@ class EmbeddingEstimator(SharedParameters):
             )
         if frame.n_rows == 0:
             # scikit-learn's wording, which its checks look for.
-            raise ValueError(
+            raise InputError(
                 f"Found array with 0 sample(s) (shape=(0, {len(frame.names)})) while a minimum of 1"
                 " is required."
             )

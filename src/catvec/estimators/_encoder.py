@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -353,7 +353,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         self._finish(learner, *trained)
 
     def _task(self) -> str:
-        return self.task
+        return "count" if self.loss == "poisson" and self.task == "auto" else self.task
 
     def _trains(self, training: TrainingSet) -> bool:
         return self.output != "effects" and bool(training.schema.vocabularies)
@@ -374,6 +374,8 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
             check_option("cv", self.cv, ("auto",))
         if isinstance(self.cv, int):
             check_int("cv", self.cv, minimum=2)
+        elif not isinstance(self.cv, str | Iterable) and not hasattr(self.cv, "split"):
+            raise refuse("cv", '"auto", an int >= 2, a splitter or a list of splits', self.cv)
         if self.init is not None and self.output == "effects":
             raise refuse("init", 'None with output="effects", which has no vectors', self.init)
         self.output_, self._cv = self._output_and_folds()

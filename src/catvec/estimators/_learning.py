@@ -53,6 +53,15 @@ LOSS_OF_TASK = {
 }
 
 
+MEASURES = ("squared", "absolute", "quantile")
+LOSSES_OF_TASK = {
+    "regression": MEASURES,
+    "binary": ("logistic",),
+    "multiclass": ("softmax",),
+    "count": ("poisson", *MEASURES),
+}
+
+
 @dataclass(frozen=True)
 class Progress:
     """How far a fit is; what `callback` is called with after each epoch.
@@ -146,7 +155,7 @@ class Learner:
     ) -> None:
         self.n_rows = n_rows = len(training) if n_rows is None else n_rows
         self.p, self.seed = p, seed
-        self.loss = LOSS_OF_TASK[training.target.task] if p.loss == "auto" else p.loss
+        self.loss = _loss(p, training.target.task)
         self.n_jobs = n_threads(p.n_jobs)
         rows_of_fits = n_rows * max(n_fits, 1)
         n_networks = choose_n_networks(p, rows_of_fits * epoch_grid(p)[-1])
@@ -268,6 +277,15 @@ class Learner:
                 self.p.callback(progress)
 
         return train_committee(jobs, n_jobs=self.n_jobs, on_epoch=report)
+
+
+def _loss(p: SharedParameters, task: str) -> str:
+    if p.loss == "auto":
+        return LOSS_OF_TASK[task]
+    if p.loss not in LOSSES_OF_TASK[task]:
+        suited = ", ".join(map(repr, ("auto", *LOSSES_OF_TASK[task])))
+        raise refuse("loss", f"one of {suited} for a target of the task {task!r}", p.loss)
+    return p.loss
 
 
 def _backend(p: SharedParameters, engine: str) -> Backend | None:

@@ -75,7 +75,7 @@ def named_pairs(pairs: Sequence[Sequence[str | int]], schema: Schema) -> list[tu
     for pair in pairs:
         if isinstance(pair, str) or len(pair) != 2:
             raise refuse("pairs", 'None, "auto" or a list of pairs of columns', pairs)
-        of_pair = [schema.names[c] if isinstance(c, int) else c for c in pair]
+        of_pair = [schema.names[c] if isinstance(c, int | np.integer) else c for c in pair]
         strange = [name for name in of_pair if name not in names]
         if strange:
             raise InputError(
@@ -86,7 +86,7 @@ def named_pairs(pairs: Sequence[Sequence[str | int]], schema: Schema) -> list[tu
         if hashed:
             raise InputError(
                 f"`pairs` names {some(hashed)}, which are hashed or lists: a pair needs the"
-                " categories of a column, or those that `n_exact` tells apart"
+                " categories of a column, or those that `n_exact` tells apart with `n_hashes` of 1"
             )
         if of_pair[0] == of_pair[1]:
             raise InputError(f"`pairs` has the column {of_pair[0]!r} paired with itself")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeGuard, TypeVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
 
-from catvec._checks import check_float, check_int, check_option, refuse
+from catvec._checks import check_float, check_int, check_n_jobs, check_option, refuse
 from catvec.frames import read_specs
 from catvec.network import ENGINES, INTERACTIONS, RULES
 
@@ -251,11 +251,18 @@ def check_parameters(p: SharedParameters, losses: Sequence[str]) -> None:
         raise refuse("quantile", 'given with loss="quantile", and only then', p.quantile)
     if p.quantile is not None:
         check_float("quantile", p.quantile, minimum=0.0, maximum=1.0, strict=True)
-    is_int = isinstance(p.n_jobs, numbers.Integral) and not isinstance(p.n_jobs, bool)
-    if p.n_jobs is not None and (not is_int or p.n_jobs == 0):
-        raise refuse("n_jobs", "None or an int other than 0", p.n_jobs)
+    check_n_jobs(p.n_jobs)
     if p.callback is not None and not callable(p.callback):
         raise refuse("callback", "callable or None", p.callback)
+
+
+def draw_seed(random_state: Any) -> int:
+    """A seed by what scikit-learn takes for `random_state`."""
+    try:
+        return int(check_random_state(random_state).randint(2**31 - 1))
+    except ValueError as error:
+        must = "None, an int from 0 to 2**32 - 1 or a numpy.random.RandomState"
+        raise refuse("random_state", must, random_state) from error
 
 
 def _check_options(p: SharedParameters) -> None:

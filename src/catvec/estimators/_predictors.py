@@ -28,8 +28,8 @@ vectors_ : CategoryVectors
         Losses by network and epoch.
     validation_scores_ : dict
         By metric the score on the held-out rows and that of a constant prediction. Each row is
-        scored by the networks that had not learned it yet; as strength, pairs and epochs were
-        chosen by such rows, the scores flatter a little.
+        scored by the networks that had not learned it yet, and counts by its weight; as strength,
+        pairs and epochs were chosen by such rows, the scores flatter a little.
     column_importances_ : dict of str to float
         By how much the loss on held-out rows grows when the values of a column are shuffled, in
         the order of the table. Measured on at most 2048 rows of each network and averaged; about
@@ -88,7 +88,8 @@ class EmbeddingPredictor(EmbeddingEstimator):
             If a column is missing or of another type, or for an unknown category with
             ``handle_unknown="error"``.
         """
-        inputs = network_inputs(self.schema_, self._read(X))
+        arrays = self._read(X)  # refuses where nothing is fitted
+        inputs = network_inputs(self.schema_, arrays)
         threads = n_threads(self.n_jobs)
         return explain(self.networks_, self.schema_, self.target_, inputs, threads)
 
@@ -111,17 +112,19 @@ class EmbeddingPredictor(EmbeddingEstimator):
 
     def _score_held_out(self, training: TrainingSet, committee: Committee) -> dict[str, Any]:
         """Scores on held-out rows, each predicted by the networks that did not train on it."""
+        weight = None
         if training.held_out is not None:
             scores = averaged_scores(committee.networks, training.held_out.inputs)
             y = training.held_out.target * training.target.scale + training.target.center
         elif committee.held_out is not None:
             scores, rows = _held_out_scores(training, committee, committee.held_out)
             y = training.values[rows]
+            weight = None if training.weight is None else training.weight[rows]
         else:
             return {}
-        return held_out_scores(
-            training.target, y.astype(np.float64), self._predictions(scores), training.values
-        )
+        predicted, y = self._predictions(scores), y.astype(np.float64)
+        train, train_weight = training.values, training.weight
+        return held_out_scores(training.target, y, predicted, weight, train, train_weight)
 
 
 @document(

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from catvec._checks import check_float, check_int, check_option, refuse
 from catvec.errors import ArtifactError, InputError
 from catvec.estimators import _files
-from catvec.estimators._parameters import is_list
+from catvec.estimators._parameters import draw_seed, is_list
 from catvec.frames import Frame, open_frame
 from catvec.frames._source import Source, is_source, open_source
 from catvec.pretraining import (
@@ -298,7 +297,7 @@ class EmbeddingPretrainer(BaseEstimator):
         _check(self)
         with tempfile.TemporaryDirectory(prefix="catvec-") as folder:
             corpus = self._read(X, Path(folder))
-            seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+            seed = draw_seed(self.random_state)
             yield corpus, with_width(_method(self), corpus, self.embedding_dim), seed
 
     def _read(self, X: object, folder: Path) -> Corpus:

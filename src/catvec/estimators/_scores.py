@@ -11,7 +11,12 @@ Scores = dict[str, dict[str, float]]
 
 
 def held_out_scores(
-    target: Target, y: np.ndarray, prediction: np.ndarray, train: np.ndarray
+    target: Target,
+    y: np.ndarray,
+    prediction: np.ndarray,
+    weight: np.ndarray | None,
+    train: np.ndarray,
+    train_weight: np.ndarray | None,
 ) -> Scores:
     """Score predictions, and the constant that is best on the training rows.
 
@@ -23,48 +28,72 @@ def held_out_scores(
         The truth; class numbers for classes.
     prediction : ndarray of shape (n_rows,) or (n_rows, n_classes), float64
         Probabilities for classes; else the prediction of `y`.
+    weight : ndarray of shape (n_rows,), float64, or None
+        Of the rows; None for ones.
     train : ndarray of shape (n_train,), float64
         The target of the training rows.
+    train_weight : ndarray of shape (n_train,), float64, or None
+        Of these.
 
     Returns
     -------
     dict
         By metric ``{"model": ..., "constant": ...}``.
     """
+    if weight is not None and not weight.any():  # of rows that count nothing all count the same
+        weight = None
     if target.classes is not None:
-        shares = np.bincount(train.astype(np.int64), minlength=len(target.classes)) / len(train)
-        by_model = _class_scores(y, prediction)
-        by_constant = _class_scores(y, np.tile(shares, (len(y), 1)))
+        rows = np.bincount(train.astype(np.int64), train_weight, len(target.classes))
+        by_model = _class_scores(y, prediction, weight)
+        by_constant = _class_scores(y, np.tile(rows / rows.sum(), (len(y), 1)), weight)
     else:
         score = _count_scores if target.task == "count" else _regression_scores
-        by_model = score(y, prediction)
-        by_constant = score(y, np.full(len(y), train.mean()))
+        by_model = score(y, prediction, weight)
+        mean = np.average(train, weights=train_weight)
+        by_constant = score(y, np.full(len(y), mean), weight)
         # The mean is best for the others, but the median for absolute errors.
-        by_constant["MAE"] = float(np.abs(y - np.median(train)).mean())
+        median = np.full(len(y), _median(train, train_weight))
+        by_constant["MAE"] = metrics.mean_absolute_error(y, median, sample_weight=weight)
     return {
         name: {"model": value, "constant": by_constant[name]} for name, value in by_model.items()
     }
 
 
-def _regression_scores(y: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
+def _median(values: np.ndarray, weight: np.ndarray | None) -> float:
+    """The median; with weights a value that half of them lie on either side of."""
+    if weight is None:
+        return float(np.median(values))
+    order = np.argsort(values)
+    below = np.cumsum(weight[order])
+    return float(values[order[np.searchsorted(below, below[-1] / 2)]])
+
+
+def _regression_scores(
+    y: np.ndarray, prediction: np.ndarray, weight: np.ndarray | None
+) -> dict[str, float]:
     scores = {
-        "RMSE": metrics.root_mean_squared_error(y, prediction),
-        "MAE": metrics.mean_absolute_error(y, prediction),
+        "RMSE": metrics.root_mean_squared_error(y, prediction, sample_weight=weight),
+        "MAE": metrics.mean_absolute_error(y, prediction, sample_weight=weight),
     }
     if len(y) > 1:
-        scores["R2"] = metrics.r2_score(y, prediction)
+        scores["R2"] = metrics.r2_score(y, prediction, sample_weight=weight)
     return {name: float(value) for name, value in scores.items()}
 
 
-def _count_scores(y: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
-    deviance = metrics.mean_poisson_deviance(y, np.maximum(prediction, 1e-9))
-    return {"PoissonDeviance": float(deviance), **_regression_scores(y, prediction)}
+def _count_scores(
+    y: np.ndarray, prediction: np.ndarray, weight: np.ndarray | None
+) -> dict[str, float]:
+    positive = np.maximum(prediction, 1e-9)
+    deviance = metrics.mean_poisson_deviance(y, positive, sample_weight=weight)
+    return {"PoissonDeviance": float(deviance), **_regression_scores(y, prediction, weight)}
 
 
-def _class_scores(y: np.ndarray, probability: np.ndarray) -> dict[str, float]:
-    labels = np.arange(probability.shape[1])
-    scores = {"LogLoss": metrics.log_loss(y, probability, labels=labels)}
-    if len(labels) == 2 and 0 < y.mean() < 1:
-        scores["AUC"] = metrics.roc_auc_score(y, probability[:, 1])
-    scores["Accuracy"] = metrics.accuracy_score(y, probability.argmax(axis=1))
+def _class_scores(
+    y: np.ndarray, probability: np.ndarray, weight: np.ndarray | None
+) -> dict[str, float]:
+    labels, weights = np.arange(probability.shape[1]), dict(sample_weight=weight)
+    scores = {"LogLoss": metrics.log_loss(y, probability, labels=labels, **weights)}
+    if len(labels) == 2 and 0 < np.average(y, weights=weight) < 1:
+        scores["AUC"] = metrics.roc_auc_score(y, probability[:, 1], **weights)
+    scores["Accuracy"] = metrics.accuracy_score(y, probability.argmax(axis=1), **weights)
     return {name: float(value) for name, value in scores.items()}

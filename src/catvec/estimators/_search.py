@@ -100,8 +100,10 @@ def search(
         return plan, first.untried().setting, {}
     plan = plan.with_widths(_widths(first, everyone[0]))
     last = Trials(_sample(plan.for_trials(), LAST_ROWS), pairs, share, n_networks, run)
-    best = _final(last, _finalists(last, everyone, first.plan))
-    chosen = [best, *last.without_norm(best)]
+    chosen = everyone[:1]
+    if last.n_judges:  # a share so small holds nothing out
+        best = _final(last, _finalists(last, everyone, first.plan))
+        chosen = [best, *last.without_norm(best)]
     denser = _denser(plan, last.plan)
     if denser > DENSER:
         chosen = [_of_denser(last, c, denser) for c in chosen]

@@ -8,15 +8,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from sklearn.utils import check_random_state
 
-from catvec._checks import check_int
+from catvec._checks import check_int, check_n_jobs, check_option
 from catvec.errors import InputError
 from catvec.estimators._choice import rows_of_work
 from catvec.estimators._learning import Committee, Learner
-from catvec.estimators._parameters import SharedParameters
+from catvec.estimators._parameters import SharedParameters, draw_seed
 from catvec.estimators._training_set import TrainingSet, network_inputs, read_training_set
-from catvec.frames import Schema, open_frame, to_dataframe
+from catvec.frames import TASKS, Schema, open_frame, to_dataframe
 from catvec.network import RULES, choose_engine, make_loss
 
 ONE_HOT = 10  # below so many categories one-hot works too, tutorials say
@@ -209,6 +208,8 @@ def suggest_dims(
     (4, 2, 12)
     """
     check_int("budget", budget, minimum=1)
+    check_option("task", task, ("auto", "classification", *TASKS))
+    check_n_jobs(n_jobs)
     if y is None:
         opened = open_frame(frame)
         schema, _ = Schema.learn(opened, columns=columns)
@@ -222,7 +223,7 @@ def suggest_dims(
         n_jobs=n_jobs,
     )
     _, training = read_training_set(p, frame, y, task=task, groups=groups)
-    seed = int(check_random_state(random_state).randint(2**31 - 1))
+    seed = draw_seed(random_state)
     told = _by_rules(training.schema)
     trials = _Trials(p, training, told, seed, budget, callback)
     found = _measured(told, trials)

@@ -280,7 +280,15 @@ def read_target(y: object) -> np.ndarray:
     """
     if y is None:
         raise InputError("requires y to be passed, but the target y is None")
-    vector = np.asarray(y)
+    try:
+        vector = np.asarray(y)
+    except ValueError as error:
+        raise InputError(f"y should be a 1d array, with a value by row: {error}") from error
+    if vector.ndim == 0:
+        raise InputError(
+            f"y should be a 1d array, with a value by row, got {some([y])}; the name of a column is"
+            " for `fit` to a file or a series of frames"
+        )
     if np.iscomplexobj(vector):
         raise InputError("Complex data not supported")
     if vector.ndim > 1 and vector.shape[1:] != (1,):
@@ -337,11 +345,16 @@ def _weights(
         rows = np.bincount(values.astype(np.int64), weight, target.n_labels)
         by_class = class_weights(class_weight, target, rows)
         weight = by_class[values.astype(np.int64)] * (1.0 if weight is None else weight)
+        if not weight.any():
+            raise InputError("`class_weight` leaves no row any weight; give some class more than 0")
     return weight
 
 
 def _checked_weights(frame: Frame, sample_weight: object) -> np.ndarray:
-    weight = np.asarray(sample_weight, dtype=np.float64)
+    try:
+        weight = np.asarray(sample_weight, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"`sample_weight` must be numbers, a row each: {error}") from error
     if weight.ndim == 0:
         weight = np.full(frame.n_rows, float(weight))
     if weight.ndim != 1:
@@ -359,7 +372,9 @@ def class_weights(
     classes = target.classes
     assert classes is not None
     if class_weight == "balanced":
-        return rows.sum() / (len(classes) * rows)
+        shares = rows / rows.sum()
+        # A class without rows, or with rows of no weight, has none to balance.
+        return np.divide(1 / len(classes), shares, np.zeros(len(classes)), where=shares > 0)
     if not isinstance(class_weight, Mapping):
         raise refuse("class_weight", 'None, "balanced" or a mapping by class', class_weight)
     strange = [label for label in class_weight if label not in classes]
@@ -393,10 +408,13 @@ def held_out_rows(training: TrainingSet, X_val: object, y_val: object) -> Traini
         raise InputError("give both X_val and y_val, or neither")
     if X_val is None:
         return None
-    frame, y = open_frame(X_val), read_target(y_val)
-    _same_length(frame, y, "y_val")
-    values = training.target.values(y)
-    if not np.isfinite(values).all() or not len(values):
-        raise InputError("y_val must not be empty nor hold missing or infinite values")
-    inputs = network_inputs(training.schema, training.schema.read(frame))
+    try:
+        frame, y = open_frame(X_val), read_target(y_val)
+        _same_length(frame, y, "y_val")
+        if not len(y):
+            raise InputError("there are no rows")
+        values = training.target.checked_values(y)
+        inputs = network_inputs(training.schema, training.schema.read(frame))
+    except InputError as error:
+        raise type(error)(f"X_val and y_val: {error}") from error
     return TrainingData(inputs, training.target.standardized(values), None)

@@ -328,7 +328,7 @@ def _array_of(name: str, kind: str, cells: list[Any]) -> pa.Array:
     if kind == "number":
         return _numbers_of(name, cells)
     if kind == "date":
-        stamps = [None if cell is None else _stamp(cell) for cell in cells]
+        stamps = [None if cell is None else as_utc(cell) for cell in cells]
         return pa.array(stamps, pa.timestamp("us"))
     try:
         return pa.array(cells, pa.large_string() if kind == "text" else pa.bool_())
@@ -354,7 +354,7 @@ def _is_integer(cell: Any) -> bool:
     return isinstance(cell, numbers.Integral) or (abs(cell) < 2**63 and cell == int(cell))
 
 
-def _stamp(cell: Any) -> Any:
+def as_utc(cell: Any) -> Any:
     """A date or time as naive UTC that Arrow reads to the microsecond."""
     if isinstance(cell, np.datetime64):
         cell = cell.astype("datetime64[us]").item()

@@ -15,7 +15,7 @@ from catvec.frames._frame import Frame
 from catvec.frames._growth import extend
 from catvec.frames._hashing import HashedVocabulary
 from catvec.frames._kinds import TableSpec
-from catvec.frames._lists import Codes, Lists, make_lists
+from catvec.frames._lists import Codes, ListColumn, Lists, make_lists
 from catvec.frames._vocabulary import MISSING, Vocabulary
 
 __all__ = ["learned_columns", "roles", "with_lists"]
@@ -124,10 +124,20 @@ def _learned_lists(
     """Vocabulary of the elements of a list column, which counts these; and its rows."""
     column = frame.list_column(name)
     vocabulary, codes = Vocabulary.learn(column.elements, min_frequency=min_frequency)
-    weights = None if spec.weights is None else frame.list_column(spec.weights)
+    weights = None if spec.weights is None else _list_weights(frame, name, spec.weights)
     lists = make_lists(codes, column, weights)
     counts = np.bincount(lists.codes, minlength=vocabulary.n_codes).astype(np.int64)
     return replace(vocabulary, stored_counts=counts), lists
+
+
+def _list_weights(frame: Frame, name: str, weights: str) -> ListColumn:
+    if weights not in frame.names or not frame.is_list(weights):
+        what = "which holds no lists" if weights in frame.names else "which is not there"
+        raise InputError(
+            f"`tables` names {weights!r} as the weights of column {name!r}, {what}; the columns are"
+            f" {some(frame.names)}"
+        )
+    return frame.list_column(weights)
 
 
 def _learned(column: Column, spec: TableSpec, min_frequency: int) -> tuple[Vocabulary, np.ndarray]:

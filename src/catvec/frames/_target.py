@@ -12,11 +12,12 @@ import numpy as np
 
 from catvec._checks import refuse, some
 from catvec.errors import InputError
+from catvec.frames._column import as_utc
 
 TASKS = ("regression", "binary", "multiclass", "count")
 Label = str | numbers.Real | np.bool_ | np.datetime64  # what a label of classes may be
-LARGEST = 1e150  # whose square float64 still holds, and sums of squares
-TOO_LARGE = "the target is too large for arithmetic in float64; divide it first"
+LARGEST = 1e37  # effects are float32, which ends at 3e38
+TOO_LARGE = f"the target is too large: effects are float32; divide it, to less than {LARGEST:g}"
 MOST_CLASSES = 20  # integers with more distinct values than this are taken for a regression
 
 
@@ -219,10 +220,10 @@ def numbers_target(task: str, mean: float, deviation: float, smallest: float) ->
         if smallest < 0:
             raise InputError(f"a count cannot be negative, got {smallest:g}")
         return Target(task, None, 0.0, 1.0)
-    if not np.isfinite(deviation):
-        raise InputError(TOO_LARGE)
     # A constant target: mind that its computed deviation may be rounding, not exactly 0.
     constant = deviation <= 1e-12 * abs(mean)
+    if not (constant or deviation <= LARGEST):
+        raise InputError(TOO_LARGE)
     return Target(task, None, mean, 0.0 if constant else deviation)
 
 
@@ -248,7 +249,7 @@ def _settled(y: np.ndarray) -> np.ndarray:
     if all(isinstance(v, numbers.Real) and not isinstance(v, bool | np.bool_) for v in cells):
         return np.array(cells)
     if all(isinstance(v, datetime.date) for v in cells):
-        return y.astype("datetime64[us]")
+        return np.array([as_utc(v) for v in cells], dtype="datetime64[us]")
     return y.astype(object)
 
 
