@@ -352,9 +352,9 @@ def test_a_date_beyond_our_calendar_is_refused():
         ("sales.parquet", "Expected 2D array, got 0D"),
         (None, "Expected 2D array, got 0D"),
         ({"a": [1], "b": [1, 2]}, "must be equally long, got {'a': 1, 'b': 2}"),
-        ({"a": np.zeros((2, 2))}, "a column must be one-dimensional, got 2"),
-        ({"a": "text"}, "a column must be one-dimensional, got 0"),
-        ({"a": {1, 2}}, "a column must be one-dimensional, got 0"),
+        ({"a": np.zeros((2, 2))}, "column 'a' must be one-dimensional, got 2"),
+        ({"a": "text"}, "column 'a' must be one-dimensional, got 0"),
+        ({"a": {1, 2}}, "column 'a' must be one-dimensional, got 0"),
     ],
 )
 def test_what_is_no_table_is_refused(table, message):

@@ -235,7 +235,7 @@ def to_dataframe(table: pa.Table, kind: str | None = None) -> Any:
 
 def one_column(name: str, values: object) -> Column:
     """A column of its own from a Series, an Arrow array, a NumPy vector or a list."""
-    read = _values(values)
+    read = _values(name, values)
     return make_column(name, read, len(read))
 
 
@@ -276,7 +276,7 @@ def _of_series(series: nw.Series[Any]) -> pa.ChunkedArray | np.ndarray:
 
 def _open_mapping(X: Mapping[Any, Any]) -> Frame:
     _refuse_twice(X)
-    columns = {str(name): _values(values) for name, values in X.items()}
+    columns = {str(name): _values(str(name), values) for name, values in X.items()}
     lengths = {name: len(values) for name, values in columns.items()}
     if len(set(lengths.values())) > 1:
         raise InputError(f"the columns of a dict must be equally long, got {lengths}")
@@ -313,7 +313,7 @@ def _as_array(X: Any) -> np.ndarray:
     return np.asarray(X, dtype=object if isinstance(X, list | tuple) else None)
 
 
-def _values(values: Any) -> Any:
+def _values(name: str, values: Any) -> Any:
     """One column of whatever kind as an Arrow array or a NumPy vector."""
     if isinstance(values, pa.Array | pa.ChunkedArray):
         return values
@@ -324,5 +324,8 @@ def _values(values: Any) -> Any:
         return _of_series(series)
     values = np.asanyarray(values)
     if values.ndim != 1:
-        raise InputError(f"a column must be one-dimensional, got {values.ndim} dimensions")
+        raise InputError(
+            f"column {name!r} must be one-dimensional, got {values.ndim} dimensions; give a value"
+            " by row"
+        )
     return values
