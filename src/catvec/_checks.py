@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+from collections import Counter
 from collections.abc import Collection, Iterable
 from typing import Any
 
@@ -67,3 +68,10 @@ def check_option(name: str, value: Any, options: Collection[str]) -> str:
     if not isinstance(value, str) or value not in options:
         raise refuse(name, "one of " + ", ".join(map(repr, options)), value)
     return value
+
+
+def check_distinct(name: str, values: Collection[str]) -> None:
+    """Refuse names of which one occurs twice."""
+    twice = [value for value, count in Counter(values).items() if count > 1]
+    if twice:
+        raise ParameterError(f"`{name}` must have distinct names, got twice: {some(twice)}")

@@ -78,6 +78,8 @@ def test_mistakes_are_one_line(mistake, sales):
         (("absent.csv",), "no such file: 'absent.csv'"),
         ((sales, "--target", "sale"), "no column 'sale'"),
         ((sales, "--categorical", "shp"), "no column 'shp'"),
+        ((sales, "--task", "binary"), "give --target, too"),
+        ((sales, "--skip-gaps"), "give --target, too"),
         ((sales, "--target", "sales", "--drop", "sales"), "named by --target and another option"),
         ((sales, "--categorical", "shop", "--drop", "shop"), "named by --drop and"),
         (

@@ -279,6 +279,10 @@ def test_targets_of_one_row_or_value_or_strange_size(run, tmp_path, y):
         (("sales.parquet", "-t", "sales", "--encoded-out", "z"), "must end in .csv"),
         (("sales.parquet", "-t", "sales", "--encoded-out", "./sales.parquet"),
          "is the table that is read"),
+        (("sales.parquet", "-t", "sales", "-o", "e.csv", "--encoded-out", "e.csv"),
+         "'e.csv' is the model 'e.csv' or lies in it"),
+        (("sales.parquet", "-t", "sales", "--keep", "shop"), "give --encoded-out, too"),
+        (("sales.parquet", "-t", "sales", "--freeze", "first"), "give --init, too"),
         (("sales.parquet", "-t", "sales", "--lerning-rate", "1"), "no such option: --lerning-rate"),
     ],
 )  # fmt: skip

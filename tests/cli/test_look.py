@@ -96,6 +96,8 @@ def test_mistakes_are_one_line(mistake, model):
         ((model, "city", "7"), "has no category 7; did you mean 007?"),
         ((model, "shop", "113"), "did you mean 109 or 110 or 111?"),
         ((model, "shop", "x"), "has no category x"),
+        ((model, "shop", 10**30), "did you mean 100 or 101 or 102?"),
+        ((model, "shop", 10**400), "has no category 1000"),
         ((model, "city", "Bern", "-n", "0"), "invalid value for '--topn'"),
         ((model, "city"), "missing argument 'CATEGORY'"),
     ]:
@@ -126,6 +128,8 @@ def test_mistakes_of_export_are_one_line(mistake, model, tmp_path):
         ((model, "--format", "word2vec", "--column", "x", "-o", "x"), "no categorical column 'x'"),
         ((model, "--format", "word2vec"), "missing option '--out'"),
         ((model, "--format", "projector", "-o", "taken"), "taken"),
+        ((model, "--format", "parquet", "-o", "taken.csv"), "ends in .parquet, got 'taken.csv'"),
+        ((model, "--format", "parquet", "-o", Path(model) / "x.parquet"), "or lies in it"),
     ]:
         assert message in mistake("export", *arguments)
     assert os.listdir() == ["taken"]

@@ -142,6 +142,7 @@ def test_mistakes_are_one_line(mistake, folder, model, tmp_path, command):
         ((table, "-m", model, "-o", "p"), "must end in .csv"),
         ((table, "-m", model, "-o", "no/p.csv"), "could not write 'no/p.csv'"),
         ((table, "-m", model, "-o", table), "is the table that is read"),
+        ((table, "-m", model, "-o", model / "p.csv"), "or lies in it; write to another place"),
         ((table, "-m", model, "-o", "p.csv", "--keep", "x"), "no column 'x' in"),
         ((table, "-m", model, "-o", "-", "--json"), "choose one"),
         (("few.csv", "-m", model, "-o", "p.csv"), "no column 'shop' in 'few.csv'"),

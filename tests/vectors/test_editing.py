@@ -323,3 +323,11 @@ def test_what_was_edited_survives_being_saved(edit, tmp_path):
     loaded = CategoryVectors.load(tmp_path / "x.catvec")
     assert loaded == edited
     assert isinstance(loaded.pairs["Store*city"].pair, Pair)
+
+
+def test_the_name_of_a_column_that_a_pair_joins_to_it():
+    paired = small_paired()
+    (pair,) = paired.pairs.values()
+    first, second = pair.columns
+    with pytest.raises(ParameterError, match="`columns` must have distinct names, got twice"):
+        paired.rename({first: second})

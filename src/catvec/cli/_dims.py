@@ -14,6 +14,7 @@ from catvec.cli._learned import score
 from catvec.cli._predict import open_input
 from catvec.cli._progress import EpochProgress
 from catvec.cli._training_table import Roles, read_features, read_training_table
+from catvec.errors import InputError
 from catvec.frames._files import TableFile
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ def dims(
     [bold]Example:[/bold] catvec dims sales.parquet --target Sales --categorical Store
     """
     output, start = Output(quiet, json), time.perf_counter()
+    if target is None and (task != "auto" or skip_gaps):
+        raise InputError("--task and --skip-gaps are about a target; give --target, too")
     roles = Roles(
         target or "",
         categorical or (),

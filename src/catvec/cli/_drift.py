@@ -12,7 +12,10 @@ from catvec.cli._predict import STREAM, families_of_vectors, open_input
 from catvec.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from catvec.estimators import ColumnDrift, DriftReport
+    from catvec.estimators._base import EmbeddingEstimator
 
 MOST_EFFECTS = 10  # shown on the page; --json has all
 
@@ -44,11 +47,20 @@ def drift(
     rows = file.read(wanted, families=families)
     if not len(rows):
         raise InputError("the table has no rows")
-    y = None if target is None else rows[target].to_numpy()
+    y = None if target is None else _target(estimator, rows[target].to_numpy(), target)
     report = estimator.drift_report(rows.select(list(families)), y, alpha=alpha)
     label = "standard input" if table == STREAM else table
     _print(output, report, label, with_target=target is not None)
     output.result(report.to_dict())
+
+
+def _target(estimator: EmbeddingEstimator, y: np.ndarray, name: str) -> np.ndarray:
+    """The target, looked at here, where its column has a name."""
+    try:
+        estimator.target_.checked_values(y)
+    except InputError as error:
+        raise InputError(f"column {name!r} as the target: {error}") from error
+    return y
 
 
 def _print(output: Output, report: DriftReport, label: str, *, with_target: bool) -> None:

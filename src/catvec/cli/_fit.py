@@ -79,7 +79,11 @@ def fit(
     output, start = Output(quiet, json), time.perf_counter()
     path = out or _default_out(table)
     check_model_out(path)
-    file, share, column = _opened(table, encoded_out, validation)
+    if keep and encoded_out is None:
+        raise InputError("--keep is for columns of --encoded-out; give --encoded-out, too")
+    if freeze != "never" and init is None:
+        raise InputError("--freeze holds vectors of --init fast; give --init, too")
+    file, share, column = _opened(table, encoded_out, path, validation)
     named = categorical or (), numeric or (), drop or ()
     roles = Roles(target, *named, column, groups, time_column, keep or ())
     loss, task = _settled(loss, task, quantile)
@@ -220,10 +224,10 @@ class _SourceWork(_Work):
 
 
 def _opened(
-    table: str, encoded_out: str | None, validation: str
+    table: str, encoded_out: str | None, model_out: str, validation: str
 ) -> tuple[TableFile | SourceFile, float, str | None]:
     """The table, the share of rows to hold out, or the column that marks them."""
-    file = open_input(table, encoded_out)
+    file = open_input(table, encoded_out, model=model_out)
     share, column = _validation(file, validation)
     if isinstance(file, SourceFile) and column is not None:
         raise InputError(f"{file.label} is larger than memory: --validation must be a share")

@@ -12,6 +12,7 @@ import numpy as np
 
 from catvec.cli import _options as options
 from catvec.cli._console import Output, grid, plural, shown, signed
+from catvec.cli._predict import check_out
 from catvec.errors import CategoryError, InputError
 from catvec.vectors import CategoryVectors, ColumnVectors
 
@@ -55,6 +56,9 @@ def export(
     from catvec.vectors._export import export as write
 
     output = Output(quiet, json)
+    check_out(out, model=model)
+    if format == "parquet" and Path(out).suffix != ".parquet":
+        raise InputError(f"--format parquet writes a file that ends in .parquet, got {out!r}")
     vectors = CategoryVectors.load(model)
     if column is not None and column not in vectors.pairs:
         column_of(vectors, column)
@@ -124,10 +128,10 @@ def _close(column: ColumnVectors, text: str) -> list[Any]:
     """Categories that may have been meant: alike as text, or near as numbers."""
     categories = column.categories
     if column.vocabulary.families == ("number",):
-        value = _read(text, "number")
-        if value is None or not len(categories):
-            return []
-        return list(np.sort(categories[np.argsort(np.abs(categories - value))[:3]]))
+        with contextlib.suppress(ValueError, OverflowError):
+            far = np.abs(categories - float(text))
+            return list(np.sort(categories[np.argsort(far)[:3]])) if np.isfinite(far).all() else []
+        return []
     by_text = {str(c): c for c in categories[:COMPARED].tolist()}
     alike = [name for name in by_text if name.casefold() == text.casefold()]
     alike = alike or difflib.get_close_matches(text, by_text, n=3)

@@ -50,7 +50,7 @@ def predict(
     [bold]Example:[/bold] catvec predict new.csv --model sales.catvec --out predicted.csv
     """
     output = started(quiet, json, out)
-    file = open_input(table, out)
+    file = open_input(table, out, model=model)
     estimator = load_predictor(model)
     written = _Rows(file, families_of_model(estimator), keep or [], out)
     written.write(lambda rows: _predictions(estimator, rows))
@@ -74,7 +74,7 @@ def encode(
     [bold]Example:[/bold] catvec encode new.parquet --model sales.catvec --out encoded.parquet
     """
     output = started(quiet, json, out)
-    file = open_input(table, out)
+    file = open_input(table, out, model=model)
     encoder = load_encoder(model)
     families = encoder.families
     written, met = _Rows(file, families, keep or [], out), _Met(encoder.vectors)
@@ -98,17 +98,23 @@ def started(quiet: bool, json: bool, out: str) -> Output:
     return Output(quiet, json, rows_out=out == STREAM)
 
 
-def open_input(table: str, *outs: str | None) -> TableFile:
+def open_input(table: str, out: str | None = None, *, model: str | None = None) -> TableFile:
     """Open the table of a command, after a look at where its results will go."""
-    for out in outs:
-        if out is None or out == STREAM:
-            continue
+    if out is not None and out != STREAM:
         check_writable(Path(out))
-        if table != STREAM and Path(out).resolve() == Path(table).resolve():
-            raise InputError(f"{out!r} is the table that is read; write to another file")
+        check_out(out, table=table, model=model)
     if table == STREAM:
         return open_table(sys.stdin.buffer, "standard input")
     return open_file(table)
+
+
+def check_out(out: str, *, table: str = STREAM, model: str | None = None) -> None:
+    """Refuse to write over what a command reads or writes besides: a table, a model's files."""
+    path = Path(out).resolve()
+    if table != STREAM and path == Path(table).resolve():
+        raise InputError(f"{out!r} is the table that is read; write to another file")
+    if model is not None and path.is_relative_to(Path(model).resolve()):
+        raise InputError(f"{out!r} is the model {model!r} or lies in it; write to another place")
 
 
 def load_predictor(path: str) -> EmbeddingPredictor:

@@ -77,7 +77,8 @@ def _restored(artifact: Artifact, kinds: Sequence[type[EmbeddingEstimator]]) -> 
     if kind is None:
         raise ArtifactError(
             f"the artifact holds an {model.get('class')}, not an"
-            f" {' or '.join(k.__name__ for k in kinds)}; load it by its own class"
+            f" {' or '.join(k.__name__ for k in kinds)}; load it by its own class, or start a fit"
+            " from its vectors (`init`)"
         )
     try:
         return _estimator(kind, artifact, model)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from catvec._checks import refuse, some
+from catvec._checks import check_distinct, refuse, some
 from catvec.errors import CategoryError, CatvecWarning, ParameterError
 from catvec.frames import (
     FIRST,
@@ -243,6 +243,7 @@ class Editing:
         to = {str(old): str(new) for old, new in (columns or {}).items()}
         for name in [*to, *(categories or {})]:
             _column(self, name)
+        check_distinct("columns", [to.get(name, name) for name in _columns(self)])
         renamed = {}
         for name, column in _columns(self).items():
             values = (categories or {}).get(name, {})

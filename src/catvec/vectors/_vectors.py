@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import safetensors.numpy
 
-from catvec._checks import check_option, some
+from catvec._checks import check_distinct, check_option, some
 from catvec.errors import CategoryError, InputError, ParameterError
 from catvec.frames import Codes, Lists, Vocabulary, make_lists, open_frame
 from catvec.vectors._bridge import Bridging
@@ -82,7 +82,7 @@ class CategoryVectors(Bridging, Editing):
         pairs: Sequence[PairEffects] = (),
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
-        _refuse_twice("columns", [column.name for column in columns])
+        check_distinct("columns", [column.name for column in columns])
         if len({column.classes for column in columns}) > 1:
             raise ParameterError("`columns` must all have effects for the same classes")
         self._columns = {column.name: column for column in columns}
@@ -414,15 +414,9 @@ class CategoryVectors(Bridging, Editing):
 # --- checking ---------------------------------------------------------------------------
 
 
-def _refuse_twice(parameter: str, names: list[str]) -> None:
-    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
-    if twice:
-        raise ParameterError(f"`{parameter}` must have distinct names, got twice: {some(twice)}")
-
-
 def _check_pairs(pairs: Sequence[PairEffects], columns: Mapping[str, ColumnVectors]) -> None:
     """Refuse pairs of other columns, of other categories, or with a name that is taken."""
-    _refuse_twice("pairs", [pair.name for pair in pairs])
+    check_distinct("pairs", [pair.name for pair in pairs])
     for pair in pairs:
         absent = [name for name in pair.columns if name not in columns]
         if absent:
