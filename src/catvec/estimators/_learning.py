@@ -45,16 +45,8 @@ LAST_PASSES_IN_TIME = {"n_passes": 2, "rate": 0.2}  # no other network knows the
 
 logger = logging.getLogger("catvec")
 
-LOSS_OF_TASK = {
-    "regression": "squared",
-    "binary": "logistic",
-    "multiclass": "softmax",
-    "count": "poisson",
-}
-
-
-MEASURES = ("squared", "absolute", "quantile")
-LOSSES_OF_TASK = {
+MEASURES = "squared", "absolute", "quantile"
+LOSSES_OF_TASK = {  # the first is what "auto" means
     "regression": MEASURES,
     "binary": ("logistic",),
     "multiclass": ("softmax",),
@@ -280,11 +272,12 @@ class Learner:
 
 
 def _loss(p: SharedParameters, task: str) -> str:
+    suited = LOSSES_OF_TASK[task]
     if p.loss == "auto":
-        return LOSS_OF_TASK[task]
-    if p.loss not in LOSSES_OF_TASK[task]:
-        suited = ", ".join(map(repr, ("auto", *LOSSES_OF_TASK[task])))
-        raise refuse("loss", f"one of {suited} for a target of the task {task!r}", p.loss)
+        return suited[0]
+    if p.loss not in suited:
+        listed = ", ".join(map(repr, ("auto", *suited)))
+        raise refuse("loss", f"one of {listed} for a target of the task {task!r}", p.loss)
     return p.loss
 
 
