@@ -26,14 +26,6 @@ if TYPE_CHECKING:
     from catvec.estimators import EmbeddingEncoder
     from catvec.estimators._predictors import EmbeddingPredictor
 
-TASKS_OF_LOSSES = {
-    "squared": "regression",
-    "absolute": "regression",
-    "quantile": "regression",
-    "poisson": "count",
-    "logistic": "binary",
-    "softmax": "multiclass",
-}
 OURS = (".catvec-", "column_", "network.")  # how the files of an artifact begin
 
 
@@ -79,16 +71,13 @@ def fit(
     output, start = Output(quiet, json), time.perf_counter()
     path = out or _default_out(table)
     check_model_out(path)
-    if keep and encoded_out is None:
-        raise InputError("--keep is for columns of --encoded-out; give --encoded-out, too")
-    if freeze != "never" and init is None:
-        raise InputError("--freeze holds vectors of --init fast; give --init, too")
+    _refuse_alone(keep, encoded_out, column_map, freeze, init)
     file, share, column = _opened(table, encoded_out, path, validation)
     named = categorical or (), numeric or (), drop or ()
     roles = Roles(target, *named, column, groups, time_column, keep or ())
     loss, task = _settled(loss, task, quantile)
     read = dict(time_column=time_column, min_frequency=min_frequency, validation_fraction=share)
-    given = dict(embedding_dim=_dim(embedding_dim), init=init, column_map=_mapped(column_map, init))
+    given = dict(embedding_dim=_dim(embedding_dim), init=init, column_map=_mapped(column_map))
     sized = dict(memory_budget=_bytes(memory_budget), tables=read_tables(tables), freeze=freeze)
     passes = epochs or "auto"
     how = dict(n_epochs=passes, random_state=seed, engine=engine, device=device, n_jobs=jobs)
@@ -260,8 +249,11 @@ def _work(
 
 def _settled(loss: str, task: str, quantile: float | None) -> tuple[str, str]:
     """Loss and task, each as the other options say it where it is not given."""
+    from catvec.estimators._parameters import LOSSES_OF_TASK
+
     loss = "quantile" if quantile is not None and loss == "auto" else loss
-    return loss, TASKS_OF_LOSSES.get(loss, task) if task == "auto" else task
+    suited = (of for of, losses in LOSSES_OF_TASK.items() if loss in losses)
+    return loss, next(suited, task) if task == "auto" else task
 
 
 def _default_out(table: str) -> str:
@@ -284,12 +276,26 @@ def check_model_out(path: str) -> None:
             raise InputError(f"cannot save to {path!r}: it holds other files; choose another path")
 
 
-def _mapped(pairs: list[str] | None, init: str | None) -> dict[str, str | None] | None:
+def _refuse_alone(
+    keep: list[str] | None,
+    encoded_out: str | None,
+    column_map: list[str] | None,
+    freeze: str,
+    init: str | None,
+) -> None:
+    """Refuse options without the one that they are about."""
+    if keep and encoded_out is None:
+        raise InputError("--keep is for columns of --encoded-out; give --encoded-out, too")
+    if column_map and init is None:
+        raise InputError("--map says which columns of --init are for which; give --init, too")
+    if freeze != "never" and init is None:
+        raise InputError("--freeze holds vectors of --init fast; give --init, too")
+
+
+def _mapped(pairs: list[str] | None) -> dict[str, str | None] | None:
     """Which column of --init is for which of the table, from ``product=item``."""
     if not pairs:
         return None
-    if init is None:
-        raise InputError("--map says which columns of --init are for which; give --init, too")
     wrong = next((pair for pair in pairs if not pair.rpartition("=")[0]), None)
     if wrong is not None:
         raise InputError(f"--map must be COLUMN=COLUMN, such as product=item, got {wrong!r}")

@@ -20,7 +20,7 @@ from catvec.estimators._choice import (
     steady,
 )
 from catvec.estimators._pairs import named_pairs, with_pairs
-from catvec.estimators._parameters import SharedParameters, is_list
+from catvec.estimators._parameters import SharedParameters, is_list, loss_of
 from catvec.estimators._plan import Plan
 from catvec.estimators._search import reckoned_trials, search
 from catvec.estimators._training_set import TrainingSet
@@ -44,14 +44,6 @@ LAST_PASSES_IN_TIME = {"n_passes": 2, "rate": 0.2}  # no other network knows the
 # on hotel_bookings, rows apart: 0.900 without, and 0.903, 0.904, 0.906 from 0.05, 0.1 and 0.2
 
 logger = logging.getLogger("catvec")
-
-MEASURES = "squared", "absolute", "quantile"
-LOSSES_OF_TASK = {  # the first is what "auto" means
-    "regression": MEASURES,
-    "binary": ("logistic",),
-    "multiclass": ("softmax",),
-    "count": ("poisson", *MEASURES),
-}
 
 
 @dataclass(frozen=True)
@@ -147,7 +139,7 @@ class Learner:
     ) -> None:
         self.n_rows = n_rows = len(training) if n_rows is None else n_rows
         self.p, self.seed = p, seed
-        self.loss = _loss(p, training.target.task)
+        self.loss = loss_of(p, training.target.task)
         self.n_jobs = n_threads(p.n_jobs)
         rows_of_fits = n_rows * max(n_fits, 1)
         n_networks = choose_n_networks(p, rows_of_fits * epoch_grid(p)[-1])
@@ -269,16 +261,6 @@ class Learner:
                 self.p.callback(progress)
 
         return train_committee(jobs, n_jobs=self.n_jobs, on_epoch=report)
-
-
-def _loss(p: SharedParameters, task: str) -> str:
-    suited = LOSSES_OF_TASK[task]
-    if p.loss == "auto":
-        return suited[0]
-    if p.loss not in suited:
-        listed = ", ".join(map(repr, ("auto", *suited)))
-        raise refuse("loss", f"one of {listed} for a target of the task {task!r}", p.loss)
-    return p.loss
 
 
 def _backend(p: SharedParameters, engine: str) -> Backend | None:

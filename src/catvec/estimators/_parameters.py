@@ -14,6 +14,14 @@ from catvec._checks import check_float, check_int, check_n_jobs, check_option, r
 from catvec.frames import read_specs
 from catvec.network import ENGINES, INTERACTIONS, RULES
 
+MEASURES = "squared", "absolute", "quantile"
+LOSSES_OF_TASK = {  # the first is what "auto" means
+    "regression": MEASURES,
+    "binary": ("logistic",),
+    "multiclass": ("softmax",),
+    "count": ("poisson", *MEASURES),
+}
+
 T = TypeVar("T", bound=type)
 
 SHARED = """\
@@ -254,6 +262,17 @@ def check_parameters(p: SharedParameters, losses: Sequence[str]) -> None:
     check_n_jobs(p.n_jobs)
     if p.callback is not None and not callable(p.callback):
         raise refuse("callback", "callable or None", p.callback)
+
+
+def loss_of(p: SharedParameters, task: str) -> str:
+    """What is minimised for a task."""
+    suited = LOSSES_OF_TASK[task]
+    if p.loss == "auto":
+        return suited[0]
+    if p.loss not in suited:
+        listed = ", ".join(map(repr, ("auto", *suited)))
+        raise refuse("loss", f"one of {listed} for a target of the task {task!r}", p.loss)
+    return p.loss
 
 
 def draw_seed(random_state: Any) -> int:

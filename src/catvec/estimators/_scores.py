@@ -60,12 +60,9 @@ def held_out_scores(
 
 
 def _median(values: np.ndarray, weight: np.ndarray | None) -> float:
-    """The median; with weights a value that half of them lie on either side of."""
     if weight is None:
         return float(np.median(values))
-    order = np.argsort(values)
-    below = np.cumsum(weight[order])
-    return float(values[order[np.searchsorted(below, below[-1] / 2)]])
+    return float(np.quantile(values, 0.5, weights=weight, method="inverted_cdf"))
 
 
 def _regression_scores(
