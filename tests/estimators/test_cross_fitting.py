@@ -150,3 +150,20 @@ def test_whoever_asks_for_vectors_gets_them(rng):
     bare = EmbeddingEncoder(joint_score=False, **QUICK)
     bare.fit_transform(X, y)
     assert not {"month_00", "joint_score"} & set(bare.get_feature_names_out())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_vectors_of_folds_are_as_spread_as_those_of_new_rows(seed):
+    """Each fold's were nearer to their mean by 5%, as it learned from a fifth of the rows less."""
+    rng = np.random.default_rng(seed)
+    wide, narrow = rng.integers(60, size=4000), rng.integers(2, size=4000)
+    y = rng.normal(size=60)[wide] + 0.5 * narrow + rng.normal(size=4000)
+    X = pd.DataFrame({"wide": wide, "narrow": narrow}).astype(str)
+    settings = QUICK | dict(shrinkage=100.0, n_networks=2, n_epochs=6, embedding_dim=3)
+    encoder = EmbeddingEncoder(output="vectors", **settings)
+    of_folds, of_all = encoder.fit_transform(X, y), encoder.transform(X)
+    for block, n_categories in ((slice(3), 60), (slice(3, 6), 2)):
+        spreads = [Z[:, block].var(axis=0).sum() for Z in (of_folds, of_all)]
+        assert spreads[0] == pytest.approx(spreads[1], rel=0.015)
+        # Not one by one, or they would be those of the fit that saw every target.
+        assert len(np.unique(of_folds[:, block], axis=0)) == 5 * n_categories

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from catvec.errors import ParameterError
-from catvec.vectors import _alignment, align, average_aligned, rotation
+from catvec.vectors import _alignment, align, average_aligned, in_scale, rotation
 
 SEEDS = range(8)
 
@@ -121,3 +121,41 @@ def test_what_does_not_fit_is_refused(vectors, reference, counts, message):
 def test_the_mean_of_nothing_is_refused():
     with pytest.raises(ParameterError, match="`tables` must be a list of at least one"):
         average_aligned([])
+
+
+def _spread(table, counts):
+    away = table - np.average(table, axis=0, weights=counts)
+    return np.average((away**2).sum(axis=1), weights=counts)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_tables_are_spread_as_a_reference_by_one_factor(seed):
+    rng = np.random.default_rng(seed)
+    reference, *tables = rng.normal(size=(4, 30, 3)) * rng.uniform(0.1, 3, size=(4, 1, 1))
+    counts = rng.integers(0, 50, size=30)
+    found = in_scale(tables, reference, counts)
+    spreads = [_spread(table, counts) for table in found]
+    np.testing.assert_allclose(np.mean(spreads), _spread(reference, counts), rtol=1e-5)
+    factors = [f.std(axis=0) / t.std(axis=0) for f, t in zip(found, tables, strict=True)]
+    np.testing.assert_allclose(factors, factors[0][0], rtol=1e-5)
+    means = [np.average(t, axis=0, weights=counts) for pair in (found, tables) for t in pair]
+    np.testing.assert_allclose(means[:3], means[3:], atol=1e-6)
+    assert {table.dtype for table in found} == {np.dtype(np.float32)}
+
+
+def test_tables_of_no_spread_stay_as_they_are(rng):
+    flat = np.ones((5, 2), np.float32)
+    for tables, reference in (
+        ([flat, flat], rng.normal(size=(5, 2))),
+        ([np.zeros((5, 0), np.float32)], rng.normal(size=(5, 2))),
+        ([], flat),
+    ):
+        for found, table in zip(in_scale(tables, reference), tables, strict=True):
+            np.testing.assert_array_equal(found, table)
+
+
+def test_a_spread_in_chunks_is_that_of_the_whole(rng, monkeypatch):
+    tables, reference = list(rng.normal(size=(2, 50, 3))), rng.normal(size=(50, 3))
+    whole = in_scale(tables, reference)
+    monkeypatch.setattr(_alignment, "CHUNK", 7)
+    np.testing.assert_allclose(in_scale(tables, reference), whole, atol=1e-6)

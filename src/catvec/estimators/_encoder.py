@@ -107,7 +107,8 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
     Notes
     -----
     What is promised is about a row's effects, vectors and joint score. The choice of shrinkage and
-    widths and the rotation of the folds' vectors into one basis look at all training rows.
+    widths and the rotation of the folds' vectors into one basis and scale look at all training
+    rows.
 
     Examples
     --------
@@ -238,11 +239,11 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         committees = learner.committees(sets)
         learner.finish(committees)
         self._finish(learner, *committees[:1])
-        encodings = []
-        for i, (train, _) in enumerate(splits):
-            networks = committees[i + 1].networks if len(committees) > 1 else []
-            vectors = learner.vectors(networks, rows=train, reference=self.vectors_)
-            encodings.append(Encoding(vectors, networks if self.networks_ else []))
+        networks = [one.networks for one in committees[1:]] or [[] for _ in splits]
+        trains = [train for train, _ in splits]
+        vectors = learner.fold_vectors(list(zip(trains, networks, strict=True)), self.vectors_)
+        scored = networks if self.networks_ else [[] for _ in splits]
+        encodings = [Encoding(*parts) for parts in zip(vectors, scored, strict=True)]
         return RowEncoder(
             learner,
             list(zip(splits, encodings, strict=True)),
@@ -269,11 +270,12 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         encoded = np.repeat(unmet, len(training), axis=0)
         self.cross_fitted_ = np.zeros(len(training), bool)
         arrays = self._some_unknown(training, learner.seed)
-        for i, fold in enumerate(folds):
-            networks = of_folds[i].networks if of_folds else []
-            vectors = learner.vectors(networks, rows=fold.train, reference=self.vectors_)
+        networks = [one.networks for one in of_folds] or [[] for _ in folds]
+        rows = [fold.train for fold in folds]
+        vectors = learner.fold_vectors(list(zip(rows, networks, strict=True)), self.vectors_)
+        for fold, own in zip(folds, vectors, strict=True):
             self.cross_fitted_[fold.test] = True
-            encoded[fold.test] = self._encode(vectors, arrays.take(fold.test))
+            encoded[fold.test] = self._encode(own, arrays.take(fold.test))
         scores = np.empty((len(training), 0))
         if self.networks_:
             inputs = network_inputs(training.schema, arrays)

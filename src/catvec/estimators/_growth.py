@@ -12,7 +12,8 @@ from catvec._checks import refuse, some
 from catvec.effects import Evidence, Statistics, effects_of
 from catvec.errors import ParameterError
 from catvec.estimators._choice import choose_batch_size, choose_category_dropout
-from catvec.estimators._learning import Committee, Learner, assembled
+from catvec.estimators._fitted_vectors import assembled
+from catvec.estimators._learning import Committee, Learner
 from catvec.estimators._plan import FEWEST_OF_PAIR
 from catvec.estimators._training_set import TrainingSet, network_inputs
 from catvec.frames import (

@@ -1,31 +1,29 @@
-"""From a training set to networks, and from networks to vectors; for all rows or for a fold."""
+"""From a training set to networks, and what they found; for all rows or for folds."""
 
 from __future__ import annotations
 
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from catvec._checks import refuse
-from catvec.effects import Effect, Evidence, Statistics, learn_effects
+from catvec.effects import Statistics
 from catvec.estimators._choice import (
     Choice,
     choose_n_networks,
     epoch_grid,
     rows_of_work,
-    steady,
 )
+from catvec.estimators._fitted_vectors import Findings, category_vectors, fold_vectors
 from catvec.estimators._pairs import named_pairs, with_pairs
 from catvec.estimators._parameters import SharedParameters, is_list, loss_of
 from catvec.estimators._plan import Plan
 from catvec.estimators._search import reckoned_trials, search
 from catvec.estimators._training_set import TrainingSet
-from catvec.estimators._transfer import KnownVectors, Transfer
-from catvec.frames import FULL, Schema, Target
 from catvec.network import (
     Backend,
     EpochRecord,
@@ -38,7 +36,7 @@ from catvec.network import (
     learn_held_out,
     train_committee,
 )
-from catvec.vectors import CategoryVectors, ColumnVectors, PairEffects, align, average_aligned
+from catvec.vectors import CategoryVectors
 
 LAST_PASSES_IN_TIME = {"n_passes": 2, "rate": 0.2}  # no other network knows the latest rows; AUC
 # on hotel_bookings, rows apart: 0.900 without, and 0.903, 0.904, 0.906 from 0.05, 0.1 and 0.2
@@ -219,21 +217,56 @@ class Learner:
         trained = [one for committee in judged for one in committee.trained]
         learn_held_out(trained, **self._last_passes, n_jobs=self.n_jobs)
 
-    def vectors(
-        self,
-        networks: Sequence[Network],
-        *,
-        rows: Any = None,
-        reference: CategoryVectors | None = None,
-    ) -> CategoryVectors:
-        """Effects and vectors of some or all rows; see `category_vectors`."""
-        return category_vectors(self.training, networks, rows=rows, reference=reference)
+    def vectors(self, networks: Sequence[Network]) -> CategoryVectors:
+        """Effects and vectors of the fit on all rows."""
+        training = self.training
+        found = self._findings(networks)
+        return category_vectors(training.schema, training.target, found, training.transfer)
+
+    def fold_vectors(
+        self, folds: Sequence[tuple[Any, Sequence[Network]]], whole: CategoryVectors
+    ) -> list[CategoryVectors]:
+        """Effects and vectors of folds, as those of all rows are; see `fold_vectors`.
+
+        Parameters
+        ----------
+        folds : sequence of tuple
+            The rows that each learned from, as `committees` takes them, and its networks.
+        whole : CategoryVectors
+            Of all rows.
+
+        Returns
+        -------
+        list of CategoryVectors
+        """
+        training = self.training
+        found = [self._findings(networks, rows) for rows, networks in folds]
+        return fold_vectors(
+            training.schema,
+            training.target,
+            found,
+            whole,
+            transfer=training.transfer,
+            alike=self._rows_alike,
+        )
 
     def line_statistics(self) -> Statistics:
         """What later rows are added to; see `TrainingSet.statistics`."""
         return self.training.statistics()
 
     # --- inside ---
+
+    def _findings(self, networks: Sequence[Network], rows: Any = None) -> Findings:
+        """Effects and counts of some or all rows, beside networks trained on them."""
+        evidence = self.training.evidence()
+        return Findings.of(
+            self.training.schema, networks, evidence if rows is None else evidence.take(rows)
+        )
+
+    @property
+    def _rows_alike(self) -> bool:
+        """Whether groups of rows are alike and held out together, other than in time."""
+        return self.training.grouped and self.training.ties.time is None
 
     @property
     def _last_passes(self) -> dict[str, Any]:
@@ -274,209 +307,6 @@ def _backend(p: SharedParameters, engine: str) -> Backend | None:
 def averaged_scores(networks: Sequence[Network], inputs: Inputs) -> np.ndarray:
     """Mean of the networks' scores, on the link scale, float64 of shape (n_rows, n_outputs)."""
     return np.mean([network.predict(inputs) for network in networks], axis=0)
-
-
-def category_vectors(
-    training: TrainingSet,
-    networks: Sequence[Network],
-    *,
-    rows: np.ndarray | None = None,
-    reference: CategoryVectors | None = None,
-    metadata: dict[str, Any] | None = None,
-) -> CategoryVectors:
-    """Effects, and the networks' vectors turned into one basis and averaged.
-
-    Parameters
-    ----------
-    training : TrainingSet
-        All rows of the fit.
-    networks : sequence of Network
-        None gives vectors of width 0.
-    rows : ndarray, int64, optional
-        Those that the networks and effects are from; by default all.
-    reference : CategoryVectors, optional
-        Whose basis and confidences to take, those of the fit on all rows; by default the first
-        network's basis. Confidences come from counts: that they differ between folds, or grow with
-        the folds in time, would tell a model which fold a row was in and nothing else.
-    metadata : dict, optional
-        What to keep with them.
-
-    Returns
-    -------
-    CategoryVectors
-        Column by column in the order of the schema.
-    """
-    evidence = training.evidence() if rows is None else training.evidence().take(rows)
-    schema = training.schema
-    effects = with_reference(learn_effects(evidence), reference)
-    counts = [
-        np.bincount(_codes_of(evidence, c), minlength=vocabulary.n_codes)
-        for c, vocabulary in enumerate(schema.vocabularies)
-    ]
-    vectors = turned_vectors(schema, networks, counts, reference, training.transfer)
-    if reference is not None and training.grouped and training.ties.time is None:
-        effects, vectors = with_steady(schema, effects, vectors, reference)
-    importances = importances_of(schema, networks)
-    return assembled(schema, training.target, effects, vectors, importances, metadata=metadata)
-
-
-def importances_of(schema: Schema, networks: Sequence[Network]) -> list[np.ndarray | None]:
-    """By column the importances of its hash functions, if it has several."""
-    return [
-        networks[0].importances(c) if networks else None for c in range(len(schema.vocabularies))
-    ]
-
-
-def with_reference(effects: list[Effect], reference: CategoryVectors | None) -> list[Effect]:
-    """Effects with the confidences of the fit on all rows, if there is one."""
-    if reference is None:
-        return effects
-    return [
-        replace(effect, confidences=_as_in(part.by_code()[-1], effect.confidences))
-        for effect, part in zip(effects, _parts(reference), strict=True)
-    ]
-
-
-def with_steady(
-    schema: Schema,
-    effects: Sequence[Effect],
-    vectors: Sequence[np.ndarray],
-    reference: CategoryVectors,
-) -> tuple[list[Effect], list[np.ndarray]]:
-    """Effects and vectors of a fold, those of `steady` categories as of the fit on all rows."""
-    effects, vectors = list(effects), list(vectors)
-    for c, vocabulary in enumerate(schema.vocabularies):
-        kept = steady(schema, c)[:, None]
-        base, of_code, _ = reference[vocabulary.name].by_code()
-        own = effects[c].effects
-        effects[c] = replace(effects[c], effects=np.where(kept, of_code.reshape(own.shape), own))
-        if base.shape == vectors[c].shape:  # effects alone have no vectors
-            vectors[c] = np.where(kept, base, vectors[c])
-    return effects, vectors
-
-
-def turned_vectors(
-    schema: Schema,
-    networks: Sequence[Network],
-    counts: Sequence[np.ndarray],
-    reference: CategoryVectors | None,
-    transfer: Transfer | None = None,
-) -> list[np.ndarray]:
-    """Vectors by column, averaged over networks in one basis; that of the reference, if any."""
-    vectors = []
-    of_tables = _counts_of_tables(schema, counts)
-    for c, (vocabulary, rows) in enumerate(zip(schema.vocabularies, of_tables, strict=True)):
-        # Means with weights of different networks have no mean with weights: one stands for all.
-        weighted = bool(networks) and networks[0].importances(c) is not None
-        tables = [network.vectors(c) for network in (networks[:1] if weighted else networks)]
-        held = None if transfer is None else transfer.held(c)
-        base = None if reference is None else reference[vocabulary.name].by_code()[0]
-        vectors.append(_together(tables, rows, vocabulary.n_codes, base, held))
-    return vectors
-
-
-def assembled(
-    schema: Schema,
-    target: Target,
-    effects: Sequence[Effect],
-    vectors: Sequence[np.ndarray],
-    importances: Sequence[np.ndarray | None],
-    *,
-    metadata: dict[str, Any] | None = None,
-) -> CategoryVectors:
-    """What was learned of each column and pair as one object.
-
-    Parameters
-    ----------
-    schema : Schema
-    target : Target
-    effects : sequence of Effect
-        By column, then by pair.
-    vectors : sequence of ndarray of shape (n_codes, dim), float32
-        By column.
-    importances : sequence of ndarray or None
-        By column, as `ColumnVectors` takes them.
-    metadata : dict, optional
-        What to keep with them.
-
-    Returns
-    -------
-    CategoryVectors
-        Column by column in the order of the schema.
-    """
-    classes = None
-    if target.task == "multiclass" and target.classes is not None:
-        classes = target.classes.tolist()
-    found = [
-        (effect.effects if classes is not None else effect.effects[:, 0], effect.confidences)
-        for effect in effects
-    ]
-    n_columns = len(schema.vocabularies)
-    columns = [
-        ColumnVectors(vocabulary, of_column, *of_code, classes=classes, importances=weights)
-        for vocabulary, of_column, of_code, weights in zip(
-            schema.vocabularies, vectors, found[:n_columns], importances, strict=True
-        )
-    ]
-    known = {vocabulary.name: vocabulary for vocabulary in schema.vocabularies}
-    pairs = [
-        PairEffects(pair, known[pair.first], known[pair.second], *of_code, classes=classes)
-        for pair, of_code in zip(schema.pairs, found[n_columns:], strict=True)
-    ]
-    return CategoryVectors(columns, pairs=pairs, metadata=metadata)
-
-
-def _codes_of(evidence: Evidence, c: int) -> np.ndarray:
-    """Codes of a column by row; those of all elements where its cells are lists."""
-    return evidence.lists[c].codes if c in evidence.lists else evidence.codes[:, c]
-
-
-def _counts_of_tables(schema: Schema, counts: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Rows by code of each column; of columns that share a table, which has one basis, together."""
-    kinds = schema.kinds or [FULL] * len(counts)
-    owners = [k.number if k.name == "shared" else c for c, k in enumerate(kinds)]
-    return [
-        np.sum([n for n, other in zip(counts, owners, strict=True) if other == owner], axis=0)
-        for owner in owners
-    ]
-
-
-def _parts(vectors: CategoryVectors) -> list[ColumnVectors | PairEffects]:
-    """Columns, then pairs."""
-    return [*(vectors[name] for name in vectors), *vectors.pairs.values()]
-
-
-def _as_in(reference: np.ndarray, confidences: np.ndarray) -> np.ndarray:
-    """The confidences of the fit on all rows, 0 where there are none here."""
-    return np.where(confidences > 0, reference, 0).astype(np.float32)
-
-
-def _together(
-    tables: list[np.ndarray],
-    counts: np.ndarray,
-    n_codes: int,
-    reference: np.ndarray | None,
-    held: KnownVectors | None,
-) -> np.ndarray:
-    """One table from several networks', in the basis of a reference if there is one.
-
-    Dimensions that were `held` lie alike in all of them, and are those of the vectors given.
-    """
-    if not tables:
-        return np.zeros((n_codes, 0), np.float32)
-    dim, width = tables[0].shape[1], 0
-    if held is not None:
-        width = held.width(dim)
-        tables = [table / held.scale(dim) for table in tables]
-    free = tables[0][:, width:]
-    if width < dim:
-        free = average_aligned([table[:, width:] for table in tables], counts)
-    if width < dim and reference is not None:
-        free = align(free, reference[:, width:], counts)
-    if held is None:
-        return free
-    together = np.asarray(np.mean([table[:, :width] for table in tables], axis=0, dtype=float))
-    return np.hstack([held.restored(together), free])
 
 
 def n_threads(n_jobs: int | None) -> int:

@@ -23,15 +23,8 @@ from catvec.estimators._dealing import (
     statistics_of,
     with_pair_codes,
 )
-from catvec.estimators._learning import (
-    Committee,
-    Learner,
-    assembled,
-    importances_of,
-    turned_vectors,
-    with_reference,
-    with_steady,
-)
+from catvec.estimators._fitted_vectors import Findings
+from catvec.estimators._learning import Committee, Learner
 from catvec.estimators._source_table import SourceTable
 from catvec.estimators._training_set import (
     KNOTS,
@@ -43,7 +36,6 @@ from catvec.estimators._training_set import (
 from catvec.frames import Arrays, StreamRoles, Ties, open_frame, survey
 from catvec.frames._survey import label_vector
 from catvec.network import Checkpoint, Job, Network, StreamedData, TrainingData, learn_held_out
-from catvec.vectors import CategoryVectors
 
 if TYPE_CHECKING:
     from catvec.estimators._base import EmbeddingEstimator
@@ -153,25 +145,6 @@ class StreamedLearner(Learner):
                 return
         learn_held_out(trained, **self._last_passes, n_jobs=self.n_jobs)
 
-    def vectors(
-        self,
-        networks: Sequence[Network],
-        *,
-        rows: Any = None,
-        reference: CategoryVectors | None = None,
-    ) -> CategoryVectors:
-        """As `Learner.vectors`; `rows` are blocks."""
-        schema, target = self.training.schema, self.training.target
-        statistics = self.statistics
-        if rows is not None:
-            statistics = statistics_of(self.blocks, rows, schema, target)
-        effects = with_reference(effects_of(statistics, target.task), reference)
-        counts = statistics.weights[: len(schema.vocabularies)]
-        vectors = turned_vectors(schema, networks, counts, reference)
-        if reference is not None and self.roles.groups is not None and self.roles.time is None:
-            effects, vectors = with_steady(schema, effects, vectors, reference)
-        return assembled(schema, target, effects, vectors, importances_of(schema, networks))
-
     def line_statistics(self) -> Statistics:
         """As `Learner.line_statistics`."""
         of_lines, n = self.dealt.of_lines, len(self.schema.vocabularies)
@@ -184,6 +157,19 @@ class StreamedLearner(Learner):
         )
 
     # --- inside ---
+
+    def _findings(self, networks: Sequence[Network], rows: Any = None) -> Findings:
+        """As a learner's; `rows` are blocks."""
+        schema, target = self.training.schema, self.training.target
+        statistics = self.statistics
+        if rows is not None:
+            statistics = statistics_of(self.blocks, rows, schema, target)
+        counts = statistics.weights[: len(schema.vocabularies)]
+        return Findings(effects_of(statistics, target.task), counts, networks)
+
+    @property
+    def _rows_alike(self) -> bool:
+        return self.roles.groups is not None and self.roles.time is None
 
     def _choose(self, p: EmbeddingEstimator, seed: int, n_fits: int) -> None:
         """What is "auto", from the sample as a table of its own."""

@@ -10,6 +10,18 @@ other undo that. With v and r less their means,
 
 (Schönemann, "A generalized solution of the orthogonal Procrustes problem", Psychometrika 1966; the
 weights n as in weighted Procrustes). Distances within a table do not change.
+
+They differ between fits to different numbers of rows: with fewer, a prior holds vectors nearer to
+their mean. A model that learns from the vectors of folds and is given those of a fit to all rows
+sets its thresholds where the one kind leaves a gap: of air times of nycflights boosting took San
+Francisco for Honolulu, since the whole fit's vectors were a tenth longer than its folds' (R2 on
+rows apart 0.70, and 0.99 in one scale). So the tables of K folds are spread about their means by
+
+.. math:: s^2 = \frac{\sum_i n_i \lVert r_i \rVert^2}
+   {\frac{1}{K} \sum_k \sum_i n_i \lVert v_{ki} \rVert^2},
+
+which is one number for all of them. With a number each, those of a column of two categories would
+be the reference itself, which has seen what a fold has not.
 """
 
 from __future__ import annotations
@@ -135,6 +147,52 @@ def average_aligned(
             total += (table[rows] - center) @ turn
         result[rows] = total / len(tables)
     return result
+
+
+def in_scale(
+    tables: Sequence[npt.NDArray[np.floating]],
+    reference: npt.NDArray[np.floating],
+    counts: npt.ArrayLike | None = None,
+) -> list[Floats]:
+    """Several tables spread about their means, all by one factor, as far as a reference is.
+
+    Parameters
+    ----------
+    tables : sequence of ndarray of shape (n_codes, d)
+        Vectors of the same categories from different fits, such as those of folds.
+    reference : ndarray of shape (n_codes, d)
+        Their vectors from the fit that the tables stand in for.
+    counts : array-like of shape (n_codes,), optional
+        Weights of the rows; equal if not given.
+
+    Returns
+    -------
+    list of ndarray of shape (n_codes, d), float32
+        The mean of the squared spreads is that of the reference; each table's mean is what it was.
+        As they are, where none has any spread.
+
+    Raises
+    ------
+    ParameterError
+        If a weight is negative or not finite.
+    """
+    weights = _checked_weights(counts, len(reference))
+    spreads = [_spread(table, weights) for table in tables]
+    found = sum(spreads) / max(len(spreads), 1)
+    if not found > 0:
+        return [np.asarray(table, np.float32) for table in tables]
+    times = np.sqrt(_spread(reference, weights) / found)
+    turn = np.eye(reference.shape[1]) * times
+    return [_moved(table, turn, (1 - times) * _mean(table, weights)) for table in tables]
+
+
+def _spread(vectors: npt.NDArray[np.floating], weights: npt.NDArray[np.float64]) -> float:
+    """Weighted mean of the squared distances from the mean."""
+    center, total = _mean(vectors, weights), 0.0
+    for start in range(0, len(vectors), CHUNK):
+        away = vectors[start : start + CHUNK] - center
+        total += float(weights[start : start + CHUNK] @ np.einsum("ij,ij->i", away, away))
+    return total
 
 
 def _mean(
