@@ -183,6 +183,8 @@ def test_joint_score_is_out_of_fold_and_worth_having(small_data):
     joint_names = [f"joint_score_{label}" for label in ("high", "low", "middle")]
     assert classes.get_feature_names_out().tolist()[-5:-2] == joint_names
     assert classes.transform(X).shape[1] == len(classes.get_feature_names_out())
+    for encoded in (classes.transform(X), classes.fit_transform(X, small_data.multiclass)):
+        np.testing.assert_allclose(np.exp(encoded[:, -5:-2]).sum(axis=1), 1)
 
 
 def test_classes_have_an_effect_each(small_data):

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import pyarrow as pa
+from scipy.special import log_softmax
 from sklearn.base import TransformerMixin
 from sklearn.model_selection import TimeSeriesSplit, check_cv
 from sklearn.utils.validation import check_is_fitted
@@ -69,7 +70,8 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         ``"effects"`` needs no network and is quick.
     joint_score : bool, default=True
         Whether the score of the networks follows, on the link scale: what all columns say together,
-        as stacking has it (Wolpert 1992). Not where effects alone were asked for, or vectors, nor
+        as stacking has it (Wolpert 1992); of more than two classes the logarithm of each one's
+        probability. Not where effects alone were asked for, or vectors, nor
         where folds expand in time; and only if any column is categorical. Where rows side by side
         are alike, `fit_transform` adds noise by which the folds cannot be told.
     category_codes : bool, default=True
@@ -512,6 +514,8 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
     def _side_by_side(self, encoded: np.ndarray, arrays: Arrays, scores: np.ndarray) -> np.ndarray:
         # float64, since a number that is passed through must stay what it was.
         places, _ = self._told_by_code()
+        if scores.shape[1] > 1:  # what networks add to the scores of all classes says nothing
+            scores = log_softmax(scores, axis=1)
         parts = [encoded, arrays.codes[:, places], scores]
         parts += [arrays.values] if self.passthrough else []
         return np.concatenate(parts, axis=1, dtype=np.float64)

@@ -221,7 +221,8 @@ def from_estimator(estimator: Any, *, device: str = "cpu") -> EstimatorModule:
     Parameters
     ----------
     estimator : EmbeddingRegressor, EmbeddingClassifier or EmbeddingEncoder
-        Fitted. Of an encoder: the network of its joint score.
+        Fitted. Of an encoder: the network of its joint score, which of more than two classes is the
+        logarithm of the softmax of what the module gives.
     device : str, default="cpu"
         Where the module is to be; ``"auto"`` is CUDA where there is one.
 
