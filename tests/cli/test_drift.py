@@ -79,3 +79,18 @@ def test_mistakes(run, mistake, model):  # noqa: ARG001
     assert "no artifact" in mistake("drift", "new.csv", "-m", "nowhere")
     words = mistake("drift", "new.csv", "-m", model, "-t", "city")
     assert words.startswith("column 'city' as the target: the target must be numeric")
+    assert "give --target, too" in mistake("drift", "new.csv", "-m", model, "--skip-gaps")
+
+
+def test_rows_without_a_target_are_left_out_if_asked(run, mistake, model):
+    table = rows(1, 600)
+    table.loc[:99, "y"] = np.nan
+    table.to_csv("gaps.csv", index=False)
+    table.iloc[100:].to_csv("whole.csv", index=False)
+    words = mistake("drift", "gaps.csv", "-m", model, "-t", "y")
+    assert "the target 'y' is missing in 100 rows" in words
+    assert "--skip-gaps leaves them out" in words
+    told = run("drift", "gaps.csv", "-m", model, "-t", "y", "--skip-gaps", "--json")
+    whole = run("drift", "whole.csv", "-m", model, "-t", "y", "--json")
+    assert json.loads(told.out) == json.loads(whole.out)
+    assert json.loads(told.out)["n_rows"] == 500

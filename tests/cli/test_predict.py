@@ -153,10 +153,11 @@ def test_mistakes_are_one_line(mistake, folder, model, tmp_path, command):
     assert sorted(os.listdir()) == ["few.csv", "size.csv", "text.csv"]
 
 
-def test_a_table_without_rows(run, mistake, model, tmp_path):
+@pytest.mark.parametrize("command", ["predict", "encode"])
+def test_a_table_without_rows(mistake, model, tmp_path, command):
     (tmp_path / "new.csv").write_text("city,shop,size\n")
-    assert "has no rows" in mistake("predict", "new.csv", "-m", model, "-o", "p.csv")
-    assert run("encode", "new.csv", "-m", model, "-o", "z.csv").code == 0
+    assert "has no rows" in mistake(command, "new.csv", "-m", model, "-o", "rows.csv")
+    assert not (tmp_path / "rows.csv").exists()
 
 
 def test_a_kept_column_that_collides(mistake, model, tmp_path):

@@ -122,7 +122,8 @@ def test_other_commands_take_the_artifact(run, mistake):
             "no column 'itm' in 'baskets.csv'; did you mean",
         ),
         (["--sequence", "basket"], "name the column of the items by --item"),
-        (["--item", "item"], "column 'item' must hold lists"),
+        (["--item", "item"], "which rows belong together by --sequence"),
+        (["--item", "item", "--sequence", "basket", "--window", 3], "of the order by --order"),
         (
             ["--item", "item", "--sequence", "basket", "--method", "glove"],
             "`method` must be one of",

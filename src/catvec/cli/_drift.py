@@ -9,6 +9,7 @@ from rich.table import Table
 from catvec.cli import _options as options
 from catvec.cli._console import Output, grid, listed, number, plural, shown, signed
 from catvec.cli._predict import STREAM, families_of_vectors, open_input
+from catvec.cli._training_table import target_column
 from catvec.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def drift(
     table: options.Table,
     model: options.Model,
     target: options.DriftTarget = None,
+    skip_gaps: options.SkipGaps = False,
     alpha: options.Alpha = 0.01,
     quiet: options.Quiet = False,
     json: options.Json = False,
@@ -39,6 +41,8 @@ def drift(
     from catvec.estimators._files import load
 
     output = Output(quiet, json)
+    if skip_gaps and target is None:
+        raise InputError("--skip-gaps is about gaps of the target; give --target, too")
     file = open_input(table)
     estimator = load(model, [EmbeddingRegressor, EmbeddingClassifier, EmbeddingEncoder])
     numbers = [n.name for n in estimator.schema_.numbers]
@@ -47,7 +51,10 @@ def drift(
     rows = file.read(wanted, families=families)
     if not len(rows):
         raise InputError("the table has no rows")
-    y = None if target is None else _target(estimator, rows[target].to_numpy(), target)
+    y = None
+    if target is not None:
+        rows, _ = target_column(rows, target, skip_gaps=skip_gaps)
+        y = _target(estimator, rows[target].to_numpy(), target)
     report = estimator.drift_report(rows.select(list(families)), y, alpha=alpha)
     label = "standard input" if table == STREAM else table
     _print(output, report, label, with_target=target is not None)

@@ -258,7 +258,7 @@ Method = Annotated[
     _option("cooccurrence (default), skipgram, or table: the columns of a row.", metavar="METHOD"),
 ]
 Window = Annotated[
-    int,
+    int | None,
     _option("How far apart events of an ordered sequence meet (default 10).", metavar="N", min=1),
 ]
 Benefit = Annotated[

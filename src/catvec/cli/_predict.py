@@ -242,6 +242,14 @@ class _Rows:
             self.n_rows = write_tables(tables, self.out)
 
     def _parts(self) -> Iterator[pa.Table]:
+        parts = filter(len, self._read())
+        first = next(parts, None)
+        if first is None:
+            raise InputError("the table has no rows")
+        yield first
+        yield from parts
+
+    def _read(self) -> Iterator[pa.Table]:
         columns = list(dict.fromkeys([*self.families, *self.keep]))
         if not isinstance(self.file, SourceFile):
             yield self.file.read(columns, families=self.families)
@@ -285,8 +293,6 @@ class _Met:
 
 
 def _predictions(estimator: EmbeddingPredictor, rows: pa.Table) -> dict[str, Any]:
-    if not len(rows):
-        raise InputError("the table has no rows")
     if not hasattr(estimator, "predict_proba"):
         return {"prediction": estimator.predict(rows)}
     probabilities = estimator.predict_proba(rows)

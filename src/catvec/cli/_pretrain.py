@@ -17,6 +17,7 @@ from catvec.cli._fit import check_model_out
 from catvec.cli._predict import open_input
 from catvec.cli._progress import EpochProgress
 from catvec.errors import InputError
+from catvec.frames._lists import is_list_type
 from catvec.frames._source import PATTERN
 from catvec.vectors import ColumnVectors
 
@@ -37,7 +38,7 @@ def pretrain(
     method: options.Method = "cooccurrence",
     embedding_dim: options.EmbeddingDim = "auto",
     min_frequency: options.MinFrequency = 1,
-    window: options.Window = 10,
+    window: options.Window = None,
     epochs: options.MostEpochs = 8,
     seed: options.Seed = 0,
     benefit: options.Benefit = True,
@@ -57,6 +58,11 @@ def pretrain(
 
     output, start = Output(quiet, json), time.perf_counter()
     check_model_out(out)
+    if window is not None and order is None and method != "skipgram":
+        raise InputError(
+            "--window is about sequences in an order, and these are baskets, of which all items"
+            " meet; name the column of the order by --order"
+        )
     with EpochProgress(output.notes, quiet=quiet) as progress:
         pretrainer = EmbeddingPretrainer(
             method=method,
@@ -65,7 +71,7 @@ def pretrain(
             order=order,
             embedding_dim=int(embedding_dim) if embedding_dim.isdecimal() else embedding_dim,
             min_frequency=min_frequency,
-            window=window,
+            window=EmbeddingPretrainer.window if window is None else window,
             max_epochs=epochs,
             random_state=seed,
             callback=progress.pretraining,
@@ -87,8 +93,14 @@ def _rows(table: str, pretrainer: EmbeddingPretrainer) -> Any:
     others = [name for name in (pretrainer.sequence, pretrainer.order) if isinstance(name, str)]
     if _is_large(table):
         return table
-    file = open_input(table)
-    return file.read(list(dict.fromkeys([*items, *others])) if items else None)
+    rows = open_input(table).read(list(dict.fromkeys([*items, *others])) if items else None)
+    alone = [name for name in items if not is_list_type(rows[name].type)]
+    if alone and pretrainer.sequence is None and pretrainer.method != "table":
+        raise InputError(
+            f"column {alone[0]!r} holds no lists; name the column that tells which rows belong"
+            " together by --sequence"
+        )
+    return rows
 
 
 def _is_large(table: str) -> bool:

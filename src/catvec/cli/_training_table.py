@@ -131,7 +131,7 @@ def read_training_table(
     unread = [name for name in roles.drop if name not in roles.keep]
     families = {name: ("number",) for name in roles.numeric}
     rows = file.read([n for n in file.names if n not in unread], families=families)
-    rows, target = _target_column(rows, roles.target, skip_gaps)
+    rows, target = target_column(rows, roles.target, skip_gaps=skip_gaps)
     y, task = _target(target, task)
     frame = open_frame(rows)
     marks = [n for n in (roles.validation, roles.groups) if n and n not in roles.categorical]
@@ -167,6 +167,47 @@ def read_features(file: TableFile, roles: Roles) -> tuple[pa.Table, list[str]]:
 
 
 # --- columns ----------------------------------------------------------------------------
+
+
+def target_column(rows: pa.Table, name: str, *, skip_gaps: bool = False) -> tuple[pa.Table, Column]:
+    """The rows that have a target, and their target.
+
+    Parameters
+    ----------
+    rows : pyarrow.Table
+    name : str
+        Column of the target.
+    skip_gaps : bool, default=False
+        Leave out rows whose target is missing, instead of refusing them.
+
+    Returns
+    -------
+    rows : pyarrow.Table
+    target : Column
+
+    Raises
+    ------
+    InputError
+        If there are no rows, or the target has gaps.
+    """
+    values = rows[name]
+    if pa.types.is_floating(values.type):
+        values = pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
+    gaps = np.asarray(pc.is_null(values.combine_chunks()))
+    if not len(gaps):
+        raise InputError("the table has no rows")
+    if not gaps.any():
+        return rows, open_frame({name: values}).column(name)
+    if gaps.all():
+        raise InputError(f"the target {name!r} is missing in every row")
+    if not skip_gaps:
+        first = some((np.flatnonzero(gaps) + 1).tolist())
+        raise InputError(
+            f"the target {name!r} is missing in {plural(int(gaps.sum()), 'row')} ({first});"
+            " --skip-gaps leaves them out"
+        )
+    kept = pa.array(~gaps)
+    return rows.filter(kept), open_frame({name: values.filter(kept)}).column(name)
 
 
 def _refuse_both(first: Sequence[str], second: Sequence[str], options: str) -> None:
@@ -250,28 +291,6 @@ def _group_labels(column: Column) -> np.ndarray:
 
 
 # --- the target -------------------------------------------------------------------------
-
-
-def _target_column(rows: pa.Table, name: str, skip_gaps: bool) -> tuple[pa.Table, Column]:
-    """The target without gaps, and the rows that have one."""
-    values = rows[name]
-    if pa.types.is_floating(values.type):
-        values = pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
-    gaps = np.asarray(pc.is_null(values.combine_chunks()))
-    if not len(gaps):
-        raise InputError("the table has no rows")
-    if not gaps.any():
-        return rows, open_frame({name: values}).column(name)
-    if gaps.all():
-        raise InputError(f"the target {name!r} is missing in every row")
-    if not skip_gaps:
-        first = some((np.flatnonzero(gaps) + 1).tolist())
-        raise InputError(
-            f"the target {name!r} is missing in {plural(int(gaps.sum()), 'row')} ({first});"
-            " --skip-gaps leaves them out"
-        )
-    kept = pa.array(~gaps)
-    return rows.filter(kept), open_frame({name: values.filter(kept)}).column(name)
 
 
 def _target(column: Column, task: str) -> tuple[np.ndarray, str]:
