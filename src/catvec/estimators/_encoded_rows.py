@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from catvec.errors import InputError
 from catvec.estimators._dealing import Split
+from catvec.estimators._encoded_columns import EncodedColumns
 from catvec.estimators._learning import averaged_scores
 from catvec.estimators._streaming import StreamedLearner
 from catvec.estimators._training_set import network_inputs
@@ -40,9 +41,6 @@ class Encoding:
     networks: Sequence[Network]
 
 
-SideBySide = Callable[[np.ndarray, Arrays, np.ndarray], np.ndarray]
-
-
 @dataclass(frozen=True, eq=False)
 class RowEncoder:
     """Encodes the rows of a table, each by the fold that did not learn from it.
@@ -54,10 +52,8 @@ class RowEncoder:
         By fold.
     unmet : tuple of ndarray
         Encoded row and scores for rows that no fold encodes.
-    encode : callable
-        Vectors and codes to what is written of them.
-    side_by_side : callable
-        Encoded columns, arrays and scores to a matrix.
+    columns : EncodedColumns
+        What is written.
     category_dropout : float
         Share of the categories that are taken for unknown, as networks see them in training.
     """
@@ -65,8 +61,7 @@ class RowEncoder:
     learner: StreamedLearner
     encodings: list[tuple[Split, Encoding]]
     unmet: tuple[np.ndarray, np.ndarray]
-    encode: Callable[[CategoryVectors, Arrays], np.ndarray]
-    side_by_side: SideBySide
+    columns: EncodedColumns
     category_dropout: float
 
     def rows(self, chunk: Chunk) -> np.ndarray:
@@ -87,11 +82,11 @@ class RowEncoder:
         for (_, test), encoding in self.encodings:
             mine = np.flatnonzero(np.isin(places, test))
             some = arrays.take(mine)
-            encoded[mine] = self.encode(encoding.vectors, some)
+            encoded[mine] = self.columns.encode(encoding.vectors, some)
             if encoding.networks:
                 inputs = network_inputs(self.learner.training.schema, some)
                 scores[mine] = averaged_scores(encoding.networks, inputs)
-        return self.side_by_side(encoded, arrays, scores)
+        return self.columns.beside(encoded, arrays, scores)
 
     def _some_unknown(self, arrays: Arrays, start: int) -> Arrays:
         if not self.category_dropout:

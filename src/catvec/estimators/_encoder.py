@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,16 +9,16 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import pyarrow as pa
-from scipy.special import log_softmax
 from sklearn.base import TransformerMixin
 from sklearn.model_selection import TimeSeriesSplit, check_cv
 from sklearn.utils.validation import check_is_fitted
 
-from catvec._checks import check_int, check_option, refuse, some
+from catvec._checks import check_int, check_option, refuse
 from catvec.errors import InputError
 from catvec.estimators._base import EmbeddingEstimator
 from catvec.estimators._choice import choose_category_dropout, told_by_code
 from catvec.estimators._cross_fitting import cross_fitted_scores
+from catvec.estimators._encoded_columns import EncodedColumns
 from catvec.estimators._encoded_rows import Encoding, RowEncoder, beside, some_unknown
 from catvec.estimators._growth import continuation
 from catvec.estimators._learning import (
@@ -32,11 +31,10 @@ from catvec.estimators._parameters import document
 from catvec.estimators._source_table import SourceTable, opened
 from catvec.estimators._streaming import StreamedLearner
 from catvec.estimators._training_set import TrainingSet, network_inputs
-from catvec.frames import Arrays, Fold, Vocabulary, make_folds, open_frame
+from catvec.frames import Arrays, Fold, make_folds, open_frame
 from catvec.frames._files import check_writable, write_tables
 from catvec.frames._source import Chunk
 from catvec.network import make_loss
-from catvec.vectors import CategoryVectors
 
 FOLDS, FOLDS_IN_TIME = 5, 10  # rossmann_200k, effects: MAPE 0.132 by 5 folds in time, 0.124 by 10
 OUTPUTS = ("auto", "both", "effects", "vectors")
@@ -250,14 +248,13 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
             learner,
             list(zip(splits, encodings, strict=True)),
             self._unmet(learner),
-            self._encode,
-            self._side_by_side,
+            self._columns,
             choose_category_dropout(self, learner.n_rows) if committees else 0.0,
         )
 
     def _unmet(self, learner: Learner) -> tuple[np.ndarray, np.ndarray]:
         """What a row that no fold tests is given, and its scores; as one row each."""
-        encoded = self._encode(self.vectors_, learner.training.schema.unknown_row())
+        encoded = self._columns.encode(self.vectors_, learner.training.schema.unknown_row())
         return encoded, self._constant_scores(learner)
 
     def _fit_transform(self, X: object, y: object, data: dict[str, Any]) -> np.ndarray:
@@ -267,7 +264,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         self._compare_first(X, y, data, learner, trained)
         learner.finish(trained)
         self._finish(learner, *trained[:1])
-        of_folds = trained[1:]
+        of_folds, columns = trained[1:], self._columns
         unmet, its_scores = self._unmet(learner)  # rows that no fold tests stay so
         encoded = np.repeat(unmet, len(training), axis=0)
         self.cross_fitted_ = np.zeros(len(training), bool)
@@ -277,21 +274,19 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         vectors = learner.fold_vectors(list(zip(rows, networks, strict=True)), self.vectors_)
         for fold, own in zip(folds, vectors, strict=True):
             self.cross_fitted_[fold.test] = True
-            encoded[fold.test] = self._encode(own, arrays.take(fold.test))
+            encoded[fold.test] = columns.encode(own, arrays.take(fold.test))
         scores = np.empty((len(training), 0))
         if self.networks_:
             inputs = network_inputs(training.schema, arrays)
             noise = np.random.default_rng([learner.seed, 6]) if self._hides_folds else None
             scores = cross_fitted_scores(of_folds, folds, inputs, its_scores, noise)
-        return self._side_by_side(encoded, arrays, scores)
+        return columns.beside(encoded, arrays, scores)
 
     @property
     def categorical_features_(self) -> list[int]:
         """Places of the codes among the columns that are written."""
         check_is_fitted(self)
-        columns = [*self.vectors_, *self.vectors_.pairs]
-        first = sum(self._n_encoded_of(name) for name in columns)
-        return [first + i for i in range(len(self._told_by_code()[0]))]
+        return list(self._columns.of_codes)
 
     def transform(self, X: object) -> np.ndarray:
         """Encode new rows.
@@ -314,11 +309,11 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
             ``handle_unknown="error"``.
         """
         arrays = self._read(X)
-        encoded = self._encode(self.vectors_, arrays)
         scores = np.empty((len(arrays), 0))
         if self.networks_:
             scores = averaged_scores(self.networks_, network_inputs(self.schema_, arrays))
-        return self._side_by_side(encoded, arrays, scores)
+        columns = self._columns
+        return columns.beside(columns.encode(self.vectors_, arrays), arrays, scores)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Names of the columns that `transform` writes.
@@ -342,9 +337,8 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
             If `input_features` are not those of the training table.
         """
         check_is_fitted(self)
-        if input_features is None:
-            return np.asarray(self._names({}), dtype=object)
-        return np.asarray(self._names(self._given_names(input_features)), dtype=object)
+        called = None if input_features is None else self._given_names(input_features)
+        return np.asarray(self._columns.names(called), dtype=object)
 
     # --- inside ---
 
@@ -429,16 +423,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         if training.limits.n_bytes is not None:
             pack(self, training.limits.n_bytes)
         self._coded = told_by_code(training.schema)
-        names = self.get_feature_names_out().tolist()
-        taken = list(training.schema.names) if len(self.vectors_) else []
-        passed = {number.name for number in training.schema.numbers} if self.passthrough else set()
-        counts = Counter(names + [name for name in taken if name not in passed])
-        clash = [name for name, count in counts.items() if count > 1]
-        if clash:
-            raise InputError(
-                f"encoded columns would be called {some(clash)}, as columns of the table are;"
-                " rename those"
-            )
+        self._columns.refuse_clashes()
 
     def _folds(self, training: TrainingSet, learner: Learner, y: object) -> list[Fold]:
         if isinstance(self._cv, int):
@@ -461,40 +446,21 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         drawn = np.random.default_rng([seed, 5]).random(len(arrays))
         return some_unknown(arrays, schema, share, drawn)
 
-    def _encode(self, vectors: CategoryVectors, arrays: Arrays) -> np.ndarray:
-        codes = self.schema_.by_column(arrays)
-        return vectors.encode_codes(codes, len(arrays), output=self.output_, pairs=True)
-
-    def _names(self, called: dict[str, str]) -> list[str]:
-        """Names of what is written, of columns that may be called otherwise."""
-        new = {name: called.get(name, name) for name in self.schema_.names}
-        for pair in self.schema_.pairs:
-            new[pair.name] = f"{new[pair.first]}*{new[pair.second]}"
-        encoded = self.vectors_.get_feature_names_out(output=self.output_, pairs=True).tolist()
-        names = []
-        for old in (*self.vectors_, *self.vectors_.pairs):
-            width = self._n_encoded_of(old)
-            names += [new[old] + name[len(old) :] for name in encoded[:width]]
-            encoded = encoded[width:]
-        names += [f"{new[v.name]}_code" for v in self._told_by_code()[1]]
-        names += self._joint_names()
-        passed = self.schema_.numbers if self.passthrough else ()
-        return names + [new[number.name] for number in passed]
-
-    def _n_encoded_of(self, name: str) -> int:
-        vectors = self.vectors_
-        if name in vectors.pairs:
-            pair = vectors.pairs[name]
-            return 0 if self.output_ == "vectors" else 1 + len(pair.classes or [None])
-        alone = CategoryVectors([vectors[name]])
-        return len(alone.get_feature_names_out(output=self.output_))
-
-    def _told_by_code(self) -> tuple[list[int], list[Vocabulary]]:
-        """The columns whose codes are written, and their places."""
-        if not self.category_codes or self.output not in ("auto", "both"):
-            return [], []
-        small = [(c, v) for c, v in enumerate(self.schema_.vocabularies) if v.name in self._coded]
-        return [c for c, _ in small], [v for _, v in small]
+    @property
+    def _columns(self) -> EncodedColumns:
+        """What is written, by what was fitted."""
+        coded: list[int] = []
+        if self.category_codes and self.output in ("auto", "both"):
+            names = [vocabulary.name for vocabulary in self.schema_.vocabularies]
+            coded = [c for c, name in enumerate(names) if name in self._coded]
+        return EncodedColumns(
+            self.schema_,
+            self.vectors_,
+            self.output_,
+            tuple(coded),
+            tuple(self._joint_names()),
+            self.passthrough,
+        )
 
     def _joint_names(self) -> list[str]:
         if not self.networks_:
@@ -510,15 +476,6 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         data, n_outputs = learner.data, learner.training.target.n_outputs
         loss = make_loss(learner.loss, n_outputs, self.quantile)
         return np.reshape(loss.initial(data.target, data.weight), (1, -1))
-
-    def _side_by_side(self, encoded: np.ndarray, arrays: Arrays, scores: np.ndarray) -> np.ndarray:
-        # float64, since a number that is passed through must stay what it was.
-        places, _ = self._told_by_code()
-        if scores.shape[1] > 1:  # what networks add to the scores of all classes says nothing
-            scores = log_softmax(scores, axis=1)
-        parts = [encoded, arrays.codes[:, places], scores]
-        parts += [arrays.values] if self.passthrough else []
-        return np.concatenate(parts, axis=1, dtype=np.float64)
 
     def _given_names(self, input_features: Any) -> dict[str, str]:
         given = [str(name) for name in input_features]

@@ -17,3 +17,4 @@ from catvec.vectors._storage import write_artifact as write_artifact
 from catvec.vectors._untargeted import untargeted_column as untargeted_column
 from catvec.vectors._vectors import CategoryVectors as CategoryVectors
 from catvec.vectors._vectors import codes_of as codes_of
+from catvec.vectors._vectors import features_of as features_of

@@ -265,7 +265,7 @@ class CategoryVectors(Bridging, Editing):
         names = [
             f"{part.name}_{feature}"
             for part in self._parts(pairs)
-            for feature in _features(part, output)
+            for feature in features_of(part, output)
         ]
         return np.asarray(names, dtype=object)
 
@@ -436,7 +436,8 @@ def _check_pairs(pairs: Sequence[PairEffects], columns: Mapping[str, ColumnVecto
 # --- encoding ---------------------------------------------------------------------------
 
 
-def _features(part: Part, output: str) -> list[str]:
+def features_of(part: Part, output: str) -> list[str]:
+    """What `CategoryVectors.encode` writes of a column or a pair, without its name."""
     effects = [*effect_names(part.classes), "confidence"] if output != "vectors" else []
     if isinstance(part, PairEffects) or output == "effects":
         return effects
@@ -444,7 +445,7 @@ def _features(part: Part, output: str) -> list[str]:
 
 
 def _width(part: Part, output: str) -> int:
-    return len(_features(part, output))
+    return len(features_of(part, output))
 
 
 def _encode_into(result: npt.NDArray[np.float32], part: Part, codes: Codes, output: str) -> None:
