@@ -23,9 +23,12 @@ PATIENCE = 100  # rounds without gain after which boosting stops
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """Rows to learn from and rows to predict; the target is on the scale that is learned."""
+    """Rows to learn from and rows to predict; the target is on the scale that is learned.
 
-    kind: str  # "regression", "binary" or "poisson"
+    Classes are 0, 1, ...; of more than two a prediction has a column each.
+    """
+
+    kind: str  # "regression", "binary", "multiclass" or "poisson"
     categorical: list[str]
     X: pd.DataFrame  # in order of time where `ordered`
     y: np.ndarray
@@ -114,10 +117,11 @@ def catvec_predictor(case: Case) -> Fitted:
     """The predictor with defaults; only its loss follows the metric."""
     watch = Watch()
     X, y, held_out = catvec_data(case, case.all)
-    if case.kind == "binary":
+    if case.kind in ("binary", "multiclass"):
         classifier = EmbeddingClassifier(**catvec_parameters(case)).fit(X, y, **held_out)
         seconds = watch.read()
-        return Fitted(classifier.predict_proba(case.X_new)[:, 1], *seconds, 0.0, 0)
+        found = classifier.predict_proba(case.X_new)
+        return Fitted(found[:, 1] if case.kind == "binary" else found, *seconds, 0.0, 0)
     loss = "poisson" if case.kind == "poisson" else "absolute" if case.absolute else "auto"
     regressor = EmbeddingRegressor(loss=loss, **catvec_parameters(case)).fit(X, y, **held_out)
     seconds = watch.read()
@@ -194,17 +198,20 @@ def target_encoded(case: Case, rows: np.ndarray, narrow: int) -> tuple[Any, np.n
     Z, encode = with_categories(X, [c for c in case.categorical if c not in wide])
     if not wide:
         return Z, y, encode
-    kind = "binary" if case.kind == "binary" else "continuous"
-    folds = StratifiedKFold if kind == "binary" else KFold
+    kind = case.kind if case.kind in ("binary", "multiclass") else "continuous"
+    folds = KFold if kind == "continuous" else StratifiedKFold
     cv = folds(5, shuffle=True, random_state=case.seed)
     encoder = TargetEncoder(target_type=kind, cv=cv)
-    codes = encoder.fit_transform(text(X[wide], wide), y)
+
+    def with_codes(frame: pd.DataFrame, codes: np.ndarray) -> pd.DataFrame:
+        names = encoder.get_feature_names_out()  # of more than two classes one for each
+        replaced = [c for c in wide if c not in names]
+        return frame.drop(columns=replaced).assign(**dict(zip(names, codes.T, strict=True)))
 
     def encode_all(frame: pd.DataFrame) -> pd.DataFrame:
-        codes = encoder.transform(text(frame[wide], wide))
-        return encode(frame).assign(**dict(zip(wide, codes.T, strict=True)))
+        return with_codes(encode(frame), encoder.transform(text(frame[wide], wide)))
 
-    return Z.assign(**dict(zip(wide, codes.T, strict=True))), y, encode_all
+    return with_codes(Z, encoder.fit_transform(text(X[wide], wide), y)), y, encode_all
 
 
 def one_hot(case: Case, rows: np.ndarray) -> tuple[Any, np.ndarray, Encode]:
@@ -245,6 +252,8 @@ def lightgbm(
     objective = "regression_l1" if absolute else case.kind  # LightGBM's names are the kinds
     settings = dict(objective=objective, learning_rate=rate, num_threads=case.threads)
     settings |= dict(verbosity=-1, seed=case.seed)
+    if case.kind == "multiclass":
+        settings["num_class"] = int(case.y.max()) + 1
     data = lgb.Dataset(Z, y)
     if held_out is None:
         model = lgb.train(settings, data, int(rounds))
@@ -262,8 +271,12 @@ def catboost(
     import catboost as cb
 
     rate, most = rate_and_rounds(case)
-    loss = {"regression": "RMSE", "binary": "Logloss", "poisson": "Poisson"}[case.kind]
-    form = {"regression": "RawFormulaVal", "binary": "Probability", "poisson": "Exponent"}
+    loss, form = {
+        "regression": ("RMSE", "RawFormulaVal"),
+        "binary": ("Logloss", "Probability"),
+        "multiclass": ("MultiClass", "Probability"),
+        "poisson": ("Poisson", "Exponent"),
+    }[case.kind]
     settings = dict(loss_function=loss, learning_rate=rate, thread_count=case.threads)
     settings |= dict(random_seed=case.seed, allow_writing_files=False, verbose=False)
     pool = partial(cb.Pool, cat_features=case.categorical)
@@ -276,7 +289,7 @@ def catboost(
         rounds = max(model.tree_count_, 1)
 
     def predict(Z: Any) -> np.ndarray:
-        found = model.predict(pool(Z), prediction_type=form[case.kind], thread_count=case.threads)
+        found = model.predict(pool(Z), prediction_type=form, thread_count=case.threads)
         return found[:, 1] if case.kind == "binary" else found
 
     return predict, rounds
@@ -355,7 +368,10 @@ def probability_or_value(case: Case, model: Any, Z: Any) -> np.ndarray:
 
 
 def mean(case: Case) -> Fitted:
-    return Fitted(np.full(len(case.X_new), case.y[case.all].mean()), 0.0, 0.0, 0.0, 0)
+    """The same for each row: the target's mean, or the share of each class."""
+    y = case.y[case.all]
+    found = np.eye(y.max() + 1)[y].mean(axis=0) if case.kind == "multiclass" else y.mean()
+    return Fitted(np.array([found] * len(case.X_new)), 0.0, 0.0, 0.0, 0)
 
 
 # --- by name --------------------------------------------------------------------------
