@@ -70,6 +70,17 @@ def test_a_classifier_reads_a_target_of_text(run):
     assert json.loads(done.out)["drifted"] is False
 
 
+def test_the_class_that_moved_is_named(run):
+    table = rows(3, 900)
+    y = np.array(["low", "middle", "high"])[np.digitize(table["y"], [-0.5, 1])]
+    fast = {"n_networks": 1, "n_epochs": 1, "shrinkage": 5.0, "pairs": None}
+    EmbeddingClassifier(**fast).fit(table[["city", "kind"]], y).save("c")
+    table.assign(y=np.where(y == "high", "low", y)).to_csv("moved.csv", index=False)
+    done = run("drift", "moved.csv", "-m", "c", "-t", "y")
+    assert "effects" in done.out
+    assert "share of low" in done.out or "share of high" in done.out
+
+
 def test_mistakes(run, mistake, model):  # noqa: ARG001
     rows(1, 50).to_csv("new.csv", index=False)
     rows(1, 50).drop(columns="kind").to_csv("less.csv", index=False)

@@ -142,6 +142,19 @@ def test_the_report_reads_well_and_becomes_frames():
     assert "z" in nothing.columns
 
 
+def test_of_several_classes_that_which_moved_surest_is_told():
+    encoder = fitted(1, 6000, task="multiclass")
+    frame, y = table(51, 6000, moved=2, task="multiclass")
+    report = encoder.drift_report(frame, np.where(y == 0, 1, y))
+    assert report.target_output in (0, 1)
+    assert abs(report.target_before - report.target_now) > 0.1
+    assert abs(report.target_z) > 10
+    assert report.effects[0].output in range(4)
+    assert f"on {report.effects[0].output}" in repr(report)
+    assert json.loads(json.dumps(report.to_dict()))["target_output"] == report.target_output
+    assert fitted().drift_report(*table(0, 3000)).target_output is None
+
+
 @pytest.mark.parametrize("kind", [EmbeddingRegressor, EmbeddingClassifier])
 def test_predictors_report_before_and_after_growing(kind):
     frame, y = table(1, 1500, task="binary", users=False)

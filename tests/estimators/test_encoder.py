@@ -368,3 +368,11 @@ def test_parameters_by_column(small_data):
     assert encoder.choice_.shrinkage == (1.0, 10.0)
     with pytest.raises(InputError, match="'town'"):
         encoder.set_params(shrinkage={"town": 1.0}).fit(X, y)
+
+
+def test_outputs_of_one_name_are_refused():
+    """Of a column `a` by classes, and of one called as its effects are."""
+    X = pd.DataFrame({"a": list("xyz") * 20, "a_effect": list("uvw") * 20})
+    y = ["confidence", "b", "c"] * 20
+    with pytest.raises(InputError, match="called 'a_effect_confidence', as others are, too"):
+        EmbeddingEncoder(output="effects").fit(X, y)

@@ -192,6 +192,43 @@ def test_saved_encoder(small_data, tmp_path):
         EmbeddingEncoder.load(tmp_path / "v.catvec")
 
 
+def test_widths_by_a_function_are_saved_beside_pairs(small_data, tmp_path):
+    model = EmbeddingClassifier(
+        embedding_dim=lambda n: min(n, 2), columns=small_data.categorical, **QUICK
+    ).set_params(pairs=[("city", "product")])
+    model.fit(small_data.frame, small_data.multiclass).save(tmp_path / "m.catvec")
+    again = EmbeddingClassifier.load(tmp_path / "m.catvec")
+    assert again.embedding_dim == {"city": 2, "product": 2}
+
+
+@pytest.mark.parametrize("weights", [{0: 1, 1: 9.0}, {False: 1, True: np.int64(5)}])
+def test_class_weights_of_any_labels_are_saved(weights, small_data, tmp_path):
+    X, y = small_data.frame, small_data.binary.astype(type(next(iter(weights))))
+    model = EmbeddingClassifier(columns=small_data.categorical, class_weight=weights, **QUICK)
+    model.fit(X, y).save(tmp_path / "m.catvec")
+    again = EmbeddingClassifier.load(tmp_path / "m.catvec")
+    assert again.class_weight == weights
+    both = [one.partial_fit(X, y).predict_proba(X) for one in (model, again)]
+    np.testing.assert_array_equal(*both)
+
+
+@pytest.mark.parametrize("unit", ["ns", "s", "D"])
+def test_dates_are_labels(unit, small_data, tmp_path):
+    """Where vectors and columns are named by class, they are texts."""
+    dates = np.array(["2020-01-01", "2021-02-03", "2022-03-04"], dtype=f"datetime64[{unit}]")
+    X, y = small_data.frame, dates[np.unique(small_data.multiclass, return_inverse=True)[1]]
+    model = EmbeddingClassifier(columns=small_data.categorical, **QUICK).fit(X, y)
+    model.save(tmp_path / "m.catvec")
+    again = EmbeddingClassifier.load(tmp_path / "m.catvec")
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    assert set(again.predict(X)) <= set(dates)
+    assert again.vectors_.classes == ("2020-01-01", "2021-02-03", "2022-03-04")
+    encoder = EmbeddingEncoder(columns=["city"], task="multiclass", **QUICK).fit(X[["city"]], y)
+    assert {"city_effect_2020-01-01", "joint_score_2022-03-04"} <= set(
+        encoder.get_feature_names_out()
+    )
+
+
 def test_loading_in_a_new_process(regressor, small_data, tmp_path):
     X = small_data.frame.head(5)
     regressor.fit(small_data.frame, small_data.regression).save(tmp_path / "m.catvec")

@@ -40,7 +40,7 @@ def interaction():
 
 @pytest.fixture(scope="module")
 def found(interaction):
-    return suggest_dims(*interaction, budget=400_000, random_state=0)
+    return suggest_dims(*interaction, budget=1_000_000, random_state=0)
 
 
 def test_the_data_tell_columns_apart(found):
@@ -56,7 +56,7 @@ def test_the_data_tell_columns_apart(found):
 def test_the_budget_holds(found, interaction):
     assert found.n_rows == len(interaction[0])
     assert 1000 <= found.n_sampled <= found.n_rows
-    assert 0 < found.row_epochs <= 400_000
+    assert 0 < found.row_epochs <= 1_000_000
     assert all(len(column.losses) <= 3 + _suggestion.STEPS for column in found.columns)
     X, y = interaction
     few = suggest_dims(X[["main"]], y, budget=1, random_state=0)

@@ -79,11 +79,17 @@ def test_a_rare_value_can_be_appended():
         ({"categories": ["c"], "counts": [-1]}, ParameterError, "1 ints of at least 0"),
         ({"categories": ["c"], "confidences": [2]}, ParameterError, r"in \[0, 1\]"),
         ({"categories": [1.5]}, InputError, "text values here and number values there"),
+        ({"categories": "cd"}, ParameterError, r"a list of categories, as \['cd'\], got 'cd'"),
     ],
 )
 def test_what_cannot_be_appended(parameters, error, message):
     with pytest.raises(error, match=message):
         alone(["a", "b"]).append(**{"column": "x", **parameters})
+
+
+def test_a_text_is_no_list_of_categories_to_drop():
+    with pytest.raises(ParameterError, match=r"a list of categories, as \['ab'\]"):
+        alone(["a", "b"]).drop(categories={"x": "ab"})
 
 
 # --- merge ------------------------------------------------------------------------------

@@ -114,7 +114,10 @@ def _print_effects(output: Output, report: DriftReport) -> None:
     before, now = report.target_before, report.target_now
     assert before is not None
     assert now is not None
-    output.heading("effects", f"mean of the target {number(before)} before, {number(now)} now")
+    what = "mean of the target"
+    if report.target_output is not None:
+        what = f"share of {shown(report.target_output)}"
+    output.heading("effects", f"{what} {number(before)} before, {number(now)} now")
     effects = report.effects or ()
     if not effects:
         output.text("No effect has moved by more than chance.", indent=2)

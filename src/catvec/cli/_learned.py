@@ -45,7 +45,7 @@ class Scale:
         return {
             "binary": self.share_of,
             "count": "factor",
-            "multiclass": "log-odds",
+            "multiclass": "log ratio",
         }.get(self.task, "effect")
 
     def tell(self, effect: float) -> str:

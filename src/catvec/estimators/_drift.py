@@ -193,7 +193,7 @@ def effect_shifts(
     arrays: Arrays,
     values: np.ndarray,
     alpha: float,
-) -> tuple[tuple[EffectShift, ...], tuple[float, float, float]]:
+) -> tuple[tuple[EffectShift, ...], tuple[float, float, float, Any]]:
     """Compare the effects of later rows with those of training.
 
     Parameters
@@ -215,9 +215,9 @@ def effect_shifts(
     -------
     shifts : tuple of EffectShift
         Those that are no chance, the surest first.
-    overall : tuple of float
-        Mean of the target before and now, and the difference over its standard error; of the last
-        class, if there are several.
+    overall : tuple
+        Mean of the target before and now, the difference over its standard error, and None; of more
+        than two classes the share of that which moved surest, and the class.
     """
     sizes = schema.n_codes[: len(schema.vocabularies)]
     codes = arrays.codes[:, : len(sizes)]
@@ -238,8 +238,15 @@ def effect_shifts(
     ]
     error = np.sqrt(spread * (1 / before.totals[0] + 1 / now.totals[0]))
     shift = np.divide(means[1] - means[0], error, out=np.zeros_like(error), where=error > 0)
-    overall = float(means[0][-1]), float(means[1][-1]), float(shift[-1])
+    moved = int(np.argmax(np.abs(shift)))
+    overall = *(float(part[moved]) for part in (*means, shift)), _label(target, moved)
     return tuple(sorted(found, key=lambda one: -abs(one.z))), overall
+
+
+def _label(target: Target, output: int) -> Any:
+    """The class of an output; None where there is one output for all."""
+    labels = target.labels if target.task == "multiclass" else None
+    return None if labels is None else labels[output]
 
 
 def _variance(before: Statistics, now: Statistics, mean: np.ndarray, target: Target) -> np.ndarray:
@@ -338,11 +345,10 @@ def _effect_shift(
     believed = rows[code] / (rows[code] + strength)
     shrunk = mean[output] + believed * (now.sums[c][code, output] / rows[code] - mean[output])
     new = link(shrunk, target.task) - link(mean[output], target.task)
-    classes = target.classes if target.task == "multiclass" else None
     return EffectShift(
         column=name,
         category=category_of(column.vocabulary, code),
-        output=None if classes is None else classes[output],
+        output=_label(target, output),
         rows=int(rows[code]),
         effect_before=float(old),
         effect_now=float(new),

@@ -135,9 +135,12 @@ class DriftReport:
     effects : tuple of EffectShift or None
         Effects that moved, the surest first; None without a target.
     target_before, target_now : float or None
-        Mean of the target, or of the last class, in training and here; None without a target.
+        Mean of the target, or the share of a class, in training and here; None without a target.
     target_z : float or None
         Their difference over its standard error.
+    target_output : object
+        The class whose share it is, of more than two that which moved surest; else None, and of two
+        it is the second.
     """
 
     n_rows: int
@@ -147,6 +150,7 @@ class DriftReport:
     target_before: float | None = None
     target_now: float | None = None
     target_z: float | None = None
+    target_output: Any = None
 
     @property
     def drifted(self) -> bool:
@@ -197,7 +201,7 @@ class DriftReport:
         ]
         lines += [f"  {column.column}: {told(column)}" for column in found]
         lines += [
-            f"  {shift.column}={shift.category!r}: effect {shift.effect_before:+.3g} ->"
+            f"  {shift.column}={shift.category!r}: effect{_of(shift)} {shift.effect_before:+.3g} ->"
             f" {shift.effect_now:+.3g} (z {shift.z:+.1f}, {shift.rows:,} rows)"
             for shift in (self.effects or ())[:SHOWN]
         ]
@@ -216,6 +220,10 @@ def told(column: ColumnDrift) -> str:
         parts.append(f"categories of {column.share_vanished:.1%} of training rows vanished")
     parts.append(f"distance {column.distance:.3f} bits (p {min(column.p_value, 1):.2g})")
     return ", ".join(parts)
+
+
+def _of(shift: EffectShift) -> str:
+    return "" if shift.output is None else f" on {shift.output!r}"
 
 
 def _plural(n: int, noun: str) -> str:

@@ -74,19 +74,20 @@ class EncodedColumns:
         return [*names, *self.scores, *(new[name] for name in self._numbers)]
 
     def refuse_clashes(self) -> None:
-        """Say clearly which names are those of columns of the table, too.
+        """Say clearly which names are those of columns of the table, too, or come twice.
 
         Raises
         ------
         InputError
         """
-        taken = self.schema.names if len(self.vectors) else ()
-        counts = Counter([*self.names(), *(n for n in taken if n not in self._numbers)])
-        clash = [name for name, count in counts.items() if count > 1]
-        if clash:
+        names, taken = self.names(), self.schema.names if len(self.vectors) else ()
+        clash = [name for name in names if name in taken and name not in self._numbers]
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        if clash or twice:
+            like = "columns of the table are" if clash else "others are, too"
             raise InputError(
-                f"encoded columns would be called {some(clash)}, as columns of the table are;"
-                " rename those"
+                f"encoded columns would be called {some(clash or twice)}, as {like}; rename columns"
+                " of the table"
             )
 
     def encode(self, vectors: CategoryVectors, arrays: Arrays) -> np.ndarray:

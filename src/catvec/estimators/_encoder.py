@@ -465,9 +465,8 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
     def _joint_names(self) -> list[str]:
         if not self.networks_:
             return []
-        if self.target_.task == "multiclass" and self.target_.classes is not None:
-            return [f"joint_score_{label}" for label in self.target_.classes]
-        return ["joint_score"]
+        labels = self.target_.labels if self.target_.task == "multiclass" else None
+        return ["joint_score"] if labels is None else [f"joint_score_{n}" for n in labels]
 
     def _constant_scores(self, learner: Learner) -> np.ndarray:
         """The scores of a row that no fold tests, as they are for the whole table."""

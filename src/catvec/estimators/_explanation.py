@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from catvec.estimators._training_set import TrainingSet, network_inputs
-from catvec.frames import FULL, Schema, Target, to_dataframe
+from catvec.frames import FULL, Schema, Target, plain_labels, to_dataframe
 from catvec.network import Inputs, Loss, Network, NetworkConfig, attribute, further_columns
 
 MOST_ROWS = 2048  # of a network's held-out rows, shuffles counted, that importances look at
@@ -71,7 +71,7 @@ class Explanation:
         if self.classes is None:
             names, flat = list(self.columns), values
         else:
-            labels = self.classes.tolist()
+            labels = plain_labels(self.classes)
             names = [f"{column}_{label}" for column in self.columns for label in labels]
             flat = values.reshape(len(values), -1)
         table = pa.Table.from_arrays([pa.array(flat[:, i]) for i in range(len(names))], names)

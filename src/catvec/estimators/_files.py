@@ -186,7 +186,10 @@ def _plain_parameters(estimator: EmbeddingEstimator) -> dict[str, Any]:
     plain = plain_parameters(estimator)
     if "embedding_dim" not in plain:
         names = [vocabulary.name for vocabulary in estimator.schema_.vocabularies]
-        plain["embedding_dim"] = dict(zip(names, estimator.choice_.dims, strict=True))
+        # After those of columns come those of pairs.
+        plain["embedding_dim"] = dict(zip(names, estimator.choice_.dims, strict=False))
+    if isinstance(plain.get("class_weight"), dict):  # whose keys need not be texts, as JSON's are
+        plain["class_weight"] = [_listed([*of_class]) for of_class in plain["class_weight"].items()]
     return plain
 
 
@@ -198,12 +201,14 @@ def plain_parameters(estimator: BaseEstimator) -> dict[str, Any]:
 
 def _parameters(stored: dict[str, Any]) -> dict[str, Any]:
     kept = {name: value for name, value in stored.items() if name not in RETIRED}
+    if isinstance(kept.get("class_weight"), list):
+        kept["class_weight"] = {label: weight for label, weight in kept["class_weight"]}
     return {**kept, "hidden_sizes": tuple(kept["hidden_sizes"])}
 
 
 def _is_plain(value: Any) -> bool:
     if isinstance(value, dict):
-        return all(isinstance(k, str) and _is_plain(v) for k, v in value.items())
+        return all(isinstance(k, PLAIN) and _is_plain(v) for k, v in value.items())
     if isinstance(value, list | tuple | np.ndarray):
         return all(_is_plain(v) for v in value)
     return isinstance(value, PLAIN)

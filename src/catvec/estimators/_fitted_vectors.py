@@ -146,9 +146,7 @@ def assembled(
     CategoryVectors
         Column by column in the order of the schema.
     """
-    classes = None
-    if target.task == "multiclass" and target.classes is not None:
-        classes = target.classes.tolist()
+    classes = target.labels if target.task == "multiclass" else None
     found = [
         (effect.effects if classes is not None else effect.effects[:, 0], effect.confidences)
         for effect in effects

@@ -124,6 +124,8 @@ class Learner:
         All rows, read with the pairs that were chosen.
     choice : Choice
         What was chosen.
+    row_epochs : int
+        What the networks took so far: rows times passes over them, added up.
     """
 
     def __init__(
@@ -136,7 +138,7 @@ class Learner:
         n_rows: int | None = None,
     ) -> None:
         self.n_rows = n_rows = len(training) if n_rows is None else n_rows
-        self.p, self.seed = p, seed
+        self.p, self.seed, self.row_epochs = p, seed, 0
         self.loss = loss_of(p, training.target.task)
         self.n_jobs = n_threads(p.n_jobs)
         rows_of_fits = n_rows * max(n_fits, 1)
@@ -293,7 +295,10 @@ class Learner:
             if self.p.callback is not None:
                 self.p.callback(progress)
 
-        return train_committee(jobs, n_jobs=self.n_jobs, on_epoch=report)
+        trained = train_committee(jobs, n_jobs=self.n_jobs, on_epoch=report)
+        rows = (len(job.data) * len(one.history) for job, one in zip(jobs, trained, strict=True))
+        self.row_epochs += sum(rows)
+        return trained
 
 
 def _backend(p: SharedParameters, engine: str) -> Backend | None:

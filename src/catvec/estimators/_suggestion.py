@@ -14,6 +14,7 @@ from catvec.errors import InputError
 from catvec.estimators._choice import rows_of_work
 from catvec.estimators._learning import Committee, Learner
 from catvec.estimators._parameters import SharedParameters, draw_seed
+from catvec.estimators._search import reckoned_trials
 from catvec.estimators._training_set import TrainingSet, network_inputs, read_training_set
 from catvec.frames import TASKS, Schema, open_frame, to_dataframe
 from catvec.network import RULES, choose_engine, make_loss
@@ -24,7 +25,6 @@ N_NETWORKS = 2  # of a trial; their held-out rows are judged together
 HIDDEN = 0.01  # of the categories: what is asked is what is worth knowing of known ones
 EPOCHS = 12  # of a trial, at most
 STEPS = 2  # more widths that are tried for a column, where half or double are not enough
-SHRINKAGE_TRIALS = 8  # networks, by which prior and epochs of all trials are chosen
 FEWEST_ROWS = 1000  # sampled, whatever the budget
 
 
@@ -95,7 +95,8 @@ class SuggestedDims:
     n_sampled : int
         Rows that networks were trained and judged on; 0 without a target.
     row_epochs : int
-        What the trainings cost: rows times passes over them, added up.
+        What the trainings cost, those by which prior and epochs are chosen among them: rows times
+        passes over them, added up.
     loss_name : str or None
         The loss that was measured, of a standardised target for a regression.
     """
@@ -177,9 +178,10 @@ def suggest_dims(
     time_column : str or int, optional
         Orders the rows in time; those held out are then the latest.
     budget : int, default=20_000_000
-        Row-epochs, rows times passes over them, that all trainings may take together; half of it
-        is usual, and a million takes some seconds. It decides how many rows are sampled, at least
-        1000. On fewer rows than there are, large columns bear less width than on all.
+        Row-epochs, rows times passes over them, that all trainings may take together, about; half
+        of it is usual, and a million takes some seconds. It decides how many rows are sampled, at
+        least 1000, which may take more. On fewer rows than there are, large columns bear less
+        width than on all.
     n_jobs : int, optional
         Threads; -1 for all cores. The result does not depend on it.
     random_state : int, RandomState or None, default=None
@@ -277,7 +279,9 @@ class _Trials:
         callback: Callable[[int, int], None] | None,
     ) -> None:
         self.most = 1 + (2 + STEPS) * len(columns)
-        n_networks = self.most * N_NETWORKS + SHRINKAGE_TRIALS
+        n_networks = self.most * N_NETWORKS
+        most_rows = min(len(training), budget // (n_networks * EPOCHS))
+        n_networks += reckoned_trials(p, max(most_rows, FEWEST_ROWS))  # of prior and epochs
         most_rows = max(FEWEST_ROWS, budget // (n_networks * EPOCHS))
         self.training, self.seed, self.callback = (
             _sampled(training, most_rows, seed),
@@ -315,12 +319,12 @@ class _Trials:
 
     def _losses(self, learner: Learner) -> ByNetwork:
         (committee,) = learner.committees([np.arange(self.n_rows)])
+        self.row_epochs += learner.row_epochs
         if committee.held_out is None:
             raise InputError(
-                f"{self.n_rows} rows are too few to hold some out and try widths on; leave out `y`"
-                " for what the rules say"
+                f"{self.n_rows} rows are too few to hold some out and try widths on; leave out the"
+                " target for what the rules say"
             )
-        self.row_epochs += len(committee.history) * self.n_rows
         return list(self._by_network(learner, committee))
 
     def _by_network(self, learner: Learner, committee: Committee) -> Iterator[np.ndarray]:

@@ -43,6 +43,7 @@ from catvec.frames._target import TASKS as TASKS
 from catvec.frames._target import Target as Target
 from catvec.frames._target import infer_task as infer_task
 from catvec.frames._target import learn_target as learn_target
+from catvec.frames._target import plain_labels as plain_labels
 from catvec.frames._vocabulary import FIRST as FIRST
 from catvec.frames._vocabulary import MISSING as MISSING
 from catvec.frames._vocabulary import UNKNOWN as UNKNOWN

@@ -51,6 +51,11 @@ class Target:
         """Labels of classes; 0 without."""
         return 0 if self.classes is None else len(self.classes)
 
+    @property
+    def labels(self) -> list[Any] | None:
+        """The classes as columns and files name them; None without."""
+        return None if self.classes is None else plain_labels(self.classes)
+
     def values(self, y: np.ndarray) -> np.ndarray:
         """Labels as class numbers, counts and measures as they are; float64.
 
@@ -114,6 +119,15 @@ class Target:
         stored = data["classes"]
         classes = None if stored is None else np.array(stored["values"], dtype=stored["dtype"])
         return cls(data["task"], classes, data["center"], data["scale"])
+
+
+def plain_labels(classes: np.ndarray) -> list[Any]:
+    """Labels as Python values, dates as text, such as 2020-01-01."""
+    if classes.dtype.kind == "M":
+        classes = np.datetime_as_string(classes, unit="auto")
+    elif classes.dtype.kind == "m":
+        classes = classes.astype(str)
+    return list(classes.tolist())
 
 
 def learn_target(y: np.ndarray, task: str, classes: object = None) -> Target:

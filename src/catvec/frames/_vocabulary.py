@@ -233,14 +233,14 @@ class Vocabulary:
         """As `encode`; a matrix where a value has several codes, as by several hash functions."""
         return self.encode(column)
 
-    def unknown_values(self, column: Column, limit: int = 6) -> list[Any]:
-        """Values of a column that training never saw; rare ones were seen. At most `limit`."""
+    def unknown_values(self, column: Column) -> list[Any]:
+        """Values of a column that training never saw; rare ones were seen."""
         self.check_family(column)
         unseen: list[Any] = []
         for family, values, _, _ in (distinct(f, a) for f, a in column.families.items()):
             places = self._places(family, values)
-            unseen += _numpy(values)[places < 0][:limit].tolist()
-        return unseen[:limit]
+            unseen += _numpy(values)[places < 0].tolist()
+        return unseen
 
     def code(self, value: object) -> int:
         """The code of one value: 0 if not known, 1 if missing (None, NaN, NaT, pd.NA)."""

@@ -69,7 +69,7 @@ class Editing:
         confidences : array-like of shape (n,), optional
             From 0 to 1; by default 0.
         counts : array-like of shape (n,), int, optional
-            Rows of each; by default 0.
+            Rows of each; by default 0. Those of a value that was too rare are added to what it had.
 
         Returns
         -------
@@ -87,6 +87,7 @@ class Editing:
             If the column is hashed.
         """
         old = _column(self, column)
+        _refuse_text(categories)
         added, codes = _new_categories(old, categories, counts)
         of_old, of_new = join(old.vocabulary, added)
         places = of_new.moved[codes]
@@ -109,7 +110,8 @@ class Editing:
         Parameters
         ----------
         other : CategoryVectors
-            Of the same kind of target. Its columns may be others, its categories as well.
+            Of the same kind of target, which only you can tell. Its columns may be others, its
+            categories as well.
 
         Returns
         -------
@@ -189,6 +191,7 @@ class Editing:
         mine = _made(self, _columns(self), dict(_pairs(self)), _metadata(self))
         for name, forgotten in (categories or {}).items():
             column = mine[name]
+            _refuse_text(forgotten)
             refuse_hashed(column.vocabulary)
             codes = [known_code(column.vocabulary, category) for category in forgotten]
             if MISSING in codes:
@@ -264,6 +267,12 @@ class Editing:
 
 
 # --- the vectors as their parts ----------------------------------------------------------
+
+
+def _refuse_text(categories: object) -> None:
+    """A text is a sequence, too: of its letters."""
+    if isinstance(categories, str | bytes):
+        raise refuse("categories", f"a list of categories, as [{categories!r}]", categories)
 
 
 def _columns(vectors: Any) -> dict[str, ColumnVectors]:
