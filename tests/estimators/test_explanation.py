@@ -191,3 +191,11 @@ def test_importances_are_saved(regressor, small_data, tmp_path):
     np.testing.assert_array_equal(ours.contributions, theirs.contributions)
     schema = json.loads((tmp_path / "m.catvec" / "schema.json").read_text("utf-8"))
     assert list(schema["model"]["column_importances"]) == list(X.columns)
+
+
+def test_a_frame_has_each_name_once():
+    explanation = _explanation.Explanation(
+        np.zeros(2), np.zeros((3, 2, 2)), ("a", "a_x"), np.zeros((3, 2)), np.array(["x_y", "y"])
+    )
+    with pytest.raises(InputError, match="called 'a_x_y' twice"):
+        explanation.to_frame()

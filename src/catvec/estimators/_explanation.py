@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from catvec._checks import some
+from catvec.errors import InputError
 from catvec.estimators._training_set import TrainingSet, network_inputs
 from catvec.frames import FULL, Schema, Target, plain_labels, to_dataframe
 from catvec.network import Inputs, Loss, Network, NetworkConfig, attribute, further_columns
@@ -66,6 +69,8 @@ class Explanation:
         ------
         MissingDependencyError
             If the package asked for is not installed.
+        InputError
+            If two columns and classes would give one name.
         """
         values = self.contributions
         if self.classes is None:
@@ -74,6 +79,12 @@ class Explanation:
             labels = plain_labels(self.classes)
             names = [f"{column}_{label}" for column in self.columns for label in labels]
             flat = values.reshape(len(values), -1)
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        if twice:
+            raise InputError(
+                f"contributions would be called {some(twice)} twice; rename a column of the table,"
+                " or take them from `contributions`"
+            )
         table = pa.Table.from_arrays([pa.array(flat[:, i]) for i in range(len(names))], names)
         return to_dataframe(table, kind)
 
