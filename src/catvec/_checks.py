@@ -72,6 +72,10 @@ def check_option(name: str, value: Any, options: Collection[str]) -> str:
 
 def check_distinct(name: str, values: Collection[str]) -> None:
     """Refuse names of which one occurs twice."""
-    twice = [value for value, count in Counter(values).items() if count > 1]
-    if twice:
+    if twice := repeated(values):
         raise ParameterError(f"`{name}` must have distinct names, got twice: {some(twice)}")
+
+
+def repeated(values: Iterable[str]) -> list[str]:
+    """What occurs more than once."""
+    return [value for value, count in Counter(values).items() if count > 1]

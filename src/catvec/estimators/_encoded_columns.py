@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import log_softmax
 
-from catvec._checks import some
+from catvec._checks import repeated, some
 from catvec.errors import InputError
 from catvec.frames import Arrays, Schema
-from catvec.vectors import CategoryVectors, ColumnVectors, PairEffects, features_of
+from catvec.vectors import CategoryVectors, features_of, parts_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,11 +62,9 @@ class EncodedColumns:
         new = {name: (called or {}).get(name, name) for name in self.schema.names}
         for pair in self.schema.pairs:
             new[pair.name] = f"{new[pair.first]}*{new[pair.second]}"
-        parts: list[ColumnVectors | PairEffects] = [self.vectors[name] for name in self.vectors]
-        parts += self.vectors.pairs.values()
         names = [
             f"{new[part.name]}_{feature}"
-            for part in parts
+            for part in parts_of(self.vectors)
             for feature in features_of(part, self.output)
         ]
         names += [f"{new[self.schema.vocabularies[c].name]}_code" for c in self.coded]
@@ -82,7 +79,7 @@ class EncodedColumns:
         """
         names, taken = self.names(), self.schema.names if len(self.vectors) else ()
         clash = [name for name in names if name in taken and name not in self._numbers]
-        twice = [name for name, count in Counter(names).items() if count > 1]
+        twice = repeated(names)
         if clash or twice:
             like = "columns of the table are" if clash else "others are, too"
             raise InputError(

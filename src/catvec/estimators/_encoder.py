@@ -35,6 +35,7 @@ from catvec.frames import Arrays, Fold, make_folds, open_frame
 from catvec.frames._files import check_writable, write_tables
 from catvec.frames._source import Chunk
 from catvec.network import make_loss
+from catvec.vectors import CategoryVectors
 
 FOLDS, FOLDS_IN_TIME = 5, 10  # rossmann_200k, effects: MAPE 0.132 by 5 folds in time, 0.124 by 10
 OUTPUTS = ("auto", "both", "effects", "vectors")
@@ -239,10 +240,9 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         committees = learner.committees(sets)
         learner.finish(committees)
         self._finish(learner, *committees[:1])
-        networks = [one.networks for one in committees[1:]] or [[] for _ in splits]
-        trains = [train for train, _ in splits]
-        vectors = learner.fold_vectors(list(zip(trains, networks, strict=True)), self.vectors_)
-        scored = networks if self.networks_ else [[] for _ in splits]
+        of_folds = committees[1:]
+        vectors = self._fold_vectors(learner, of_folds, [train for train, _ in splits])
+        scored = [one.networks for one in of_folds] if self.networks_ else [[] for _ in splits]
         encodings = [Encoding(*parts) for parts in zip(vectors, scored, strict=True)]
         return RowEncoder(
             learner,
@@ -251,6 +251,13 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
             self._columns,
             choose_category_dropout(self, learner.n_rows) if committees else 0.0,
         )
+
+    def _fold_vectors(
+        self, learner: Learner, committees: Sequence[Committee], rows: Sequence[Any]
+    ) -> list[CategoryVectors]:
+        """Vectors by fold; of width 0 where effects alone are written, and no networks trained."""
+        networks = [one.networks for one in committees] or [[] for _ in rows]
+        return learner.fold_vectors(list(zip(rows, networks, strict=True)), self.vectors_)
 
     def _unmet(self, learner: Learner) -> tuple[np.ndarray, np.ndarray]:
         """What a row that no fold tests is given, and its scores; as one row each."""
@@ -269,9 +276,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         encoded = np.repeat(unmet, len(training), axis=0)
         self.cross_fitted_ = np.zeros(len(training), bool)
         arrays = self._some_unknown(training, learner.seed)
-        networks = [one.networks for one in of_folds] or [[] for _ in folds]
-        rows = [fold.train for fold in folds]
-        vectors = learner.fold_vectors(list(zip(rows, networks, strict=True)), self.vectors_)
+        vectors = self._fold_vectors(learner, of_folds, [fold.train for fold in folds])
         for fold, own in zip(folds, vectors, strict=True):
             self.cross_fitted_[fold.test] = True
             encoded[fold.test] = columns.encode(own, arrays.take(fold.test))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from catvec._checks import some
+from catvec._checks import repeated, some
 from catvec.errors import InputError
 from catvec.estimators._training_set import TrainingSet, network_inputs
 from catvec.frames import FULL, Schema, Target, plain_labels, to_dataframe
@@ -79,8 +78,7 @@ class Explanation:
             labels = plain_labels(self.classes)
             names = [f"{column}_{label}" for column in self.columns for label in labels]
             flat = values.reshape(len(values), -1)
-        twice = [name for name, count in Counter(names).items() if count > 1]
-        if twice:
+        if twice := repeated(names):
             raise InputError(
                 f"contributions would be called {some(twice)} twice; rename a column of the table,"
                 " or take them from `contributions`"

@@ -24,6 +24,7 @@ from catvec.vectors import (
     align,
     average_aligned,
     in_scale,
+    parts_of,
 )
 
 
@@ -187,14 +188,12 @@ def _in_scale(
 
 def _with_confidences(effects: Sequence[Effect], whole: CategoryVectors) -> list[Effect]:
     """Effects with the confidences of the fit on all rows, 0 where there are none here."""
-    parts: list[ColumnVectors | PairEffects]
-    parts = [*(whole[name] for name in whole), *whole.pairs.values()]
     return [
         replace(
             effect,
             confidences=np.where(effect.confidences > 0, part.by_code()[-1], 0).astype(np.float32),
         )
-        for effect, part in zip(effects, parts, strict=True)
+        for effect, part in zip(effects, parts_of(whole), strict=True)
     ]
 
 

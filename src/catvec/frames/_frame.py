@@ -6,7 +6,6 @@ asked for, so columns nobody uses cost nothing and cannot be at fault.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -17,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from narwhals.exceptions import DuplicateError
 
-from catvec._checks import check_option, refuse, some
+from catvec._checks import check_option, refuse, repeated, some
 from catvec.errors import CellTypeError, InputError, MissingDependencyError
 from catvec.frames._column import Column, make_column
 from catvec.frames._lists import ListColumn, is_list_column, list_cells, split_lists
@@ -243,9 +242,7 @@ def one_column(name: str, values: object) -> Column:
 
 
 def _refuse_twice(names: Iterable[object]) -> None:
-    counts = Counter(str(name) for name in names)
-    twice = [name for name, count in counts.items() if count > 1]
-    if twice:
+    if twice := repeated(str(name) for name in names):
         raise InputError(f"column names must be distinct, but occur more than once: {some(twice)}")
 
 

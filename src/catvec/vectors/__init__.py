@@ -18,3 +18,4 @@ from catvec.vectors._untargeted import untargeted_column as untargeted_column
 from catvec.vectors._vectors import CategoryVectors as CategoryVectors
 from catvec.vectors._vectors import codes_of as codes_of
 from catvec.vectors._vectors import features_of as features_of
+from catvec.vectors._vectors import parts_of as parts_of

@@ -436,6 +436,11 @@ def _check_pairs(pairs: Sequence[PairEffects], columns: Mapping[str, ColumnVecto
 # --- encoding ---------------------------------------------------------------------------
 
 
+def parts_of(vectors: CategoryVectors) -> list[Part]:
+    """The columns of some vectors, then their pairs."""
+    return vectors._parts(pairs=True)
+
+
 def features_of(part: Part, output: str) -> list[str]:
     """What `CategoryVectors.encode` writes of a column or a pair, without its name."""
     effects = [*effect_names(part.classes), "confidence"] if output != "vectors" else []
