@@ -18,11 +18,11 @@ logger = logging.getLogger(__name__)
 ENGINES = ("auto", "numpy", "numba", "torch")
 """What `choose_engine` takes."""
 
-ROW_EPOCHS_TO_COMPILE = 1_000_000
+ROW_EPOCHS_TO_COMPILE = 500_000
 """Rows times epochs (times networks) from which compiling pays; empirical."""
 
 
-LOOKS_TO_COMPILE = 100_000
+LOOKS_TO_COMPILE = 50_000
 """Steps times tables from which compiling pays, however few rows the steps have: NumPy takes about
 80 microseconds for the rows that a step looks at in a table. Empirical, on 45 columns."""
 
