@@ -1,6 +1,7 @@
 """`partial_fit`: what grows, what is exact, what stays, and what goes on after being saved."""
 
 import copy
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,10 @@ def quick(kind, **parameters):
     return kind(**{**settings, "interactions": "concatenate", "pairs": None, **parameters})
 
 
+def pickled(model):
+    return pickle.loads(pickle.dumps(model))
+
+
 def by_category(vectors, name):
     """Numbers that do not depend on codes: effect, confidence and count by category."""
     column = vectors[name]
@@ -61,6 +66,20 @@ def check_same_effects(one, other, rtol=1e-5):
         for key in pair:
             assert pair[key].count == theirs[key].count
             np.testing.assert_allclose(pair[key].effect, theirs[key].effect, rtol=rtol, atol=1e-6)
+
+
+@pytest.mark.parametrize("copied", [pickled, copy.deepcopy], ids=["pickle", "deepcopy"])
+@pytest.mark.parametrize("new_category", [False, True])
+def test_a_copy_learns_on_as_the_model_does(copied, new_category):
+    """Weights are views of one buffer, which copies of both would no longer be."""
+    frame, y, _ = table(3, 300)
+    further, its_y, _ = table(4, 100, n_cities=20 if new_category else 12)
+    model = quick(EmbeddingRegressor).fit(frame, y)
+    other = copied(model)
+    for _ in range(2):
+        model.partial_fit(further, its_y)
+        other.partial_fit(further, its_y)
+        np.testing.assert_array_equal(model.predict(further), other.predict(further))
 
 
 # --- effects and counts are exact -------------------------------------------------------

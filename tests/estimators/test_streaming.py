@@ -6,9 +6,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from catvec import EmbeddingClassifier, EmbeddingEncoder, EmbeddingRegressor
+from catvec.errors import InputError
 from catvec.estimators import _source_table as source_table
 from catvec.frames import _counting as counting
 from catvec.frames import _source as source_module
+from catvec.network import _checkpoint as checkpoint_module
 
 pytestmark = pytest.mark.usefixtures("few_steps")
 
@@ -245,6 +247,23 @@ def test_mistakes_are_one_clear_error(tmp_path, options, message):
 
 
 @pytest.mark.usefixtures("large")
+@pytest.mark.parametrize("out", ["table/0.parquet", "table/new.parquet", "link/0.parquet"])
+@pytest.mark.parametrize("read", ["table", "table/0.parquet", "table/*.parquet"])
+def test_rows_are_not_written_over_those_that_are_read(tmp_path, monkeypatch, read, out):
+    folder = written(tmp_path, TABLE.select([*FEATURES, "y"]))
+    (tmp_path / "link").symlink_to(folder)
+    monkeypatch.chdir(tmp_path)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    encoder = EmbeddingEncoder(**{**QUICK, "output": "effects"})
+    if read == "table/0.parquet" and out == "table/new.parquet":
+        encoder.fit_encode(read, "y", out=out)
+        return
+    with pytest.raises(InputError, match=r"is the table that is read|one of the files"):
+        encoder.fit_encode(read, "y", out=out)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.usefixtures("large")
 def test_a_temporary_cache_is_removed(tmp_path, monkeypatch):
     monkeypatch.setattr(source_table.tempfile, "tempdir", str(tmp_path / "tmp"))
     (tmp_path / "tmp").mkdir()
@@ -253,6 +272,52 @@ def test_a_temporary_cache_is_removed(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="no column"):
         EmbeddingEncoder(**QUICK, columns=["absent"]).fit(folder, "y")
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+class Stopped(Exception):
+    """In place of a kill."""
+
+
+def until_training(progress):
+    if progress.stage == "training" and progress.epoch > 1:
+        raise Stopped
+
+
+def counts_of(*cities):
+    return {"city": {"city": list(cities), "count": [100] * len(cities)}}
+
+
+@pytest.mark.usefixtures("large")
+@pytest.mark.parametrize(
+    ("kind", "other"),
+    [
+        ("files", {"random_state": 1}),
+        ("files", {"vocabulary_counts": counts_of("c3", "c4", "c5")}),
+        ("files", {"X_val": TABLE.slice(0, 300)}),
+        ("frames", {"sign": -1}),
+        ("once", {"sign": -1}),
+    ],
+    ids=lambda given: given if isinstance(given, str) else str(*given),
+)
+def test_another_fit_with_the_cache_begins_anew(tmp_path, monkeypatch, kind, other):
+    monkeypatch.setattr(checkpoint_module, "CHECKPOINT_ROWS", 500)
+    table = TABLE.select([*FEATURES, "y"])
+    folder = written(tmp_path, table)
+
+    def fitted(cache, callback=None, *, random_state=0, sign=1, **data):
+        rows = table.set_column(3, "y", pa.array(sign * table["y"].to_numpy()))
+        frames = [rows.slice(0, 1000), rows.slice(1000)]
+        source = {"files": folder, "frames": frames, "once": iter(frames)}[kind]
+        data = {"vocabulary_counts": counts_of("c0", "c1", "c2"), **data}
+        model = EmbeddingRegressor(**{**QUICK, "random_state": random_state}, callback=callback)
+        return model.fit(source, "y", cache=cache, **data)
+
+    cache = tmp_path / "cache"
+    with pytest.raises(Stopped):
+        fitted(cache, until_training)
+    assert list((cache / "checkpoints").iterdir())
+    after, anew = fitted(cache, **other), fitted(None, **other)
+    np.testing.assert_array_equal(after.predict(table), anew.predict(table))
 
 
 @pytest.mark.usefixtures("large")

@@ -23,7 +23,7 @@ from catvec.frames._files import (
     write_table,
     write_tables,
 )
-from catvec.frames._source import SourceFile, open_file
+from catvec.frames._source import SourceFile, check_apart, open_file
 from catvec.vectors import CategoryVectors, codes_of, read_artifact
 
 if TYPE_CHECKING:
@@ -110,10 +110,9 @@ def open_input(table: str, out: str | None = None, *, model: str | None = None) 
 
 def check_out(out: str, *, table: str = STREAM, model: str | None = None) -> None:
     """Refuse to write over what a command reads or writes besides: a table, a model's files."""
-    path = Path(out).resolve()
-    if table != STREAM and path == Path(table).resolve():
-        raise InputError(f"{out!r} is the table that is read; write to another file")
-    if model is not None and path.is_relative_to(Path(model).resolve()):
+    if table != STREAM:
+        check_apart(out, table)
+    if model is not None and Path(out).resolve().is_relative_to(Path(model).resolve()):
         raise InputError(f"{out!r} is the model {model!r} or lies in it; write to another place")
 
 

@@ -33,7 +33,7 @@ from catvec.estimators._streaming import StreamedLearner
 from catvec.estimators._training_set import TrainingSet, network_inputs
 from catvec.frames import Arrays, Fold, make_folds, open_frame
 from catvec.frames._files import check_writable, write_tables
-from catvec.frames._source import Chunk
+from catvec.frames._source import Chunk, check_apart
 from catvec.network import make_loss
 from catvec.vectors import CategoryVectors
 
@@ -203,11 +203,12 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         Raises
         ------
         InputError, ParameterError
-            As in `fit`, or if the disk refuses.
+            As in `fit`, if the disk refuses, or if `out` is read, too.
         """
         path = Path(out)
         if check_writable(path) != "parquet":
             raise refuse("out", "a path that ends in .parquet", str(out))
+        check_apart(path, X)
         data = dict(sample_weight=sample_weight, groups=groups, X_val=X_val, y_val=y_val)
         with opened(X, y, data, vocabulary_counts=vocabulary_counts, cache=cache) as (X, y, data):
             write_tables(self._encoded(X, y, data, keep), path)

@@ -63,7 +63,7 @@ class Workspace:
             self._write_mark({})
 
     def begin(self, fingerprint: Any, seed: int) -> int:
-        """Take up what is there if it is of the same fit, else clear it.
+        """Take up what is there if it is of the same fit, else clear it; of a cache that is kept.
 
         Parameters
         ----------
@@ -77,8 +77,6 @@ class Workspace:
         int
             The seed to go on with.
         """
-        if not self.is_kept:
-            return seed
         mark = json.loads((self.folder / MARK).read_text())
         fingerprint = json.loads(json.dumps(fingerprint, default=repr))
         if mark.get("fingerprint") != fingerprint:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ from catvec.estimators._training_set import (
     read_training_set,
 )
 from catvec.frames import Arrays, StreamRoles, Ties, open_frame, survey
+from catvec.frames._source import content_of
 from catvec.frames._survey import label_vector
 from catvec.network import Checkpoint, Job, Network, StreamedData, TrainingData, learn_held_out
 
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
 LAST_PASS_SHARE = (
     0.02  # of the rows, that are held out; with less a last pass is not worth its time
 )
-UNTOLD = ("n_jobs", "verbose", "callback", "random_state")  # parameters that change no result
+UNTOLD = ("n_jobs", "verbose", "callback")  # parameters that change no result
 
 
 class StreamedLearner(Learner):
@@ -84,8 +86,13 @@ class StreamedLearner(Learner):
         self.table = table
         self.roles = _roles(p, table)
         self._checkpoints = table.workspace.is_kept and p.engine != "torch"
-        fingerprint = [table.source.fingerprint(), vars(self.roles), n_folds, _told(p)]
-        seed = table.workspace.begin(fingerprint, seed)
+        if table.workspace.is_kept:
+            tables = dict(table.vocabulary_counts)
+            if X_val is not None:
+                tables |= {"X_val": X_val, "y_val": {"y_val": y_val}}
+            given = {name: _content(given) for name, given in tables.items()}
+            of_fit = [table.source.fingerprint(), vars(self.roles), n_folds, _told(p), given]
+            seed = table.workspace.begin(of_fit, seed)
         self.survey = survey(
             table.source,
             self.roles,
@@ -316,9 +323,21 @@ def _roles(p: EmbeddingEstimator, table: SourceTable) -> StreamRoles:
     return StreamRoles(table.target, table.weight, table.groups, time, categorical, numeric)
 
 
+def _content(given: Any) -> str:
+    """What tells a table that `fit` is given from others."""
+    try:
+        return content_of(open_frame(given))
+    except InputError:  # who reads it may refuse it; whose content is not told is like no other
+        return secrets.token_hex()
+
+
 def _told(p: EmbeddingEstimator) -> dict[str, str]:
+    """The parameters; without a random state a fit keeps the seed that it began with."""
     parameters = p.get_params(deep=False).items()
-    return {name: repr(value) for name, value in parameters if name not in UNTOLD}
+    told = {name: repr(value) for name, value in parameters if name not in UNTOLD}
+    if p.random_state is None:
+        del told["random_state"]
+    return told
 
 
 def _joined(of_columns: Statistics, of_pairs: Statistics) -> Statistics:

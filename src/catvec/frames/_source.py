@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
@@ -229,7 +230,7 @@ class ParquetSource:
     """
 
     known: str | None = None
-    is_spooled = False  # the files are ours, and their times tell nothing
+    is_spooled = False  # whether the files are ours, copies of frames
 
     def __init__(self, paths: Sequence[Path], label: str, coded: Iterable[str] = ()) -> None:
         self.paths, self.label, self.coded = list(paths), label, set(coded)
@@ -281,8 +282,12 @@ class ParquetSource:
     def fingerprint(self) -> list[Any]:
         """As `Source.fingerprint`: paths, sizes and times of the files, columns."""
         stats = [(str(path.resolve()), path.stat()) for path in self.paths]
-        times = [0 if self.is_spooled else stat.st_mtime_ns for _, stat in stats]
-        files = [[name, s.st_size, time] for (name, s), time in zip(stats, times, strict=True)]
+        # The times of files that are ours tell nothing.
+        told = [_digest(p.read_bytes()) if self.is_spooled else None for p in self.paths]
+        files = [
+            [name, stat.st_size, content or stat.st_mtime_ns]
+            for (name, stat), content in zip(stats, told, strict=True)
+        ]
         return [files, self.names, self.known]
 
 
@@ -311,14 +316,53 @@ class FrameSource:
             yield chunk
 
     def fingerprint(self) -> list[Any]:
-        """As `Source.fingerprint`: columns and how many rows there are."""
-        n_rows = sum(open_frame(frame).n_rows for frame in self.make())
-        return [list(self.names), n_rows]
+        """As `Source.fingerprint`: columns and what is in them."""
+        return [list(self.names), [content_of(c.frame) for c in self.chunks(self.names)]]
+
+
+def check_apart(out: str | os.PathLike[str], X: object) -> None:
+    """Refuse to write over a table that is read, or among its files.
+
+    Parameters
+    ----------
+    out : path
+        Of a file to write.
+    X : table or source
+        Only a path, or a pattern, can be in the way.
+
+    Raises
+    ------
+    InputError
+        If it is, with symbolic links followed.
+    """
+    if not isinstance(X, str | os.PathLike):
+        return
+    path, read = Path(out).resolve(), Path(X).resolve()
+    if path == read:
+        raise InputError(f"{str(out)!r} is the table that is read; write to another file")
+    matched = not read.exists() and _is_pattern(read) and path.match(str(read))
+    if matched or (read.is_dir() and path.is_relative_to(read)):
+        raise InputError(
+            f"{str(out)!r} would be one of the files that are read; write to another folder"
+        )
+
+
+def content_of(frame: Frame) -> str:
+    """A hash of all that a frame holds, which tells it from others."""
+    table = Chunk(frame, "the table", 0).table(frame.names)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return _digest(sink.getvalue())
 
 
 def one_array(column: Column) -> pa.Array:
     """The cells of a column of one family; nulls for an empty one."""
     return next(iter(column.families.values()), pa.nulls(column.n_rows))
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _is_known(values: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -39,12 +39,22 @@ class Parameters(Mapping[str, Array]):
     """Named arrays in one flat buffer, so that an optimizer is one loop over `flat`."""
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]], dtype: DTypeLike) -> None:
+        self._cut(np.zeros(sum(prod(shape) for shape in shapes.values()), dtype), shapes)
+
+    def _cut(self, flat: Array, shapes: Mapping[str, tuple[int, ...]]) -> None:
         ends = list(accumulate((prod(shape) for shape in shapes.values()), initial=0))
-        self.flat: Array = np.zeros(ends[-1], dtype)
+        self.flat = flat
         self._views = {
-            name: self.flat[start:end].reshape(shape)
+            name: flat[start:end].reshape(shape)
             for (name, shape), start, end in zip(shapes.items(), ends, ends[1:], strict=False)
         }
+
+    def __getstate__(self) -> tuple[Array, dict[str, tuple[int, ...]]]:
+        """Without the views: copied by themselves they would be views no longer."""
+        return self.flat, self._shapes()
+
+    def __setstate__(self, state: tuple[Array, dict[str, tuple[int, ...]]]) -> None:
+        self._cut(*state)
 
     def __getitem__(self, name: str) -> Array:
         return self._views[name]
@@ -61,7 +71,10 @@ class Parameters(Mapping[str, Array]):
 
     def like(self) -> Parameters:
         """Zeros of the same names and shapes."""
-        return Parameters({name: view.shape for name, view in self.items()}, self.flat.dtype)
+        return Parameters(self._shapes(), self.flat.dtype)
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        return {name: view.shape for name, view in self.items()}
 
 
 class Lookup:
