@@ -73,7 +73,9 @@ def test_marks_are_no_features(run, sales):
         assert [column["name"] for column in told["columns"]] == ["shop"]
 
 
-def test_mistakes_are_one_line(mistake, sales):
+def test_mistakes_are_one_line(mistake, sales, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "head.csv").write_text("a,b\n")
     for arguments, message in [
         (("absent.csv",), "no such file: 'absent.csv'"),
         ((sales, "--target", "sale"), "no column 'sale'"),
@@ -91,5 +93,7 @@ def test_mistakes_are_one_line(mistake, sales):
         ((sales, "--budget", "0"), "invalid value for '--budget'"),
         ((sales, "--budget", "many"), "invalid value for '--budget'"),
         ((), "missing argument 'TABLE'"),
+        (("head.csv",), "the table has no rows"),
+        (("head.csv", "--target", "b"), "the table has no rows"),
     ]:
         assert message in mistake("dims", *arguments)

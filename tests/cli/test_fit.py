@@ -260,13 +260,13 @@ def test_targets_of_one_row_or_value_or_strange_size(run, tmp_path, y):
         (("sales.parquet", "-t", "part", "--task", "regression"),
          "the target 'part' must hold numbers, but holds text in 500 rows: 'test', 'train'"),
         (("sales.parquet", "-t", "sales", "--task", "guess"), "--task must be auto, regression"),
-        (("sales.parquet", "-t", "sales", "--loss", "guess"), "`loss` must be one of"),
-        (("sales.parquet", "-t", "sales", "--engine", "gpu"), "`engine` must be one of"),
-        (("sales.parquet", "-t", "sales", "--device", "cuda"), '`device` must be "auto" unless'),
+        (("sales.parquet", "-t", "sales", "--loss", "guess"), "--loss must be one of"),
+        (("sales.parquet", "-t", "sales", "--engine", "gpu"), "--engine must be one of"),
+        (("sales.parquet", "-t", "sales", "--device", "cuda"), '--device must be "auto" unless'),
         (("sales.parquet", "-t", "sales", "--engine", "torch", "--device", "nonsense"),
-         """`device` must be "auto" or a device that PyTorch has here, with float64, got 'non"""),
-        (("sales.parquet", "-t", "sales", "--embedding-dim", "x"), "`embedding_dim` must be"),
-        (("sales.parquet", "-t", "sales", "--embedding-dim", "²"), "`embedding_dim` must be"),
+         """--device must be "auto" or a device that PyTorch has here, with float64, got 'non"""),
+        (("sales.parquet", "-t", "sales", "--embedding-dim", "x"), "--embedding-dim must be"),
+        (("sales.parquet", "-t", "sales", "--embedding-dim", "²"), "--embedding-dim must be"),
         (("sales.parquet", "-t", "sales", "--seed", 2**32), "invalid value for '--seed'"),
         (("sales.parquet", "-t", "sales", "--epochs", "0"), "invalid value for '--epochs'"),
         (("sales.parquet", "-t", "sales", "--validation", "2"), "--validation must be a share"),
@@ -424,4 +424,4 @@ def test_what_fits_no_vectors_is_one_line(mistake, sales, folder):
         *fit, *given, "--map", "shop=item"
     )
     assert "no.catvec" in mistake(*fit, "--init", "no.catvec")
-    assert "`freeze` must be one of" in mistake(*fit, *given, "--freeze", "sometimes")
+    assert "--freeze must be one of" in mistake(*fit, *given, "--freeze", "sometimes")

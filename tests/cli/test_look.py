@@ -124,7 +124,7 @@ def test_export_of_many_files_is_told_in_one_line(run, model):
 def test_mistakes_of_export_are_one_line(mistake, model, tmp_path):
     (tmp_path / "taken").write_text("x")
     for arguments, message in [
-        ((model, "--format", "word", "-o", "x"), "`format` must be one of 'parquet', 'word2vec'"),
+        ((model, "--format", "word", "-o", "x"), "--format must be one of 'parquet', 'word2vec'"),
         ((model, "--format", "word2vec", "--column", "x", "-o", "x"), "no categorical column 'x'"),
         ((model, "--format", "word2vec"), "missing option '--out'"),
         ((model, "--format", "projector", "-o", "taken"), "taken"),

@@ -35,9 +35,29 @@ def test_version(run):
 
 
 def test_no_command_and_wrong_ones(run, mistake):
-    assert "Usage" in run().out + run().err
+    bare = run()
+    assert (bare.code, bare.err) == (2, "")
+    assert "Usage" in bare.out
     assert mistake("fti").startswith("no such command 'fti'")
     assert mistake("--nope").startswith("no such option: --nope")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "line"),
+    [
+        (
+            ["fit"],
+            "`column_map` and `n_epochs`, `time_column`",
+            "--map and --epochs, --time-column",
+        ),
+        (["fit"], '`quantile` with loss="quantile"', "--quantile with --loss quantile"),
+        (["fit"], '`window` and `table` and odds="1"', '`window` and `table` and odds="1"'),
+        (["pretrain"], "`window` with `init`", "--window with `init`"),
+        ([], "`window`", "`window`"),
+    ],
+)
+def test_messages_name_options(arguments, message, line):
+    assert cli._with_options(message, arguments) == line
 
 
 def test_main_leaves_with_the_code(monkeypatch, capsys):

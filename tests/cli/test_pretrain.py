@@ -126,9 +126,9 @@ def test_other_commands_take_the_artifact(run, mistake):
         (["--item", "item", "--sequence", "basket", "--window", 3], "of the order by --order"),
         (
             ["--item", "item", "--sequence", "basket", "--method", "glove"],
-            "`method` must be one of",
+            "--method must be one of",
         ),
-        (["--item", "item", "--sequence", "basket", "--embedding-dim", "wide"], "`embedding_dim`"),
+        (["--item", "item", "--sequence", "basket", "--embedding-dim", "wide"], "--embedding-dim"),
         (["--item", "step", "--sequence", "item", "--order", "shelf"], "'shelf' holds text"),
     ],
 )

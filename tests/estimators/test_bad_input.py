@@ -89,6 +89,14 @@ def test_one_row_and_two(kind):
         assert np.isfinite(answer(model, X)).all()
 
 
+@pytest.mark.parametrize("output", ["effects", "both"])
+def test_one_row_has_no_others_to_be_encoded_by(output):
+    encoder = EmbeddingEncoder(**QUICK, output=output)
+    with pytest.raises(InputError, match="a table of one row has no others"):
+        encoder.fit_transform({"a": ["x"]}, [1.0])
+    assert encoder.fit_transform({"a": ["x", "y"]}, [1.0, 2.0]).shape[0] == 2
+
+
 def test_names_of_any_kind(tmp_path):
     names = ["../../etc", "a\nb", "ünï.code", "with.dot", "[red]x[/red]", " "]
     X = pd.DataFrame({name: list("ab") * 20 for name in names})
@@ -154,6 +162,7 @@ def of_val(y_val):
 @pytest.mark.parametrize(
     ("y", "data", "message"),
     [
+        (NUMBERS, {"sample_weight": [1e300] * 60}, "`sample_weight` adds up to 6e"),
         (NUMBERS, {"sample_weight": ["heavy"] * 60}, "`sample_weight` must be numbers.*'heavy'"),
         ([[1], [1, 2]] * 30, {}, "y should be a 1d array, with a value by row"),
         (np.float64(3), {}, r"got np.float64\(3.0\); the name of a column is for `fit` to a file"),

@@ -95,6 +95,16 @@ def test_columns_go_by_name_and_by_map(pretrained):
     assert by_place.fit(cells, y).transfer_report_["columns"]["x0"]["found"] == N_ITEMS
 
 
+def test_a_saved_model_is_fitted_anew_without_what_it_began_with(pretrained, tmp_path):
+    X, y = table()
+    X = X.rename(columns={"item": "product"})
+    model = EmbeddingRegressor(init=pretrained, column_map={"product": "item"}, **QUICK)
+    model.fit(X, y).save(tmp_path / "m.catvec")
+    loaded = EmbeddingRegressor.load(tmp_path / "m.catvec")
+    assert loaded.transfer_report_ == model.transfer_report_
+    assert loaded.fit(X, y).transfer_report_ is None
+
+
 def test_integers_are_matched_by_value_whatever_their_type():
     rng = np.random.default_rng(0)
     X = pd.DataFrame({"item": rng.integers(5, size=200).astype(float)})

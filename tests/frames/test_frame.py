@@ -349,7 +349,7 @@ def test_a_date_beyond_our_calendar_is_refused():
         (np.zeros((1, 2, 3)), "Expected 2D array, got 3D"),
         (pd.Series([1, 2]), "Expected 2D array, got 1D"),
         ([[1], [2, 3]], "Expected 2D array, got 1D"),
-        ("sales.parquet", "Expected 2D array, got 0D"),
+        ("sales.parquet", "a path is no table in memory"),
         (None, "Expected 2D array, got 0D"),
         ({"a": [1], "b": [1, 2]}, "must be equally long, got {'a': 1, 'b': 2}"),
         ({"a": np.zeros((2, 2))}, "column 'a' must be one-dimensional, got 2"),

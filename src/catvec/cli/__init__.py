@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import sys
 import warnings
@@ -24,6 +25,12 @@ from catvec.cli._pretrain import pretrain
 from catvec.errors import CatvecError
 
 MISTAKE = 2  # the exit code where the user can mend it
+CALLED = {  # parameters whose options have other names
+    "columns": "categorical",
+    "n_epochs": "epochs",
+    "n_networks": "networks",
+    "random_state": "seed",
+}
 INTERRUPTED = 130  # by Ctrl-C, as shells have it: 128 and the number of the signal
 
 app = typer.Typer(
@@ -100,9 +107,10 @@ def run(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return _complain("stopped; nothing was left half-written", INTERRUPTED)
     except UsageError as error:
-        return _complain(_usage(error), MISTAKE)
+        usage = _usage(error)
+        return _complain(usage, MISTAKE) if usage else MISTAKE
     except CatvecError as error:
-        return _complain(str(error), MISTAKE)
+        return _complain(_with_options(str(error), arguments), MISTAKE)
     except OSError as error:  # of standard output; files speak for themselves, by their names
         return _complain(f"the system refuses: {error.strerror or error}", MISTAKE)
 
@@ -134,11 +142,31 @@ def _complain(message: str, code: int) -> int:
 
 
 def _usage(error: Any) -> str:
-    """What was wrong with the command, and where to read about it."""
+    """What was wrong with the command, and where to read about it; empty after the help itself."""
     message = " ".join(error.format_message().split()).rstrip(".")
+    if not message:
+        return ""
     message = message[:1].lower() + message[1:]
     context = getattr(error, "ctx", None)
     return f"{message} (see: {context.command_path if context else 'catvec'} --help)"
+
+
+def _with_options(message: str, arguments: Sequence[str]) -> str:
+    """A message about parameters, with those that the command has as its options."""
+    command = typer.main.get_command(app).commands.get(next(iter(arguments), ""))  # type: ignore[attr-defined]
+    if command is None:
+        return message
+    flags = {parameter.name: parameter.opts[0] for parameter in command.params}
+    flags |= {name: flags[option] for name, option in CALLED.items() if option in flags}
+
+    def flag(found: re.Match[str]) -> str:
+        name, value = found["name"] or found["given"], found["value"]
+        given = flags.get(name, "")
+        if not given.startswith("--"):
+            return found[0]
+        return given if value is None else f"{given} {value}"
+
+    return re.sub(r'`(?P<name>\w+)`|\b(?P<given>\w+)="(?P<value>\w+)"', flag, message)
 
 
 @contextlib.contextmanager

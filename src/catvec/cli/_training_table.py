@@ -157,12 +157,14 @@ def read_features(file: TableFile, roles: Roles) -> tuple[pa.Table, list[str]]:
     Raises
     ------
     InputError
-        If a column is missing or misfit, or none is categorical.
+        If a column is missing or misfit, none is categorical, or there are no rows.
     """
     roles.check_features(file)
     hidden = [*roles.drop, *(name for name in roles.marks if name not in roles.categorical)]
     names = [name for name in file.names if name not in hidden]
     rows = file.read(names, families={name: ("number",) for name in roles.numeric})
+    if not len(rows):
+        raise InputError("the table has no rows")
     return rows, _categorical(file, open_frame(rows), names, roles)
 
 

@@ -432,6 +432,8 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         self._columns.refuse_clashes()
 
     def _folds(self, training: TrainingSet, learner: Learner, y: object) -> list[Fold]:
+        if len(training) < 2:
+            raise InputError("a table of one row has no others to encode it by; give more rows")
         if isinstance(self._cv, int):
             return make_folds(training.ties, self._cv, np.random.default_rng([learner.seed, 3]))
         splitter = check_cv(self._cv)

@@ -184,6 +184,8 @@ def _networks(
 def _plain_parameters(estimator: EmbeddingEstimator) -> dict[str, Any]:
     """Parameters that JSON can hold; widths by a function as the widths it gave."""
     plain = plain_parameters(estimator)
+    if "init" not in plain:  # vectors: what they gave is learned, and the map is of them
+        plain.pop("column_map", None)
     if "embedding_dim" not in plain:
         names = [vocabulary.name for vocabulary in estimator.schema_.vocabularies]
         # After those of columns come those of pairs.

@@ -33,6 +33,7 @@ from catvec.frames import (
 from catvec.network import Inputs, TrainingData, looked_up
 from catvec.vectors import ColumnVectors
 
+MOST_WEIGHT = 1e38  # of all rows together, in float32
 KNOTS = 128  # what n_knots="auto" means
 
 
@@ -362,6 +363,11 @@ def _checked_weights(frame: Frame, sample_weight: object) -> np.ndarray:
     _same_length(frame, weight, "sample_weight")
     if not np.isfinite(weight).all() or (weight < 0).any() or weight.sum() <= 0:
         raise InputError("`sample_weight` must be finite, not negative, and not zero everywhere")
+    if weight.sum() > MOST_WEIGHT:
+        raise InputError(
+            f"`sample_weight` adds up to {weight.sum():g}, more than {MOST_WEIGHT:g}; weights are"
+            " in rows: divide them by their mean"
+        )
     return weight
 
 

@@ -6,6 +6,7 @@ asked for, so columns nobody uses cost nothing and cannot be at fault.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -184,6 +185,10 @@ def open_frame(X: object) -> Frame:
         return X
     if isinstance(X, Mapping):
         return _open_mapping(X)
+    if isinstance(X, str | os.PathLike):
+        raise InputError(
+            f"a path is no table in memory: read {str(X)!r} first, for example by pandas"
+        )
     if isinstance(X, pa.RecordBatch):
         X = pa.Table.from_batches([X])
     try:
