@@ -5,7 +5,12 @@ import torch
 from torch import nn
 from torch.nn.functional import one_hot
 
-from catvec.torch import CategoryEmbedding, CategoryEmbeddings, RowwiseAdagrad
+from catvec.torch import (
+    CategoryEmbedding,
+    CategoryEmbeddings,
+    RegularizedEmbedding,
+    RowwiseAdagrad,
+)
 
 SEEDS = range(3)
 N_CODES, DIMS = [7, 30, 9], [3, 5, 3]
@@ -82,27 +87,36 @@ def test_rowwise_adagrad_leaves_other_rows_to_the_bit_and_adamw_does_not(sparse)
         assert rows.all()  # its moments and its decay move every row in every step
 
 
-def test_frozen_rows_and_tables_do_not_move_by_a_bit():
+@pytest.mark.parametrize("sparse", [True, False])
+@pytest.mark.parametrize("strengths", [{}, {"l2": 1.0}, {"shrinkage": 1.0}])
+def test_frozen_rows_do_not_move_by_a_bit_nor_by_their_penalty(sparse, strengths):
     torch.manual_seed(0)
-    layer = CategoryEmbedding(10, 4, sparse=True)
+    layer = RegularizedEmbedding(10, 4, sparse=sparse, counts=torch.ones(10), **strengths)
     layer.freeze(torch.tensor([2, 5]))
     before = layer.weight.detach().clone()
     optimizer = RowwiseAdagrad(layer.parameters(), lr=0.1)
-    layer(torch.arange(8)).sum().backward()
+    codes = torch.arange(8)
+    (layer(codes).sum() + layer.penalty(codes)).backward()
     optimizer.step()
     assert (layer.weight != before).any(1).nonzero().flatten().tolist() == [0, 1, 3, 4, 6, 7]
+    layer.freeze()
+    assert not layer.weight.requires_grad
 
-    tables = layers(sparse=True)
+
+@pytest.mark.parametrize("sparse", [True, False])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_frozen_tables_do_not_move_by_a_bit_nor_by_their_l2(sparse, seed):
+    tables, codes = layers(sparse), batch(seed)
+    l2 = tables.l2(codes)
     tables.freeze(["a.b", 2])
+    torch.testing.assert_close(tables.l2(codes), l2, rtol=0, atol=0)
     before = [tables.table(c).detach().clone() for c in range(3)]
     optimizer = RowwiseAdagrad(tables.parameters(), lr=0.1)
-    tables(batch(0)).sum().backward()
+    (tables(codes).sum() + tables.l2(codes)).backward()
     optimizer.step()
     assert [torch.equal(tables.table(c), before[c]) for c in range(3)] == [True, False, True]
-
-    layer.freeze()
     tables.freeze()
-    assert not any(p.requires_grad for m in (layer, tables) for p in m.parameters())
+    assert not any(p.requires_grad for p in tables.parameters())
 
 
 def test_the_unknown_row_takes_no_part_in_another_rows_forward():

@@ -304,11 +304,9 @@ class RegularizedEmbedding(CategoryEmbedding):
     def _penalty(self, codes: Tensor) -> Tensor:
         total = self.weight.new_zeros(())
         if self.l2:
-            used = functional.embedding(codes.unique(), self.weight, sparse=self.sparse)
-            total = total + self.l2 / 2 * used.square().sum()
+            total = total + self.l2 / 2 * self._looked_up(codes.unique()).square().sum()
         if self.shrinkage and len(codes):
-            vectors = functional.embedding(codes, self.weight, sparse=self.sparse)
-            center = functional.embedding(codes.new_zeros(1), self.weight, sparse=self.sparse)
+            vectors, center = self._looked_up(codes), self._looked_up(codes.new_zeros(1))
             n = self.counts[codes]
             share = torch.where(n > 0, 1.0 / n.clamp(min=1e-30), 0.0)
             away = (vectors - center).square().sum(-1)

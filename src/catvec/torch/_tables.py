@@ -108,14 +108,19 @@ class SameWidth(nn.Module):
 
     def used(self, at: Tensor) -> Tensor:
         """The rows of the matrix that are looked at, each once."""
-        return functional.embedding(self.lines(at).unique(), self.weight, sparse=self.sparse)
+        lines = self.lines(at).unique()
+        return self._looked_up(lines, torch.bucketize(lines, self.offsets, right=True) - 1)
 
     def forward(self, at: Tensor) -> Tensor:
         """Vectors of shape (B, tables here, width)."""
-        vectors = functional.embedding(self.lines(at), self.weight, sparse=self.sparse)
+        return self._looked_up(self.lines(at), slice(None))
+
+    def _looked_up(self, lines: Tensor, tables: Tensor | slice) -> Tensor:
+        """Rows of the matrix, each of the table beside it; those of frozen ones as constants."""
+        vectors = functional.embedding(lines, self.weight, sparse=self.sparse)
         if any(self.frozen):
-            frozen = torch.tensor(self.frozen, device=vectors.device)[None, :, None]
-            vectors = torch.where(frozen, vectors.detach(), vectors)
+            frozen = torch.tensor(self.frozen, device=vectors.device)[tables]
+            vectors = torch.where(frozen[:, None], vectors.detach(), vectors)
         return vectors
 
 
