@@ -178,6 +178,28 @@ def test_a_target_far_from_0_keeps_its_digits():
     torch.testing.assert_close(half, expected, rtol=0, atol=0.2)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_numbers_far_from_0_keep_their_digits_in_any_precision(dtype):
+    frame, _ = make_table()
+    rng = np.random.default_rng(0)
+    frame["price"] = 1e6 + rng.normal(size=len(frame))
+    frame["seconds"] = 1.7e9 + rng.integers(0, 1000, len(frame))
+    y = frame["price"] - 1e6 + frame["seconds"] % 1000 / 300
+    model = EmbeddingRegressor(random_state=0, n_epochs=5, shrinkage=1.0, pairs=None).fit(frame, y)
+    module = from_estimator(model)
+    cast = from_estimator(model).to(dtype)
+    _, numbers = module.inputs(frame)
+    for found, expected in zip(cast.scaling(numbers), module.scaling(numbers), strict=True):
+        torch.testing.assert_close(found, expected, rtol=0, atol=0, equal_nan=True)
+    error = 0.1 * np.std(y)  # of weights with eight bits
+    np.testing.assert_allclose(cast.predict(frame), model.predict(frame), rtol=0, atol=error)
+    back = to_estimator(cast)
+    np.testing.assert_allclose(back.predict(frame), model.predict(frame), rtol=0, atol=error)
+    other = from_estimator(model)
+    other.load_state_dict(cast.state_dict())
+    np.testing.assert_allclose(other.predict(frame), back.predict(frame), rtol=0, atol=1e-4)
+
+
 def test_names_with_dots_twins_in_spelling_and_other_scripts(tmp_path):
     frame, y = make_table()
     frame.columns = ["a.b", "a_b", "価格", "weight"]

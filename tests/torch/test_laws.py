@@ -1,5 +1,7 @@
 """What a lookup layer promises: one-hot times matrix, and gradients only where it looked."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -8,6 +10,9 @@ from torch.nn.functional import one_hot
 from catvec.torch import (
     CategoryEmbedding,
     CategoryEmbeddings,
+    HashEmbedding,
+    KnotEmbedding,
+    QuotientRemainderEmbedding,
     RegularizedEmbedding,
     RowwiseAdagrad,
 )
@@ -147,3 +152,41 @@ def test_new_vectors_are_small_and_row_0_is_the_centre():
         layer.reset_parameters()
         assert (weight[1:] != before[1:]).all()
     assert nn.Embedding(2000, 8).weight.detach().std() > 0.9  # what it departs from
+
+
+MAKERS = {
+    "one": lambda **kind: CategoryEmbedding(5, 3, **kind),
+    "prior": lambda **kind: RegularizedEmbedding(5, 3, shrinkage=1.0, counts=[5001] * 5, **kind),
+    "several": lambda **kind: CategoryEmbeddings(N_CODES, DIMS, **kind),
+    "knots": lambda **kind: KnotEmbedding([[1.7e9, 1.7e9 + 50], [1.0]], [3, 2], **kind),
+    "hashed": lambda **kind: HashEmbedding(5, 3, **kind),
+    "composed": lambda **kind: QuotientRemainderEmbedding(5, 3, 2, **kind),
+}
+
+
+def constants(module):
+    return dict(module.named_buffers())
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_a_module_made_without_memory_is_whole_once_it_has_some(make):
+    expected = constants(make())
+    with torch.device("meta"):
+        within = make()
+    for module in (make(device="meta"), within):
+        assert {t.device.type for t in (*module.parameters(), *module.buffers())} == {"meta"}
+        module.to_empty(device="cpu")
+        module.reset_parameters()
+        for name, values in constants(module).items():
+            assert torch.equal(values, expected[name]), name
+        assert module.state_dict().keys() == make().state_dict().keys()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_another_precision_rounds_no_constants(make, dtype):
+    module = make()
+    cast = constants(copy.deepcopy(module).to(dtype))
+    for name, values in constants(module).items():
+        assert cast[name].dtype == values.dtype, name
+        assert torch.equal(cast[name], values), name

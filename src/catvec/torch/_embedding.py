@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from catvec._checks import check_float, check_int, refuse
 from catvec.errors import InputError
+from catvec.torch._constants import WithConstants
 from catvec.torch._layers import Dropout
 from catvec.torch._tables import INITIAL_STD, checked_codes, initialize
 from catvec.vectors import ColumnVectors
@@ -18,7 +19,7 @@ from catvec.vectors import ColumnVectors
 __all__ = ["CategoryEmbedding", "RegularizedEmbedding"]
 
 
-class CategoryEmbedding(nn.Module):
+class CategoryEmbedding(WithConstants):
     """A lookup layer with small initial vectors: one-hot times matrix, without the one-hot.
 
     As `torch.nn.Embedding`, but for how vectors begin and for the two rows that come first: row 0
@@ -265,7 +266,7 @@ class RegularizedEmbedding(CategoryEmbedding):
         self.dropout = Dropout(dropout)
         self.category_dropout, self.l2 = float(category_dropout), float(l2)
         self.shrinkage = float(shrinkage)
-        self.register_buffer("counts", held.to(self.weight.device), persistent=False)
+        self.hold("counts", held, self.weight.device)
 
     def forward(self, codes: Tensor) -> Tensor:
         """Look up codes of any shape (*); gives (*, embedding_dim)."""
@@ -317,9 +318,10 @@ class RegularizedEmbedding(CategoryEmbedding):
 def _checked_counts(counts: Any, n: int) -> Tensor:
     """Training rows of each of the `n` codes, float32; 1 each by default."""
     if counts is None:
-        return torch.ones(n)
+        return torch.ones(n, device="cpu")
     try:
-        held = torch.as_tensor(counts).float()
+        held = counts.detach() if isinstance(counts, Tensor) else torch.tensor(counts, device="cpu")
+        held = held.to("cpu", torch.float32, copy=True)
     except (TypeError, ValueError, RuntimeError):
         raise refuse("counts", "numbers of training rows, one by code", counts) from None
     if held.shape != (n,):

@@ -14,12 +14,13 @@ from catvec._checks import refuse
 from catvec.errors import InputError
 from catvec.frames import Schema, open_frame
 from catvec.frames._numbers import CLIP
+from catvec.torch._constants import WithConstants
 from catvec.torch._embedding import CategoryEmbedding
 from catvec.torch._embeddings import CategoryEmbeddings
 from catvec.torch._knots import KnotGrid
 from catvec.torch._losses import mean_of, row_losses
 from catvec.torch._network import NetworkModule
-from catvec.torch._tables import check_numbers
+from catvec.torch._tables import array_of, check_numbers
 from catvec.torch._training import choose_device
 from catvec.vectors import CategoryVectors, ColumnVectors, average_aligned
 
@@ -177,7 +178,7 @@ class EstimatorModule(nn.Module):
         return scores.double() * self.scale + self.center
 
 
-class NumberScaling(nn.Module):
+class NumberScaling(WithConstants):
     """Numeric columns as networks take them: `catvec.frames.Number` by tensor operations.
 
     Parameters
@@ -203,7 +204,7 @@ class NumberScaling(nn.Module):
             ("flagged", [i for i, n in enumerate(numbers) if n.has_missing], torch.long),
             ("knotted", knotted, torch.long),
         ):
-            self.register_buffer(name, torch.tensor(values, dtype=dtype), persistent=False)
+            self.hold(name, torch.tensor(values, dtype=dtype, device="cpu"), None)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Scaled numbers and flags (B, N + flags), and places on knots (B, M), both float32."""
@@ -311,16 +312,16 @@ def to_vectors(module: nn.Module) -> CategoryVectors:
         return _replaced(
             vectors,
             [
-                average_aligned([_array(t.table(c)) for t in tables], column.vocabulary.counts)
+                average_aligned([array_of(t.table(c)) for t in tables], column.vocabulary.counts)
                 for c, column in enumerate(map(vectors.__getitem__, vectors))
             ],
         )
     if isinstance(module, CategoryEmbeddings) and module.category_vectors is not None:
-        own = [_array(module.table(c)) for c in range(len(module.names))]
+        own = [array_of(module.table(c)) for c in range(len(module.names))]
         return _replaced(module.category_vectors, own)
     if isinstance(module, CategoryEmbedding) and module.column_vectors is not None:
         column = module.column_vectors
-        return CategoryVectors([_with_vectors(column, _array(module.weight))])
+        return CategoryVectors([_with_vectors(column, array_of(module.weight))])
     raise refuse(
         "module", "a module of `from_estimator` or `from_vectors`, which knows categories", module
     )
@@ -334,10 +335,6 @@ def _replaced(vectors: CategoryVectors, arrays: Sequence[np.ndarray]) -> Categor
 def _with_vectors(column: ColumnVectors, vectors: np.ndarray) -> ColumnVectors:
     _, effects, confidences = column.by_code()
     return ColumnVectors(column.vocabulary, vectors, effects, confidences, classes=column.classes)
-
-
-def _array(table: Tensor) -> np.ndarray:
-    return table.detach().float().cpu().numpy()
 
 
 def _loss_name(estimator: Any) -> str:

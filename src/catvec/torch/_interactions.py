@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from catvec._checks import check_option, refuse
 from catvec.errors import InputError
+from catvec.torch._constants import WithConstants
 from catvec.torch._tables import check_sizes
 
 __all__ = ["PairwiseInteraction"]
@@ -19,7 +20,7 @@ __all__ = ["PairwiseInteraction"]
 KINDS = ("concatenate", "sum", "product", "bilinear", "factorization_machine")
 
 
-class PairwiseInteraction(nn.Module):
+class PairwiseInteraction(WithConstants):
     r"""Combine the vectors of several columns.
 
     ======================= ============================================== =====================
@@ -95,8 +96,7 @@ class PairwiseInteraction(nn.Module):
         left = [starts[i] + k for i, _, width in triples for k in range(width)]
         right = [starts[j] + k for _, j, width in triples for k in range(width)]
         for name, places in (("left", left), ("right", right)):
-            held = torch.tensor(places, dtype=torch.long)
-            self.register_buffer(name, held, persistent=False)
+            self.hold(name, torch.tensor(places, dtype=torch.long, device="cpu"), None)
         self.matrices = nn.ParameterList(
             torch.empty(dims[i], dims[j]) for i, j in self.pairs if kind == "bilinear"
         )

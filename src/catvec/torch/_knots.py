@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from catvec._checks import refuse
+from catvec.torch._constants import WithConstants
 from catvec.torch._tables import INITIAL_STD, FlatTables, check_numbers, check_tables
 
 __all__ = ["KnotEmbedding"]
 
 
-class KnotEmbedding(nn.Module):
+class KnotEmbedding(WithConstants):
     """Vectors of numbers: between two knots, the share of each knot's vector that is its nearness.
 
     Piecewise linear in the number, as catvec's network takes numbers. Beyond the outer knots the
@@ -87,8 +88,7 @@ class KnotEmbedding(nn.Module):
         self.tables = FlatTables(
             n_rows, dims, sparse=sparse, std=float(std), device=device, dtype=dtype
         )
-        owner = torch.from_numpy(np.repeat(np.arange(len(dims)), dims)).to(device)
-        self.register_buffer("owner", owner, persistent=False)
+        self.hold("owner", torch.from_numpy(np.repeat(np.arange(len(dims)), dims)), device)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -133,7 +133,7 @@ class KnotEmbedding(nn.Module):
         return first + of_element * (second - first)
 
 
-class KnotGrid(nn.Module):
+class KnotGrid(WithConstants):
     """Where numbers lie on their knots, and which rows of their tables that means.
 
     Parameters
@@ -160,7 +160,7 @@ class KnotGrid(nn.Module):
             ("n_knots", np.array([len(places) for places in knots], np.int64)),
             ("learned_missing", np.array(has_missing, bool)),
         ):
-            self.register_buffer(name, torch.from_numpy(values).to(device), persistent=False)
+            self.hold(name, torch.from_numpy(values), device)
 
     def forward(self, numbers: Tensor) -> Tensor:
         """Places of numbers (B, M), float32 of that shape; NaN is missing, -1 unknown."""

@@ -16,6 +16,7 @@ from catvec.torch._embeddings import CategoryEmbeddings
 from catvec.torch._interactions import PairwiseInteraction
 from catvec.torch._knots import KnotEmbedding
 from catvec.torch._layers import HiddenLayers
+from catvec.torch._tables import array_of
 
 __all__ = ["NetworkModule"]
 
@@ -151,7 +152,7 @@ class NetworkModule(nn.Module):
             Changed in place.
         """
         for array, tensor in self._counterparts(network):
-            array[...] = tensor.detach().cpu().numpy()
+            array[...] = array_of(tensor)
 
     def to_network(self) -> Network:
         """A network with these weights.

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -13,10 +14,12 @@ from torch.nn import functional
 from catvec._checks import check_float, check_int, refuse, some
 from catvec.errors import InputError
 from catvec.network._tables import INITIAL_STD
+from catvec.torch._constants import WithConstants
 
 __all__ = [
     "INITIAL_STD",
     "FlatTables",
+    "array_of",
     "check_numbers",
     "check_sizes",
     "check_tables",
@@ -30,6 +33,11 @@ def initialize(weight: Tensor, std: float) -> None:
     with torch.no_grad():
         weight.normal_(0.0, std)
         weight[0] = 0
+
+
+def array_of(tensor: Tensor) -> np.ndarray:
+    """A tensor of any precision, on any device, as the float32 of catvec's network."""
+    return tensor.detach().float().cpu().numpy()
 
 
 def checked_codes(codes: Tensor, n_columns: int | None = None) -> Tensor:
@@ -62,7 +70,7 @@ def check_numbers(
         raise InputError(f"{name} must be a tensor of shape (rows, {n_columns}){each}, got {got}")
 
 
-class SameWidth(nn.Module):
+class SameWidth(WithConstants):
     """Tables of one width in one matrix, one after the other.
 
     Parameters
@@ -86,14 +94,13 @@ class SameWidth(nn.Module):
         self.columns, self.n_rows, self.sparse = list(columns), list(n_rows), sparse
         self.starts = list(accumulate(n_rows, initial=0))
         self.weight = nn.Parameter(torch.empty(self.starts[-1], width, **kind))
-        device = kind.get("device")
         for name, values in (
             ("offsets", self.starts[:-1]),
             ("limits", self.n_rows),
             ("where", self.columns),
         ):
-            held = torch.tensor(values, dtype=torch.long, device=device)
-            self.register_buffer(name, held, persistent=False)
+            held = torch.tensor(values, dtype=torch.long, device="cpu")
+            self.hold(name, held, kind.get("device"))
         self.frozen: list[bool] = [False] * len(self.columns)
 
     def lines(self, at: Tensor) -> Tensor:
@@ -124,7 +131,7 @@ class SameWidth(nn.Module):
         return vectors
 
 
-class FlatTables(nn.Module):
+class FlatTables(WithConstants):
     """Tables of all columns; those of one width share one matrix, so that a gradient has rows.
 
     The state dict holds ``groups.0.weight``, ``groups.1.weight``, ...: one matrix by width, in the
@@ -159,9 +166,10 @@ class FlatTables(nn.Module):
         found = [
             s for tables in members.values() for t in tables for s in range(*starts[t : t + 2])
         ]
-        in_order = found == sorted(found)
-        back = torch.tensor(found, device=kind.get("device")).argsort() if not in_order else None
-        self.register_buffer("order", back, persistent=False)
+        if found == sorted(found):
+            self.register_buffer("order", None, persistent=False)
+        else:
+            self.hold("order", torch.tensor(found, device="cpu").argsort(), kind.get("device"))
 
     @property
     def shared(self) -> list[SameWidth]:
