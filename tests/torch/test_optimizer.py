@@ -1,5 +1,7 @@
 """Row-wise Adagrad against its formula, and groups of parameters."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -63,6 +65,33 @@ def test_it_keeps_one_number_by_row_and_saves_it():
     other = RowwiseAdagrad(layer.parameters())
     other.load_state_dict(optimizer.state_dict())
     assert torch.equal(other.state[layer.weight]["squares"], state["squares"])
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_run_that_is_resumed_takes_the_same_steps_to_the_bit(seed, dtype, sparse):
+    torch.manual_seed(seed)
+    layers = [CategoryEmbedding(6, 4, sparse=sparse, dtype=dtype) for _ in range(2)]
+    optimizer = RowwiseAdagrad(layers[0].parameters(), lr=0.1)
+    batches = [torch.randint(0, 6, (5,)) for _ in range(20)]
+
+    def steps(layer, optimizer, batches):
+        for codes in batches:
+            optimizer.zero_grad()
+            (layer(codes) - 1).square().sum().backward()
+            optimizer.step()
+
+    steps(layers[0], optimizer, batches[:10])
+    resumed = RowwiseAdagrad(layers[1].parameters(), lr=0.7)
+    layers[1].load_state_dict(layers[0].state_dict())
+    resumed.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    squares = []
+    for layer, own in zip(layers, (optimizer, resumed), strict=True):
+        steps(layer, own, batches[10:])
+        squares.append(own.state[layer.weight]["squares"])
+    assert torch.equal(layers[0].weight, layers[1].weight)
+    assert torch.equal(*squares)
 
 
 def test_a_closure_is_called_with_gradients_on():

@@ -93,6 +93,23 @@ class RowwiseAdagrad(torch.optim.Optimizer):
                     self._move(table, group["lr"], group["eps"])
         return loss
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a state, in the precision in which it was saved.
+
+        Parameters
+        ----------
+        state_dict : dict
+            As `state_dict` gave it.
+        """
+        super().load_state_dict(state_dict)
+        # PyTorch rounds state to the precision of its table, where a sum of squares stands still.
+        saved = [key for group in state_dict["param_groups"] for key in group["params"]]
+        tables = [table for group in self.param_groups for table in group["params"]]
+        for table, key in zip(tables, saved, strict=True):
+            if key in state_dict["state"]:
+                squares = state_dict["state"][key]["squares"]
+                self.state[table]["squares"] = squares.to(table.device, copy=True)
+
     def _move(self, table: Tensor, rate: float, eps: float) -> None:
         state, gradient = self.state[table], table.grad
         assert gradient is not None
