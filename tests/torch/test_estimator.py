@@ -149,6 +149,63 @@ def test_training_the_module_changes_what_comes_back_and_not_the_estimator(fitte
     np.testing.assert_array_equal(again.predict(frame), back.predict(frame))
 
 
+def made_in(way, n_networks):
+    """A model with vectors that its networks' tables alone do not tell, and its table."""
+    frame, y = make_table()
+    frame = frame[["shop", "day"]]
+    quick = {**QUICK, "n_networks": n_networks, "pairs": None, "embedding_dim": 3}
+    model = EmbeddingRegressor(**quick).fit(frame, y)
+    if way == "grown":
+        assert model.vectors_
+        return model.partial_fit(frame.replace("shop 1", "a new shop"), y), frame
+    return EmbeddingRegressor(**quick, init=model.vectors_, freeze=way).fit(frame, y), frame
+
+
+WAYS = ["grown", "never", "first", "always"]
+
+
+@pytest.mark.parametrize("n_networks", [1, 3])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_module_that_nobody_trained_gives_the_vectors_it_came_with_bit_for_bit(way, n_networks):
+    model, _ = made_in(way, n_networks)
+    module = from_estimator(model)
+    assert to_vectors(module) == to_estimator(module).vectors_ == model.vectors_
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("way", WAYS)
+def test_vectors_follow_what_tables_say_and_not_their_turns_and_shifts(way, seed):
+    model, _ = made_in(way, 3)
+    module, column = from_estimator(model), model.vectors_["shop"]
+    vectors, counts = column.by_code()[0], column.vocabulary.counts
+    tables = [network.embeddings.table("shop") for network in module.members]
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for table in tables:
+            turn = torch.linalg.qr(torch.randn(3, 3, generator=generator)).Q
+            table.copy_(table @ turn + torch.randn(3, generator=generator))
+    found, spread = to_vectors(module)["shop"].by_code()[0], vectors.std()
+    np.testing.assert_allclose(found, vectors, rtol=0, atol=1e-4 * spread)
+    with torch.no_grad():
+        for table in tables:
+            table.mul_(2)
+    doubled = 2 * vectors - counts @ vectors / counts.sum()
+    found = to_vectors(module)["shop"].by_code()[0]
+    # Vectors in an earlier basis are not quite the mean of those turned to where they lie.
+    np.testing.assert_allclose(found, doubled, rtol=0, atol=0.1 * spread)
+
+
+def test_an_estimator_that_learns_on_takes_nothing_from_its_module():
+    frame, y = make_table()
+    model = EmbeddingRegressor(**QUICK, pairs=None).fit(frame, y)
+    module, vectors, expected = from_estimator(model), model.vectors_, model.predict(frame)
+    model.partial_fit(frame.replace("shop 1", "a new shop"), y)
+    assert to_vectors(module) == vectors
+    back = to_estimator(module)
+    np.testing.assert_array_equal(back.predict(frame), expected)
+    assert back.vectors_ == vectors
+
+
 def test_it_can_be_copied_pickled_compiled_and_exported(fitted, table):
     frame, _ = table
     module = from_estimator(fitted)

@@ -22,7 +22,7 @@ from catvec.torch._losses import mean_of, row_losses
 from catvec.torch._network import NetworkModule
 from catvec.torch._tables import array_of, check_numbers
 from catvec.torch._training import choose_device
-from catvec.vectors import CategoryVectors, ColumnVectors, average_aligned
+from catvec.vectors import CategoryVectors, ColumnVectors, align, stretch
 
 __all__ = ["EstimatorModule", "from_estimator", "to_estimator", "to_vectors"]
 
@@ -67,7 +67,9 @@ class EstimatorModule(nn.Module):
         self.scaling = NumberScaling(schema)
         # Not tensors, which `module.to(torch.bfloat16)` would round.
         self.center, self.scale = float(estimator.target_.center), float(estimator.target_.scale)
-        self._estimator = estimator
+        self._vectors: CategoryVectors = estimator.vectors_
+        self._tables = self._turned_tables()
+        self._estimator = copy.copy(estimator)  # itself it may learn on, and grow
 
     @property
     def members(self) -> list[NetworkModule]:
@@ -172,6 +174,27 @@ class EstimatorModule(nn.Module):
         dense, positions = self.scaling(x_num)
         scores = [network(x_cat, dense, positions) for network in self.networks]
         return torch.stack(scores).mean(0)
+
+    def _moved_vectors(self) -> CategoryVectors:
+        """See `to_vectors`."""
+        moved = []
+        for name, before, now in zip(
+            self._vectors, self._tables, self._turned_tables(), strict=True
+        ):
+            vectors, counts = _with_counts(self._vectors[name])
+            # Vectors that were held while the networks learned are larger or smaller than there.
+            times = stretch([before], vectors, counts)
+            moved.append((vectors + times * (now - before)).astype(np.float32))
+        return _replaced(self._vectors, moved)
+
+    def _turned_tables(self) -> list[np.ndarray]:
+        """By column the mean of the networks' tables, each turned to where the vectors lie."""
+        found = []
+        for c, name in enumerate(self._vectors):
+            tables = [array_of(network.embeddings.table(c)) for network in self.members]
+            turned = [align(table, *_with_counts(self._vectors[name])) for table in tables]
+            found.append(np.asarray(np.mean(turned, axis=0, dtype=np.float64)))
+        return found
 
     def _in_units(self, scores: Tensor) -> Tensor:
         """Scores in the units of the target, float64."""
@@ -294,8 +317,9 @@ def to_vectors(module: nn.Module) -> CategoryVectors:
     Parameters
     ----------
     module : EstimatorModule, CategoryEmbeddings or CategoryEmbedding
-        Of `from_estimator`, or of `from_vectors`: others do not know their categories. The vectors
-        of several networks are turned into one basis and averaged.
+        Of `from_estimator`, or of `from_vectors`: others do not know their categories. Of an
+        estimator its `vectors_` of when the module was made, moved as the networks' tables have
+        moved since, on average; turns and shifts of a whole table say nothing and are left out.
 
     Returns
     -------
@@ -307,15 +331,7 @@ def to_vectors(module: nn.Module) -> CategoryVectors:
         If the module does not know its categories.
     """
     if isinstance(module, EstimatorModule):
-        vectors = module._estimator.vectors_
-        tables = [network.embeddings.tables for network in module.members]
-        return _replaced(
-            vectors,
-            [
-                average_aligned([array_of(t.table(c)) for t in tables], column.vocabulary.counts)
-                for c, column in enumerate(map(vectors.__getitem__, vectors))
-            ],
-        )
+        return module._moved_vectors()
     if isinstance(module, CategoryEmbeddings) and module.category_vectors is not None:
         own = [array_of(module.table(c)) for c in range(len(module.names))]
         return _replaced(module.category_vectors, own)
@@ -330,6 +346,10 @@ def to_vectors(module: nn.Module) -> CategoryVectors:
 def _replaced(vectors: CategoryVectors, arrays: Sequence[np.ndarray]) -> CategoryVectors:
     columns = [_with_vectors(vectors[name], own) for name, own in zip(vectors, arrays, strict=True)]
     return CategoryVectors(columns, pairs=list(vectors.pairs.values()), metadata=vectors.metadata)
+
+
+def _with_counts(column: ColumnVectors) -> tuple[np.ndarray, np.ndarray]:
+    return column.by_code()[0], column.vocabulary.counts
 
 
 def _with_vectors(column: ColumnVectors, vectors: np.ndarray) -> ColumnVectors:

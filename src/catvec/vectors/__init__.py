@@ -4,6 +4,7 @@ from catvec.vectors._alignment import align as align
 from catvec.vectors._alignment import average_aligned as average_aligned
 from catvec.vectors._alignment import in_scale as in_scale
 from catvec.vectors._alignment import rotation as rotation
+from catvec.vectors._alignment import stretch as stretch
 from catvec.vectors._by_code import CategoryRow as CategoryRow
 from catvec.vectors._column import ColumnVectors as ColumnVectors
 from catvec.vectors._export import FORMATS as FORMATS

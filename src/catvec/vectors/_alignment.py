@@ -176,14 +176,22 @@ def in_scale(
     ParameterError
         If a weight is negative or not finite.
     """
-    weights = _checked_weights(counts, len(reference))
-    spreads = [_spread(table, weights) for table in tables]
-    found = sum(spreads) / max(len(spreads), 1)
-    if not found > 0:
+    weights, times = _checked_weights(counts, len(reference)), stretch(tables, reference, counts)
+    if times == 1:
         return [np.asarray(table, np.float32) for table in tables]
-    times = np.sqrt(_spread(reference, weights) / found)
     turn = np.eye(reference.shape[1]) * times
     return [_moved(table, turn, (1 - times) * _mean(table, weights)) for table in tables]
+
+
+def stretch(
+    tables: Sequence[npt.NDArray[np.floating]],
+    reference: npt.NDArray[np.floating],
+    counts: npt.ArrayLike | None = None,
+) -> float:
+    """The factor by which `in_scale` spreads tables; 1 where none has any spread."""
+    weights = _checked_weights(counts, len(reference))
+    found = sum(_spread(table, weights) for table in tables) / max(len(tables), 1)
+    return float(np.sqrt(_spread(reference, weights) / found)) if found > 0 else 1.0
 
 
 def _spread(vectors: npt.NDArray[np.floating], weights: npt.NDArray[np.float64]) -> float:
