@@ -14,7 +14,9 @@ SHOWN = 5  # offending values named in a message
 
 
 def _shown(value: object) -> str:
-    text = repr(value).replace("\n", " ")
+    text = repr(value)
+    if "\n" in text:  # a table, of whose first line nobody learns what is wrong
+        return type(value).__name__
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
