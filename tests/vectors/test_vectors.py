@@ -100,6 +100,12 @@ def test_encode_goes_by_name():
     np.testing.assert_array_equal(vectors.encode(FRAME), vectors.encode(pd.DataFrame(turned)))
 
 
+def test_lists_have_no_codes_by_row():
+    vectors = CategoryVectors([make_column("tags", ["a", "b"])])
+    with pytest.raises(InputError, match="code by element and not by row: 'tags'; `drop` them"):
+        vectors.codes({"tags": [["a", "b"], ["c"]]})
+
+
 def test_codes_are_rows_of_the_tables_and_go_by_name(as_frame):
     vectors = small_vectors()
     turned = {"extra": [0] * len(FRAME["city"]), "city": list(FRAME["city"])}

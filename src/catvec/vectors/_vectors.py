@@ -169,9 +169,14 @@ class CategoryVectors(Bridging, Editing):
         Raises
         ------
         InputError
-            If a column is absent, or holds values of another type family than in training.
+            If a column is absent, or holds lists or values of another type family than in training.
         """
         opened = self._opened(frame)
+        if lists := [name for name in self if opened.is_list(name)]:
+            raise InputError(
+                f"columns hold lists, which have a code by element and not by row: {some(lists)};"
+                " `drop` them, or take `encode`, which knows lists"
+            )
         codes = np.empty((opened.n_rows, len(self)), np.int32)
         for c, column in enumerate(self._columns.values()):
             codes[:, c] = column.vocabulary.encode(opened.column(column.name))
