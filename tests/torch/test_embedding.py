@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from catvec import EmbeddingEncoder
 from catvec.errors import CategoryError, InputError, ParameterError
 from catvec.torch import (
     CategoryEmbedding,
@@ -107,11 +108,20 @@ def test_what_is_to_be_frozen_is_checked():
         CategoryEmbeddings([4], [3], names=["a"]).freeze("a")
 
 
+@pytest.mark.parametrize("nothing", [[], np.array([], int), torch.tensor([])])
+def test_nothing_can_be_frozen(nothing):
+    layer = CategoryEmbedding(9, 5)
+    layer.freeze(nothing)
+    layer(torch.arange(9)).sum().backward()
+    assert layer.weight.grad.all()
+
+
 def test_l2_is_of_the_rows_used_each_once():
     layer = CategoryEmbeddings([4, 6], [3, 2])
     codes = torch.tensor([[1, 5], [1, 2], [3, 5]])
     expected = (layer.table(0)[[1, 3]] ** 2).sum() / 2 + (layer.table(1)[[2, 5]] ** 2).sum() / 2
     torch.testing.assert_close(layer.l2(codes), expected)
+    assert CategoryEmbeddings([], []).l2(torch.zeros(4, 0, dtype=torch.long)) == 0
 
 
 def test_the_dropouts_act_in_training_only_and_keep_the_mean():
@@ -166,6 +176,14 @@ def test_the_prior_needs_counts():
         RegularizedEmbedding(2.5, 3)
 
 
+@pytest.mark.parametrize("make", [list, np.array, torch.tensor])
+def test_counts_are_the_layers_own(make):
+    counts = make([1.0, 2.0, 3.0])
+    layer = RegularizedEmbedding(3, 2, shrinkage=1.0, counts=counts)
+    counts[2] = 7.0
+    assert layer.counts.tolist() == [1, 2, 3]
+
+
 @pytest.mark.parametrize("freeze", [True, False])
 def test_learned_vectors_in_and_out(fitted, freeze):
     vectors = fitted.vectors_
@@ -187,11 +205,29 @@ def test_learned_vectors_in_and_out(fitted, freeze):
 
 
 def test_only_learned_vectors_are_taken(fitted):
-    with pytest.raises(ParameterError, match="`column_vectors` must be of one column, as"):
+    with pytest.raises(ParameterError, match=r"of one column, as .*, got CategoryVectors$"):
         CategoryEmbedding.from_vectors(fitted.vectors_)
-    with pytest.raises(ParameterError, match="`vectors` must be a CategoryVectors") as caught:
+    with pytest.raises(ParameterError, match=r"a CategoryVectors, as .*, got ndarray$"):
         CategoryEmbeddings.from_vectors(np.zeros((3, 3)))
-    assert "\n" not in str(caught.value)
+    effects = EmbeddingEncoder(output="effects").fit({"shop": list("aabb")}, [1, 2, 3, 4]).vectors_
+    with pytest.raises(ParameterError, match=r"with vectors of width 1 or more, got \['shop'\]"):
+        CategoryEmbeddings.from_vectors(effects)
+
+
+@pytest.mark.parametrize("name", ["num_embeddings", "embedding_dims", "names"])
+def test_what_vectors_tell_is_no_parameter_beside_them(fitted, name):
+    with pytest.raises(ParameterError, match=f"`{name}` must be left out, since .*, got 5"):
+        CategoryEmbeddings.from_vectors(fitted.vectors_, **{name: 5})
+    one = "embedding_dim" if name == "embedding_dims" else "num_embeddings"
+    with pytest.raises(ParameterError, match=f"`{one}` must be left out, since .*, got 5"):
+        CategoryEmbedding.from_vectors(fitted.vectors_["shop"], **{one: 5})
+
+
+def test_counts_of_learned_vectors_are_taken_as_they_are(fitted):
+    column = fitted.vectors_["shop"]  # whose arrays are read-only, of which PyTorch warns
+    counts = column.vocabulary.counts
+    layer = RegularizedEmbedding.from_vectors(column, shrinkage=1.0, counts=counts)
+    assert layer.counts.tolist() == counts.tolist()
 
 
 def test_a_module_that_knows_no_categories_gives_no_vectors():

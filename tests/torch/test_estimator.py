@@ -83,8 +83,13 @@ def test_the_loss_is_the_estimators(fitted, table):
 
 def test_a_column_of_targets_is_not_taken_for_a_table(fitted, table):
     module = from_estimator(fitted)
-    with pytest.raises(InputError, match=r"y must be of shape \(400,\), got \(400, 1\)"):
-        module.loss(*module.inputs(table[0]), torch.tensor(table[1])[:, None])
+    x, y = module.inputs(table[0]), torch.tensor(table[1])
+    with pytest.raises(InputError, match=r"y must be a tensor of shape \(400,\), got \(400, 1\)"):
+        module.loss(*x, y[:, None])
+    with pytest.raises(InputError, match=r"y must be a tensor of shape \(400,\), got list"):
+        module.loss(*x, y.tolist())
+    with pytest.raises(InputError, match="the mean loss of no rows is no number"):
+        module.loss(*(part[:0] for part in x), y[:0])
 
 
 def test_a_module_refuses_unknown_categories_where_the_estimator_does():
@@ -275,10 +280,48 @@ def test_columns_and_codes_that_do_not_fit_are_named(fitted, table):
     codes, numbers = module.inputs(table[0])
     with pytest.raises(InputError, match=r"a column for each of 'price', 'gaps', got None"):
         module(codes)
+    with pytest.raises(InputError, match="x_num must have as many rows as the codes, 400, got 5"):
+        module(codes, numbers[:5])
+    with pytest.raises(InputError, match="codes must be a tensor of integers, got NoneType"):
+        module(None, numbers)
+    with pytest.raises(ParameterError, match="`chunk_size` must be an int >= 1, got 0"):
+        module.predict(table[0], chunk_size=0)
     with pytest.raises(InputError, match="codes of column 'day' must be at least 0 and below"):
         module(codes + torch.tensor([0, 90, 0]), numbers)
     with pytest.raises(InputError, match="columns of the training table are missing: 'price'"):
         module.predict(table[0].drop(columns="price"))
+
+
+def test_infinite_numbers_are_refused_in_a_table_and_large_ones_in_a_tensor(fitted, table):
+    frame, module = table[0].assign(price=np.inf), from_estimator(fitted)
+    for predict in (fitted.predict, module.predict):
+        with pytest.raises(InputError, match="column 'price' contains infinity"):
+            predict(frame)
+    codes, numbers = module.inputs(table[0])
+    scores = []
+    for most in (np.inf, 1e300):
+        numbers[:3], numbers[3:6] = most, -most
+        scores.append(module(codes, numbers))
+    torch.testing.assert_close(*scores)
+
+
+def test_a_model_of_categories_alone_is_exported_with_any_number_of_rows():
+    frame, y = make_table()
+    module = from_estimator(EmbeddingRegressor(**QUICK, pairs=None).fit(frame[["shop"]], y))
+    codes, _ = module.inputs(frame)
+    rows = torch.export.Dim("rows")
+    program = torch.export.export(module, (codes[:20],), dynamic_shapes=({0: rows},))
+    torch.testing.assert_close(program.module()(codes), module(codes))
+
+
+@pytest.mark.parametrize("kind", ["list", "hashed", "compositional"])
+def test_tables_that_a_module_lacks_are_refused_by_column(kind):
+    frame, y = make_table()
+    if kind == "list":
+        frame["shop"] = [[shop, "all"] for shop in frame["shop"]]
+    model = EmbeddingRegressor(**QUICK, pairs=None, tables={"shop": {"kind": kind}}).fit(frame, y)
+    with pytest.raises(ParameterError, match=r"columns of lists and hashed, .* of 'shop' are"):
+        from_estimator(model)
 
 
 def test_what_has_no_networks_is_refused(table):

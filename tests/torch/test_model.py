@@ -134,6 +134,8 @@ def test_what_does_not_fit_is_refused():
         copied()[0](rows()[0], torch.zeros(3))
     with pytest.raises(InputError, match=r"of shape \(rows, 3\), got ndarray"):
         copied()[0](rows()[0], np.zeros((32, 3)))
+    with pytest.raises(InputError, match="x_num must have as many rows as the codes, 32, got 31"):
+        copied()[0](rows()[0], rows()[1][1:])
     with pytest.raises(ParameterError, match="`cat_embed_dims` must be 2 widths"):
         TabularEmbeddingModel([5, 6], [2], 0, [4], 1)
     with pytest.raises(ParameterError, match="`hidden_dims` must be an int >= 1, got 0"):

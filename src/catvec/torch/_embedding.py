@@ -13,7 +13,7 @@ from catvec._checks import check_float, check_int, refuse
 from catvec.errors import InputError
 from catvec.torch._constants import WithConstants
 from catvec.torch._layers import Dropout
-from catvec.torch._tables import INITIAL_STD, checked_codes, initialize
+from catvec.torch._tables import INITIAL_STD, check_left, checked_codes, initialize
 from catvec.vectors import ColumnVectors
 
 __all__ = ["CategoryEmbedding", "RegularizedEmbedding"]
@@ -124,7 +124,7 @@ class CategoryEmbedding(WithConstants):
         ------
         ParameterError
             If `column_vectors` is none, holds no vectors (the width is 0), or has several hash
-            functions.
+            functions; or if `parameters` has a size, which the vectors tell.
         """
         if not isinstance(column_vectors, ColumnVectors):
             raise refuse(
@@ -135,6 +135,7 @@ class CategoryEmbedding(WithConstants):
             raise refuse("column_vectors", "vectors of width 1 or more", column_vectors)
         if column_vectors.importances is not None:
             raise refuse("column_vectors", "of one hash function at most", column_vectors)
+        check_left(parameters, "num_embeddings", "embedding_dim")
         layer = cls(*vectors.shape, **parameters)
         layer.column_vectors = column_vectors
         with torch.no_grad():
@@ -162,7 +163,10 @@ class CategoryEmbedding(WithConstants):
             self.weight.requires_grad_(False)
             return
         device = self.weight.device
-        codes = checked_codes(torch.as_tensor(codes, device=device))
+        codes = torch.as_tensor(codes, device=device)
+        if not codes.numel():  # a list of nothing is one of floats to PyTorch
+            return
+        codes = checked_codes(codes)
         if ((codes < 0) | (codes >= self.num_embeddings)).any():
             raise self._beyond(codes)
         if self._frozen is None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from catvec._checks import refuse, some
 from catvec.errors import CategoryError
-from catvec.torch._tables import INITIAL_STD, FlatTables, check_tables, checked_codes
+from catvec.torch._tables import INITIAL_STD, FlatTables, check_left, check_tables, checked_codes
 from catvec.vectors import CategoryVectors
 
 __all__ = ["CategoryEmbeddings"]
@@ -124,15 +124,17 @@ class CategoryEmbeddings(nn.Module):
         ------
         ParameterError
             If `vectors` are none, or a column has no vectors (its width is 0) or several hash
-            functions.
+            functions; or if `parameters` has names or sizes, which the vectors tell.
         """
         if not isinstance(vectors, CategoryVectors):
             raise refuse("vectors", "a CategoryVectors, as `model.vectors_` is", vectors)
         arrays = [vectors[name].by_code()[0] for name in vectors]
-        if not arrays or not all(a.shape[1] for a in arrays):
-            raise refuse("vectors", "columns with vectors of width 1 or more", vectors)
-        if any(vectors[name].importances is not None for name in vectors):
-            raise refuse("vectors", "columns of one hash function at most", vectors)
+        empty = [name for name, array in zip(vectors, arrays, strict=True) if not array.shape[1]]
+        if empty or not arrays:
+            raise refuse("vectors", "of columns with vectors of width 1 or more", empty)
+        if several := [name for name in vectors if vectors[name].importances is not None]:
+            raise refuse("vectors", "of columns with one hash function at most", several)
+        check_left(parameters, "num_embeddings", "embedding_dims", "names")
         sizes, dims = zip(*(a.shape for a in arrays), strict=True)
         layer = cls(sizes, dims, names=vectors.columns, **parameters)
         layer.category_vectors = vectors

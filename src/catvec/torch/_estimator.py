@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from catvec._checks import refuse
-from catvec.errors import InputError
-from catvec.frames import Schema, open_frame
+from catvec._checks import check_int, refuse, some
+from catvec.errors import InputError, ParameterError
+from catvec.frames import FULL, Schema, open_frame
 from catvec.frames._numbers import CLIP
 from catvec.torch._constants import WithConstants
 from catvec.torch._embedding import CategoryEmbedding
@@ -20,7 +20,7 @@ from catvec.torch._embeddings import CategoryEmbeddings
 from catvec.torch._knots import KnotGrid
 from catvec.torch._losses import mean_of, row_losses
 from catvec.torch._network import NetworkModule
-from catvec.torch._tables import array_of, check_numbers
+from catvec.torch._tables import array_of, check_numbers, checked_codes
 from catvec.torch._training import choose_device
 from catvec.vectors import CategoryVectors, ColumnVectors, align, stretch
 
@@ -45,7 +45,8 @@ class EstimatorModule(nn.Module):
     Shape
     -----
     Input: x_cat, integers of shape (B, C); x_num, float64 or float32 of shape (B, N), NaN where
-    missing; `inputs` makes both from a table.
+    missing; `inputs` makes both from a table. It refuses infinite numbers, which are taken here for
+    the largest there are.
     Output: (B, n_outputs), scores on the link scale: a regression's in the units of the target,
     log-odds of the second class, a score by class, the logarithm of a count.
     """
@@ -128,12 +129,17 @@ class EstimatorModule(nn.Module):
         Raises
         ------
         InputError
-            If `y` is not of shape (B,): one of shape (B, 1) would be taken for a table.
+            If there are no rows, or `y` is not of shape (B,): one of shape (B, 1) would be taken
+            for a table.
         """
-        if tuple(y.shape) != (len(x_cat),):
-            raise InputError(f"y must be of shape ({len(x_cat)},), got {tuple(y.shape)}")
+        scores = self._scores(x_cat, x_num)
+        shape = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__
+        if shape != (len(scores),):
+            raise InputError(f"y must be a tensor of shape ({len(scores)},), got {shape}")
+        if not len(scores):
+            raise InputError("the mean loss of no rows is no number; leave out empty batches")
         target = ((y.double() - self.center) / (self.scale or 1.0)).float()
-        return row_losses(self.loss_name, self.quantile)(self._scores(x_cat, x_num), target).mean()
+        return row_losses(self.loss_name, self.quantile)(scores, target).mean()
 
     @torch.no_grad()
     def predict(self, X: object, chunk_size: int = 65_536) -> np.ndarray:
@@ -155,7 +161,10 @@ class EstimatorModule(nn.Module):
         ------
         InputError
             If a column is missing or of another type.
+        ParameterError
+            If `chunk_size` is below 1.
         """
+        check_int("chunk_size", chunk_size, minimum=1)
         x_cat, x_num = self.inputs(X)
         was_training = self.training
         self.eval()
@@ -168,11 +177,12 @@ class EstimatorModule(nn.Module):
 
     def _scores(self, x_cat: Tensor, x_num: Tensor | None) -> Tensor:
         """Mean of the networks' scores, as they were trained: of a standardised target."""
-        check_numbers("x_num", x_num, len(self.numbers), self.numbers)
+        codes = checked_codes(x_cat, len(self.columns))
+        check_numbers("x_num", x_num, len(self.numbers), self.numbers, n_rows=codes.shape[0])
         if x_num is None:
-            x_num = x_cat.new_zeros(len(x_cat), 0).double()
+            x_num = codes.new_zeros(codes.shape[0], 0).double()
         dense, positions = self.scaling(x_num)
-        scores = [network(x_cat, dense, positions) for network in self.networks]
+        scores = [network(codes, dense, positions) for network in self.networks]
         return torch.stack(scores).mean(0)
 
     def _moved_vectors(self) -> CategoryVectors:
@@ -258,8 +268,8 @@ def from_estimator(estimator: Any, *, device: str = "cpu") -> EstimatorModule:
     Raises
     ------
     ParameterError
-        If the estimator has no networks: it is not fitted, or an encoder of effects only. Or if its
-        `tables` are of kinds that the module does not have.
+        If the estimator has no networks: it is not fitted, or an encoder of effects only. Or if it
+        has columns of lists, or hashed, composed or shared tables, which the module does not have.
 
     Examples
     --------
@@ -275,8 +285,13 @@ def from_estimator(estimator: Any, *, device: str = "cpu") -> EstimatorModule:
         raise refuse(
             "estimator", "fitted, with networks (an encoder with `joint_score=True`)", estimator
         )
-    if estimator.schema_.kinds:
-        raise refuse("estimator", "without hashed, composed or shared `tables`", estimator)
+    schema: Schema = estimator.schema_
+    columns = zip(schema.vocabularies, schema.kinds, strict=False)
+    if strange := [vocabulary.name for vocabulary, kind in columns if kind != FULL]:
+        raise ParameterError(
+            "`estimator` must be without columns of lists and hashed, composed or shared tables, as"
+            f" those of {some(strange)} are"
+        )
     return EstimatorModule(estimator).to(choose_device(device)).eval()
 
 

@@ -110,8 +110,8 @@ class TabularEmbeddingModel(nn.Module):
 
     def forward(self, x_cat: Tensor, x_num: Tensor | None = None) -> Tensor:
         """Scores (B, output_dim) of codes (B, C) and numbers (B, num_continuous)."""
-        check_numbers("x_num", x_num, self.num_continuous)
         x = self.embeddings(x_cat)
+        check_numbers("x_num", x_num, self.num_continuous, n_rows=x.shape[0])
         if x_num is not None:
             x = torch.cat([x, x_num.to(x.dtype)], 1)
         scores: Tensor = self.head(self.hidden(x))

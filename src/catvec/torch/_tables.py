@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, cast
 
@@ -20,6 +20,7 @@ __all__ = [
     "INITIAL_STD",
     "FlatTables",
     "array_of",
+    "check_left",
     "check_numbers",
     "check_sizes",
     "check_tables",
@@ -58,9 +59,14 @@ def checked_codes(codes: Tensor, n_columns: int | None = None) -> Tensor:
 
 
 def check_numbers(
-    name: str, numbers: Tensor | None, n_columns: int, columns: Sequence[str] = ()
+    name: str,
+    numbers: Tensor | None,
+    n_columns: int,
+    columns: Sequence[str] = (),
+    *,
+    n_rows: int | None = None,
 ) -> None:
-    """Refuse numbers that are not of shape (rows, `n_columns`); None will do where that is 0."""
+    """Refuse numbers that are not of shape (`n_rows`, `n_columns`); None will do for no columns."""
     if numbers is None and not n_columns:
         return
     shape = tuple(numbers.shape) if isinstance(numbers, Tensor) else None
@@ -68,6 +74,15 @@ def check_numbers(
         each = f", a column for each of {some(columns)}" if columns else ""
         got = "None" if numbers is None else type(numbers).__name__ if shape is None else shape
         raise InputError(f"{name} must be a tensor of shape (rows, {n_columns}){each}, got {got}")
+    if n_rows is not None and shape[0] != n_rows:
+        raise InputError(f"{name} must have as many rows as the codes, {n_rows}, got {shape[0]}")
+
+
+def check_left(parameters: Mapping[str, Any], *names: str) -> None:
+    """Refuse parameters that vectors tell."""
+    for name in names:
+        if name in parameters:
+            raise refuse(name, "left out, since the vectors tell it", parameters[name])
 
 
 class SameWidth(WithConstants):
@@ -207,7 +222,7 @@ class FlatTables(WithConstants):
     def l2(self, at: Tensor) -> Tensor:
         """Half the sum of squares of the rows at `at` (B, T), each once."""
         used = [group.used(at).square().sum() for group in self.shared]
-        return torch.stack(used).sum() / 2
+        return torch.stack(used).sum() / 2 if used else torch.zeros((), device=at.device)
 
     def in_order(self, x: Tensor) -> Tensor:
         """From the order of the groups to that of the tables."""
