@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from catvec._checks import check_int, refuse, some
-from catvec.errors import InputError, ParameterError
+from catvec._checks import check_int, refuse
+from catvec.errors import InputError
 from catvec.frames import FULL, Schema, open_frame
 from catvec.frames._numbers import CLIP
 from catvec.torch._constants import WithConstants
@@ -70,7 +70,7 @@ class EstimatorModule(nn.Module):
         self.center, self.scale = float(estimator.target_.center), float(estimator.target_.scale)
         self._vectors: CategoryVectors = estimator.vectors_
         self._tables = self._turned_tables()
-        self._estimator = copy.copy(estimator)  # itself it may learn on, and grow
+        self._estimator = copy.copy(estimator)  # the given one may learn on and grow
 
     @property
     def members(self) -> list[NetworkModule]:
@@ -132,14 +132,14 @@ class EstimatorModule(nn.Module):
             If there are no rows, or `y` is not of shape (B,): one of shape (B, 1) would be taken
             for a table.
         """
-        scores = self._scores(x_cat, x_num)
+        n_rows = len(checked_codes(x_cat, len(self.columns)))
         shape = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__
-        if shape != (len(scores),):
-            raise InputError(f"y must be a tensor of shape ({len(scores)},), got {shape}")
-        if not len(scores):
+        if shape != (n_rows,):
+            raise InputError(f"y must be a tensor of shape ({n_rows},), got {shape}")
+        if not n_rows:
             raise InputError("the mean loss of no rows is no number; leave out empty batches")
         target = ((y.double() - self.center) / (self.scale or 1.0)).float()
-        return row_losses(self.loss_name, self.quantile)(scores, target).mean()
+        return row_losses(self.loss_name, self.quantile)(self._scores(x_cat, x_num), target).mean()
 
     @torch.no_grad()
     def predict(self, X: object, chunk_size: int = 65_536) -> np.ndarray:
@@ -288,10 +288,8 @@ def from_estimator(estimator: Any, *, device: str = "cpu") -> EstimatorModule:
     schema: Schema = estimator.schema_
     columns = zip(schema.vocabularies, schema.kinds, strict=False)
     if strange := [vocabulary.name for vocabulary, kind in columns if kind != FULL]:
-        raise ParameterError(
-            "`estimator` must be without columns of lists and hashed, composed or shared tables, as"
-            f" those of {some(strange)} are"
-        )
+        must = "without columns of lists, or of hashed, composed or shared tables"
+        raise refuse("estimator", must, strange)
     return EstimatorModule(estimator).to(choose_device(device)).eval()
 
 
@@ -364,6 +362,7 @@ def _replaced(vectors: CategoryVectors, arrays: Sequence[np.ndarray]) -> Categor
 
 
 def _with_counts(column: ColumnVectors) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors by code, and how many rows each stands for."""
     return column.by_code()[0], column.vocabulary.counts
 
 
