@@ -200,6 +200,61 @@ def test_numbers_of_one_type_are_read_exactly():
         one_column("a", [2**70])
 
 
+DECIMALS = [pa.decimal32(9, 2), pa.decimal64(18, 1), pa.decimal128(38, 0), pa.decimal256(60, 9)]
+
+
+@pytest.mark.parametrize("kind", [None, *DECIMALS])
+def test_whole_decimals_are_the_integers_they_are(kind):
+    wide = kind is None or kind.bit_width > 64
+    cells = [2**53, 2**53 + 1, None, -(2**63)] if wide else [5, None, -7]
+    decimals = [None if cell is None else decimal.Decimal(cell) for cell in cells]
+    assert (
+        cells_of(one_column("a", decimals if kind is None else pa.array(decimals, kind))) == cells
+    )
+    if wide:
+        assert cells_of(one_column("a", pa.array([decimal.Decimal(2**64 - 1)]))) == [2**64 - 1]
+
+
+def test_other_decimals_are_the_nearest_floats(rng):
+    for places in (2, 10, 17):
+        cells = [decimal.Decimal(int(n)).scaleb(-places) for n in rng.integers(10**15, size=500)]
+        expected = list(map(float, cells))
+        assert cells_of(one_column("a", pa.array(cells, pa.decimal128(38, places)))) == expected
+        assert cells_of(one_column("a", cells)) == expected
+
+
+LARGE = 2**53 + 1
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [LARGE, 0.5],
+        [np.int64(LARGE), 0.5, True],
+        [decimal.Decimal(LARGE), 0.5],
+        [decimal.Decimal("9007199254740992.5"), None],
+        [decimal.Decimal("1e30")],
+        pa.array([decimal.Decimal(LARGE), decimal.Decimal("0.5"), None]),
+        pa.array([decimal.Decimal(LARGE), decimal.Decimal("0.5")]).dictionary_encode(),
+        pl.Series([decimal.Decimal(LARGE), decimal.Decimal("0.5")]),
+    ],
+)
+def test_numbers_that_would_become_others_are_refused(values):
+    with pytest.raises(InputError, match=r"'a' holds numbers \(.*\) that have no common type"):
+        one_column("a", values)
+
+
+@pytest.mark.parametrize("others", [[], [1, 2], [2.5], ["x", None]])
+def test_signalling_decimals_are_missing_and_infinite_ones_refused(others):
+    no_number = decimal.Decimal("sNaN")
+    assert cells_of(one_column("a", [no_number, *others])) == [None, *others]
+    assert cells_of(one_column("a", [decimal.Decimal(1), no_number])) == [1, None]
+    for sign in ("", "-"):
+        infinite = decimal.Decimal(f"{sign}Infinity")
+        with pytest.raises(InputError, match="column 'a' contains infinity"):
+            one_column("a", [infinite, *others])
+
+
 # --- names and widths -------------------------------------------------------------------
 
 

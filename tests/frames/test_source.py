@@ -8,8 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from catvec.errors import InputError
+from catvec.frames import Vocabulary, open_frame
 from catvec.frames import _source as module
-from catvec.frames._source import is_source, open_source
+from catvec.frames._counting import ValueCounter, count_by_duckdb
+from catvec.frames._source import is_source, open_source, whole
 
 TABLE = pa.table({"user": ["a", "b", None, "a", "c"], "n": [1, 2, 3, 4, 5]})
 
@@ -55,6 +57,34 @@ def test_frames_that_come_once_are_kept_and_others_asked_again(tmp_path, make):
             assert rows == wanted
     assert len(list((tmp_path / "spool").iterdir())) == 2  # a type, a file
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def counted(source, _):
+    counter = ValueCounter("n")
+    for chunk in source.chunks(["n"]):
+        counter.add(chunk.column("n"))
+    return counter.vocabulary(1)
+
+
+def counted_by_duckdb(source, folder):
+    pytest.importorskip("duckdb")
+    return count_by_duckdb(source, "n", 1, folder)
+
+
+def learned_whole(source, _):
+    return Vocabulary.learn(open_frame(whole(source)).column("n"))[0]
+
+
+@pytest.mark.parametrize("learn", [counted, counted_by_duckdb, learned_whole])
+def test_large_integers_stay_what_they_are_beside_floats(tmp_path, learn):
+    large = pd.DataFrame({"n": [2**53, 2**53 + 1]})
+    with_gaps = pd.DataFrame({"n": [5.0, None]})  # as pandas has integers with a gap
+    for frames in ([large, with_gaps], [with_gaps, large]):
+        found = learn(open_source(frames, tmp_path), tmp_path)
+        assert found.categories.tolist() == [5, 2**53, 2**53 + 1]
+        assert found.counts.tolist() == [0, 1, 1, 1, 1]
+    with pytest.raises(InputError, match=r"column 'n' holds numbers .* no common type"):
+        learn(open_source([large, with_gaps, with_gaps / 2], tmp_path), tmp_path)
 
 
 def test_category_types_are_known(tmp_path):

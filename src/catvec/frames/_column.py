@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import numbers
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -14,9 +16,12 @@ import pyarrow.compute as pc
 
 from catvec._checks import some
 from catvec.errors import CellTypeError, InputError
+from catvec.frames._keys import common_type, no_exact_type, numbers_like
 
 # Kinds of keys, in canonical order. 1 and 1.0 are one key; "1", True and a date are others.
 FAMILIES = ("boolean", "number", "date", "text")
+
+EXACT = 2.0**53  # below, a float tells every whole number from the next
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,8 @@ def make_column(name: str, values: pa.Array | pa.ChunkedArray | np.ndarray, n_ro
     Raises
     ------
     InputError
-        If a number is infinite, or a cell is no text, number, boolean or date.
+        If a number is infinite, numbers have no common type that holds them exactly, or a cell is
+        no text, number, boolean or date.
     """
     if isinstance(values, pa.ChunkedArray):
         families = _families_of_array(name, in_one(values))
@@ -116,20 +122,26 @@ def concatenated(columns: Sequence[Column]) -> Column:
     Returns
     -------
     Column
+
+    Raises
+    ------
+    InputError
+        If their numbers have no common type that holds them exactly.
     """
-    families = {}
+    name, families = columns[0].name, {}
     for family in FAMILIES:
-        kinds = [plain(c.families[family]).type for c in columns if family in c.families]
-        if kinds:
-            kind = kinds[0] if len(set(kinds)) == 1 else pa.float64()
-            parts = [_part(column, family, kind) for column in columns]
-            families[family] = pa.concat_arrays(parts)
-    return Column(columns[0].name, families, sum(column.n_rows for column in columns))
+        found = [plain(column.families[family]) for column in columns if family in column.families]
+        if found:
+            kind = found[0].type
+            if any(array.type != kind for array in found):
+                kind = common_type(name, found)
+            families[family] = pa.concat_arrays([_part(c, family, kind) for c in columns])
+    return Column(name, families, sum(column.n_rows for column in columns))
 
 
 def _part(column: Column, family: str, kind: pa.DataType) -> pa.Array:
     array = column.families.get(family)
-    return pa.nulls(column.n_rows, kind) if array is None else plain(array).cast(kind, safe=False)
+    return pa.nulls(column.n_rows, kind) if array is None else numbers_like(plain(array), kind)
 
 
 def family_of_type(kind: pa.DataType) -> str:
@@ -185,7 +197,7 @@ def _families_of_array(name: str, array: pa.Array) -> dict[str, pa.Array]:
     if change is None:
         raise _no_category(name, str(array.type))
     try:
-        return {kind: _one_zero_no_nan(change(array))}
+        return {kind: _one_zero_no_nan(change(name, array))}
     except pa.ArrowInvalid as error:
         raise InputError(f"column {name!r}: {error}") from error
 
@@ -196,23 +208,46 @@ def _dictionary(indices: pa.Array, values: pa.Array) -> pa.DictionaryArray:
     return array.dictionary_decode().dictionary_encode() if values.null_count else array
 
 
-def _reading(kind: pa.DataType) -> tuple[str, Callable[[pa.Array], pa.Array] | None]:
-    """The family of an Arrow type, and how its arrays are brought to ours."""
+def _reading(kind: pa.DataType) -> tuple[str, Callable[[str, pa.Array], pa.Array] | None]:
+    """The family of an Arrow type, and how arrays of it, of a column, are brought to ours."""
     types = pa.types
     if types.is_null(kind):
         return "empty", None
     if types.is_boolean(kind):
-        return "boolean", lambda a: a
+        return "boolean", lambda _, a: a
     if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
-        return "text", lambda a: a.cast(pa.large_string())
+        return "text", lambda _, a: a.cast(pa.large_string())
     if types.is_integer(kind):
         wide = pa.uint64() if kind == pa.uint64() else pa.int64()
-        return "number", lambda a: a.cast(wide)
-    if types.is_floating(kind) or types.is_decimal(kind):
-        return "number", lambda a: a.cast(pa.float64(), safe=False)
+        return "number", lambda _, a: a.cast(wide)
+    if types.is_floating(kind):
+        return "number", lambda _, a: a.cast(pa.float64())
+    if types.is_decimal(kind):
+        return "number", _from_decimals
     if types.is_date(kind) or types.is_timestamp(kind):
-        return "date", _microseconds
+        return "date", lambda _, a: _microseconds(a)
     return "other", None
+
+
+def _from_decimals(name: str, array: pa.Array) -> pa.Array:
+    """Decimals as the integers that they are, else as the floats nearest to them."""
+    if array.type.bit_width < 128:  # Arrow 26 reads what lies below a null in narrower ones
+        array = array.cast(pa.decimal128(38, array.type.scale))
+    for kind in (pa.int64(), pa.uint64()):
+        with contextlib.suppress(pa.ArrowInvalid):
+            return array.cast(kind)
+    floats = array.cast(pa.string()).cast(pa.float64())  # directly, Arrow 26 is off in last places
+    large = pc.greater_equal(pc.abs(floats), EXACT)
+    _refuse_lost(name, array.filter(large).to_pylist(), floats.filter(large).to_pylist())
+    return floats
+
+
+def _refuse_lost(name: str, cells: Sequence[Any], floats: Sequence[float | None]) -> None:
+    """Refuse floats that stand for other whole numbers; fractions are as near as floats come."""
+    pairs = zip(cells, floats, strict=True)
+    lost = [c for c, f in pairs if f is not None and abs(f) >= EXACT and c != f]
+    if lost:
+        raise no_exact_type(name, lost[:3])
 
 
 def _microseconds(array: pa.Array) -> pa.Array:
@@ -284,7 +319,7 @@ def _families_of_objects(name: str, values: np.ndarray) -> dict[str, pa.Array]:
     """
     try:
         array = pa.array(values, from_pandas=True)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, TypeError, OverflowError):
         return _families_of_cells(name, values)
     except UnicodeError as error:
         raise _no_unicode(name) from error
@@ -292,7 +327,7 @@ def _families_of_objects(name: str, values: np.ndarray) -> dict[str, pa.Array]:
         array = in_one(array)
     kind = array.type
     plain = pa.types.is_large_string(kind) or pa.types.is_string(kind) or pa.types.is_boolean(kind)
-    if plain or set(map(type, values)) - {type(None)} in ({int}, {float}):
+    if plain or set(map(type, values)) - {type(None)} in ({int}, {float}, {Decimal}):
         return _families_of_array(name, array)
     return _families_of_cells(name, values)
 
@@ -302,7 +337,7 @@ def _families_of_cells(name: str, values: np.ndarray) -> dict[str, pa.Array]:
     kinds: dict[type, str] = {}
     for i, value in enumerate(values):
         kind = kinds.get(type(value)) or kinds.setdefault(type(value), _family_of(name, value))
-        if kind == "missing" or value != value:  # NaN is the only number unlike itself
+        if kind == "missing" or is_nan(value):
             continue
         if kind not in cells:
             cells[kind] = [None] * len(values)
@@ -310,12 +345,17 @@ def _families_of_cells(name: str, values: np.ndarray) -> dict[str, pa.Array]:
     return {kind: _array_of(name, kind, cells[kind]) for kind in FAMILIES if kind in cells}
 
 
+def is_nan(value: Any) -> bool:
+    """Whether it is a number that is none; a signalling one of decimals refuses comparisons."""
+    return value.is_nan() if isinstance(value, Decimal) else bool(value != value)
+
+
 def _family_of(name: str, value: object) -> str:
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return "missing"
     if isinstance(value, bool | np.bool_):
         return "boolean"
-    if isinstance(value, numbers.Real) or type(value).__name__ == "Decimal":
+    if isinstance(value, numbers.Real | Decimal):
         return "number"
     if isinstance(value, datetime.date | np.datetime64):
         return "date"
@@ -342,7 +382,11 @@ def _numbers_of(name: str, cells: list[Any]) -> pa.Array:
             exact = [None if cell is None else int(cell) for cell in cells]
             large = max(cell for cell in exact if cell is not None) > np.iinfo(np.int64).max
             return pa.array(exact, pa.uint64() if large else pa.int64())
-        return _one_zero_no_nan(pa.array([None if c is None else float(c) for c in cells]))
+        # As Python's integers, which compare with floats exactly; NumPy's do not.
+        exact = [int(c) if isinstance(c, numbers.Integral) else c for c in cells]
+        floats = [None if cell is None else float(cell) for cell in exact]
+        _refuse_lost(name, exact, floats)
+        return _one_zero_no_nan(pa.array(floats))
     except (OverflowError, pa.ArrowInvalid) as error:
         raise CellTypeError(
             f"column {name!r} holds integers of more than 64 bits; convert the column to text"

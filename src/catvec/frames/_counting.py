@@ -7,7 +7,7 @@ within a limit of memory and writes what exceeds it to disk.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from catvec._checks import refuse, some
 from catvec.errors import InputError, MissingDependencyError
 from catvec.frames._column import Column, plain
 from catvec.frames._frame import one_column, open_frame
+from catvec.frames._keys import common_type, numbers_like
 from catvec.frames._source import Source, one_array
 from catvec.frames._vocabulary import Vocabulary
 
@@ -64,7 +65,7 @@ class ValueCounter:
         return counted_vocabulary(self.name, *self.counts(), min_frequency)
 
     def _merge(self) -> None:
-        values = _concatenated([values for values, _ in self._parts])
+        values = _concatenated(self.name, [values for values, _ in self._parts])
         counts = pa.concat_arrays([counts for _, counts in self._parts])
         grouped = pa.table({"value": values, "rows": counts}).group_by("value")
         merged = grouped.aggregate([("rows", "sum")])
@@ -206,24 +207,26 @@ def count_by_duckdb(source: Source, name: str, min_frequency: int, folder: Path)
 
 
 def _typed_arrays(source: Source, name: str) -> tuple[pa.DataType, Iterator[pa.Array]]:
-    """The column chunk by chunk, of one type: the widest that the chunks have."""
+    """The column chunk by chunk, of one type, which holds all chunks exactly."""
     arrays = (plain(one_array(chunk.column(name))) for chunk in source.chunks([name]))
     if source.kinds[name] != "number":
         kinds = {"text": pa.large_string(), "boolean": pa.bool_(), "date": pa.timestamp("us")}
         kind = kinds[source.kinds[name]]
     else:
-        kind = _number_type({array.type for array in arrays if array.null_count < len(array)})
+        kind = common_type(name, arrays)
         arrays = (plain(one_array(chunk.column(name))) for chunk in source.chunks([name]))
-    return kind, (array.cast(kind) for array in arrays)
+    return kind, (_as(array, kind) for array in arrays)
 
 
-def _number_type(types: Iterable[pa.DataType]) -> pa.DataType:
-    kinds = set(types)
-    return kinds.pop() if len(kinds) == 1 else pa.float64()
-
-
-def _concatenated(arrays: list[pa.Array]) -> pa.Array:
+def _concatenated(name: str, arrays: list[pa.Array]) -> pa.Array:
     """Arrays of one family, end to end."""
-    kinds = {array.type for array in arrays if not pa.types.is_null(array.type)}
-    kind = kinds.pop() if len(kinds) == 1 else pa.float64() if kinds else pa.null()
-    return pa.concat_arrays([array.cast(kind) for array in arrays])
+    found = [array for array in arrays if not pa.types.is_null(array.type)]
+    kind = found[0].type if found else pa.null()
+    if any(array.type != kind for array in found):
+        kind = common_type(name, found)
+    return pa.concat_arrays([_as(array, kind) for array in arrays])
+
+
+def _as(array: pa.Array, kind: pa.DataType) -> pa.Array:
+    """An array of nulls, or of numbers that a type holds exactly, as of that type."""
+    return array.cast(kind) if pa.types.is_null(array.type) else numbers_like(array, kind)

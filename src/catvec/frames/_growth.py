@@ -15,7 +15,7 @@ from catvec.errors import InputError
 from catvec.frames._column import FAMILIES, Column
 from catvec.frames._frame import one_column
 from catvec.frames._hashing import HashedVocabulary
-from catvec.frames._keys import Keys, numbers_like
+from catvec.frames._keys import Keys, common_type, numbers_like
 from catvec.frames._lookup import places_among
 from catvec.frames._vocabulary import (
     FIRST,
@@ -336,15 +336,8 @@ def _of_one_type(name: str, key: Keys, values: pa.Array) -> tuple[pa.Array, pa.A
     """Keys and values in a type that holds both exactly."""
     if key.family != "number" or key.values.type == values.type:
         return key.values, values
-    for kind in (key.values.type, values.type, pa.float64()):
-        both = numbers_like(key.values, kind), numbers_like(values, kind)
-        if not both[0].null_count and not both[1].null_count:
-            return both
-    raise InputError(
-        f"the numbers of column {name!r} ({some(values[:3].to_pylist())}) and those known so far"
-        f" ({some(key.values[:3].to_pylist())}) have no common type that holds both exactly;"
-        " convert the column to text"
-    )
+    kind = common_type(name, (key.values, values))
+    return numbers_like(key.values, kind), numbers_like(values, kind)
 
 
 def _where(old: Vocabulary, new: Vocabulary) -> np.ndarray:

@@ -1,7 +1,8 @@
-"""The values of one column and type family: ascending, each with its code."""
+"""The values of one column and type family: ascending, each with its code; numbers exactly."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from catvec._checks import some
+from catvec.errors import InputError
 from catvec.frames._gaps import Gaps
+
+NUMBERS = (pa.int64(), pa.uint64(), pa.float64())  # types of numbers, the one preferred first
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,40 @@ def numbers_like(values: pa.Array, kind: pa.DataType) -> pa.Array:
         cast = raw.astype(dtype)
         fits = (cast.astype(raw.dtype) == raw) & _within(raw, dtype) & _within(cast, raw.dtype)
     return pa.array(cast, mask=~fits | np.asarray(pc.is_null(values)))
+
+
+def common_type(name: str, arrays: Iterable[pa.Array]) -> pa.DataType:
+    """The type that holds the numbers of all arrays exactly.
+
+    Parameters
+    ----------
+    name : str
+        Of the column, for the message.
+    arrays : iterable of pyarrow.Array
+        Each of one of `NUMBERS`; nulls do not count.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    left = list(NUMBERS)
+    for array in arrays:
+        changed = {kind: numbers_like(array, kind) for kind in left}
+        left = [kind for kind in left if changed[kind].null_count == array.null_count]
+        if not left:
+            lost = array.filter(pc.xor(array.is_valid(), changed.popitem()[1].is_valid()))
+            raise no_exact_type(name, lost[:3].to_pylist())
+    return left[0]
+
+
+def no_exact_type(name: str, numbers: Iterable[object]) -> InputError:
+    """The error for numbers that no type holds exactly together with the others of a column."""
+    return InputError(
+        f"column {name!r} holds numbers ({some(numbers)}) that have no common type of 64 bits with"
+        " its others, or none at all; convert the column to text, or to floats if it measures"
+        " something"
+    )
 
 
 def _within(numbers: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from catvec._checks import some
 from catvec.errors import CellTypeError, InputError
-from catvec.frames._column import Column, in_one, make_column
+from catvec.frames._column import Column, in_one, is_nan, make_column
 
 __all__ = [
     "Codes",
@@ -234,7 +234,7 @@ def make_lists(codes: np.ndarray, column: ListColumn, weights: ListColumn | None
 def _is_missing(cell: object) -> bool:
     if isinstance(cell, CELLS):
         return False
-    return cell is None or type(cell).__name__ in ("NAType", "NaTType") or cell != cell
+    return cell is None or type(cell).__name__ in ("NAType", "NaTType") or is_nan(cell)
 
 
 def _of_objects(name: str, values: np.ndarray) -> ListColumn:

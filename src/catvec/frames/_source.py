@@ -18,9 +18,10 @@ import pyarrow.parquet as pq
 
 from catvec._checks import some
 from catvec.errors import InputError
-from catvec.frames._column import Column, family_of_type, plain
+from catvec.frames._column import Column, family_of_type, in_one, plain
 from catvec.frames._files import TableFile, file_format, open_table, readable
 from catvec.frames._frame import Frame, is_frame, open_frame
+from catvec.frames._keys import NUMBERS, common_type, numbers_like
 from catvec.frames._lists import is_list_type
 
 CHUNK_ROWS = 262_144  # rows read at once, at most
@@ -171,7 +172,10 @@ def whole(source: Source, columns: Sequence[str] | None = None) -> pa.Table:
     tables = [chunk.table(names) for chunk in source.chunks(names)]
     if not tables:
         return pa.table({name: pa.nulls(0) for name in names})
-    table = pa.concat_tables(tables, promote_options="permissive")
+    try:
+        table = pa.concat_tables(tables, promote_options="permissive")
+    except pa.ArrowInvalid:  # integers that the floats of another chunk cannot hold
+        table = pa.concat_tables(_of_common_types(tables), promote_options="permissive")
     for name in source.coded.intersection(names):
         place = table.column_names.index(name)
         table = table.set_column(place, name, table[name].dictionary_encode())
@@ -438,6 +442,21 @@ def _tables(path: Path, columns: list[str]) -> Iterator[pa.Table]:
 
 def _joined(batches: list[pa.RecordBatch]) -> pa.Table:
     return pa.Table.from_batches(batches).unify_dictionaries()
+
+
+def _of_common_types(tables: list[pa.Table]) -> list[pa.Table]:
+    """Tables of the same columns, with numbers in types that hold those of all tables exactly."""
+    for place, name in enumerate(tables[0].column_names):
+        numbers = [table[name] for table in tables if table[name].type in NUMBERS]
+        if len({array.type for array in numbers}) > 1:
+            kind = common_type(name, map(in_one, numbers))
+            tables = [
+                table.set_column(place, name, numbers_like(in_one(table[name]), kind))
+                if table[name].type in NUMBERS
+                else table
+                for table in tables
+            ]
+    return tables
 
 
 def _spooled(frames: Iterator[Any], folder: Path) -> tuple[list[Path], set[str]]:
