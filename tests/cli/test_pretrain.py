@@ -123,6 +123,7 @@ def test_other_commands_take_the_artifact(run, mistake):
         ),
         (["--sequence", "basket"], "name the column of the items by --item"),
         (["--item", "item"], "which rows belong together by --sequence"),
+        (["--item", "item", "--order", "step"], "--order is about rows of a sequence"),
         (["--item", "item", "--sequence", "basket", "--window", 3], "of the order by --order"),
         (
             ["--item", "item", "--sequence", "basket", "--method", "glove"],

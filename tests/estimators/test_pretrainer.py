@@ -1,6 +1,10 @@
 """`EmbeddingPretrainer`: what it takes, what it learns, what it says when something is wrong."""
 
 import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from sklearn.base import clone
 
@@ -85,6 +89,76 @@ def test_lists_are_taken_as_they_are():
     ]
     assert fits[0].vectors_["item"].most_similar("a", topn=1)[0][0] == "b"
     assert fits[0].vectors_ == fits[1].vectors_ == fits[2].vectors_
+
+
+LISTS = [["a", "b", "a"], ["b", "a"], [], ["c", "d"], ["d", "c", "c"]] * 3
+
+
+class Again:
+    """What gives its lists whenever it is asked, and nothing else."""
+
+    def __init__(self, lists):
+        self.lists = lists
+
+    def __iter__(self):
+        return iter(self.lists)
+
+
+def in_a_vector(cells):
+    vector = np.empty(len(cells), dtype=object)
+    vector[:] = cells
+    return vector
+
+
+CARRIERS = {
+    "list": list,
+    "tuples": lambda lists: tuple(map(tuple, lists)),
+    "arrays": lambda lists: [np.array(cells, dtype=object) for cells in lists],
+    "generator": iter,
+    "vector": in_a_vector,
+    "pandas": lambda lists: pd.Series(lists, index=range(5, 20)),
+    "polars": pl.Series,
+    "arrow": pa.array,
+    "arrow chunks": lambda lists: pa.chunked_array([lists[:4], lists[4:]]),
+    "values": lambda lists: dict(enumerate(lists)).values(),
+    "iterable": Again,
+    "missing first": lambda lists: [None, *lists],
+    "missing first of a generator": lambda lists: iter([float("nan"), None, *lists]),
+    "missing first in pandas": lambda lists: pd.Series([None, *lists]),
+}
+
+
+@pytest.mark.parametrize("order", [None, True])
+@pytest.mark.parametrize("carrier", CARRIERS)
+def test_lists_may_come_in_anything(carrier, order):
+    options = {"order": order, "random_state": 0, "embedding_dim": 3}
+    expected = EmbeddingPretrainer(item="item", **options).fit({"item": LISTS})
+    given = CARRIERS[carrier](LISTS)
+    assert EmbeddingPretrainer(**options).fit(given).vectors_ == expected.vectors_
+
+
+@pytest.mark.parametrize("kind", [set, frozenset])
+def test_sets_are_baskets(kind):
+    expected = EmbeddingPretrainer(random_state=0).fit([sorted(set(c)) for c in LISTS]).vectors_
+    for given in ([None, *map(kind, LISTS)], map(kind, LISTS)):
+        assert EmbeddingPretrainer(random_state=0).fit(given).vectors_ == expected
+    with pytest.raises(ParameterError, match="`order` must be None for sets, which have no order"):
+        EmbeddingPretrainer(order=True).fit(map(kind, LISTS))
+
+
+@pytest.mark.parametrize("given", [["ab", "cd"], pd.Series(["ab", "cd"]), pa.array([1, 2]), [], 5])
+def test_what_holds_no_lists_is_said(given):
+    with pytest.raises(InputError, match=r"must hold lists, but holds|Expected 2D array"):
+        EmbeddingPretrainer().fit(given)
+
+
+def test_lists_are_ordered_by_no_column(tmp_path):
+    table = pa.table({"item": LISTS, "time": range(15)})
+    pq.write_table(table, tmp_path / "lists.parquet")
+    pretrainer = EmbeddingPretrainer(item="item", order="time")
+    for given in (table, tmp_path / "lists.parquet", [table, table], LISTS):
+        with pytest.raises(ParameterError, match="`order` must be True or None without `sequence`"):
+            pretrainer.fit(given)
 
 
 def test_the_unknown_row_is_what_rare_items_learned(baskets):

@@ -63,6 +63,11 @@ def pretrain(
             "--window is about sequences in an order, and these are baskets, of which all items"
             " meet; name the column of the order by --order"
         )
+    if order is not None and sequence is None and method != "table":
+        raise InputError(
+            "--order is about rows of a sequence, and lists have an order of their own; name the"
+            " column that tells which rows belong together by --sequence, or leave --order out"
+        )
     with EpochProgress(output.notes, quiet=quiet) as progress:
         pretrainer = EmbeddingPretrainer(
             method=method,

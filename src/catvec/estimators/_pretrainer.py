@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
+import pyarrow as pa
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
@@ -19,6 +21,7 @@ from catvec.errors import ArtifactError, InputError
 from catvec.estimators import _files
 from catvec.estimators._parameters import draw_seed, is_list
 from catvec.frames import Frame, open_frame
+from catvec.frames._frame import is_frame
 from catvec.frames._source import Source, is_source, open_source
 from catvec.pretraining import (
     METHODS,
@@ -168,10 +171,11 @@ class EmbeddingPretrainer(BaseEstimator):
         Parameters
         ----------
         X : DataFrame, pyarrow.Table, mapping of columns, path, or iterable of frames or lists
-            A row by event; rows with lists of events; or the lists themselves (of a column that
-            is called ``item`` unless `item` names it). A path is a Parquet file, a folder of
-            them, or a pattern. It and frames one after the other need not fit into memory: events
-            are kept on disk meanwhile, and those of a sequence may stand anywhere.
+            A row by event; rows with lists of events; or the lists themselves (a Series, an Arrow
+            array, whatever gives one list after the other; of a column that is called ``item``
+            unless `item` names it). Sets are lists without an order. A path is a Parquet file, a
+            folder of them, or a pattern. It and frames one after the other need not fit into
+            memory: events are kept on disk meanwhile, and those of a sequence may stand anywhere.
         y : ignored
             For scikit-learn's pipelines.
 
@@ -301,7 +305,7 @@ class EmbeddingPretrainer(BaseEstimator):
             yield corpus, with_width(_method(self), corpus, self.embedding_dim), seed
 
     def _read(self, X: object, folder: Path) -> Corpus:
-        X, lists = _unrolled(X)
+        X, lists = _unrolled(X, self.order)
         if lists and self.method != "table":
             items = self._items() or ["item"]
             return self._sequences(open_frame({items[0]: X}), items, folder)
@@ -374,15 +378,26 @@ def categorical_names(table: Frame | Source) -> list[str]:
     return [n for n in table.names if n in table.coded or kinds[n] in ("text", "boolean")]
 
 
-def _unrolled(X: Any) -> tuple[Any, bool]:
-    """An iterable of lists as a list of them, and True; whatever else as it is, and False."""
-    if isinstance(X, list | tuple):
-        return X, bool(X) and is_list(X[0])
-    if not isinstance(X, Iterator):
+def _unrolled(X: Any, order: str | bool | None) -> tuple[Any, bool]:
+    """Lists, one by sequence, as a column of them, and True; whatever else as it is, and False."""
+    if isinstance(X, pa.Array | pa.ChunkedArray) or len(getattr(X, "shape", ())) == 1:
+        return X, True
+    is_other = isinstance(X, str | os.PathLike | Mapping) or hasattr(X, "shape") or is_frame(X)
+    if is_other or not isinstance(X, Iterable):
         return X, False
-    first = next(X, None)
-    X = chain(() if first is None else (first,), X)
-    return (list(X), True) if is_list(first) else (X, False)
+    head = []
+    for cell in X:
+        head.append(cell)
+        if not isinstance(cell, float | None):  # a missing list says nothing
+            break
+    if isinstance(X, Iterator):
+        X = chain(head, X)
+    if not head or not (is_list(head[-1]) or isinstance(head[-1], Set)):
+        return X, False
+    cells = list(X)
+    if order is True and any(isinstance(cell, Set) for cell in cells):
+        raise refuse("order", "None for sets, which have no order", order)
+    return [list(cell) if isinstance(cell, Set) else cell for cell in cells], True
 
 
 def _method(p: EmbeddingPretrainer) -> Method:
@@ -423,6 +438,9 @@ def _check(p: EmbeddingPretrainer) -> None:
         raise refuse("item", "a column name or a list of them", p.item)
     if p.order is not None and not isinstance(p.order, str | bool):
         raise refuse("order", "a column name, True or None", p.order)
+    if isinstance(p.order, str) and p.sequence is None and p.method != "table":
+        must = "True or None without `sequence`, where lists have an order of their own"
+        raise refuse("order", must, p.order)
     if p.method == "table" and (p.sequence is not None or p.order is not None):
         raise refuse("sequence", 'None with method="table", as is `order`', p.sequence or p.order)
     if p.callback is not None and not callable(p.callback):
