@@ -10,6 +10,7 @@ from catvec import EmbeddingEncoder
 from catvec.estimators._dealing import Deal, GroupDeal, TimeDeal
 from catvec.estimators._encoder import FOLDS
 from catvec.frames import _source as source_module
+from catvec.frames import open_frame
 from tests.estimators.test_streaming import FEATURES, QUICK, TABLE, written
 
 pytestmark = pytest.mark.usefixtures("few_steps")
@@ -151,9 +152,10 @@ def test_groups_are_never_parted(seed):
 
 
 @pytest.mark.parametrize("n_folds", [1, 4])
-def test_time_is_never_turned(n_folds):
+@pytest.mark.parametrize("start", [0, 2**60])
+def test_time_is_never_turned(n_folds, start):
     rng = np.random.default_rng(0)
-    times = rng.integers(0, 500, 20_000).astype(float)
+    times = open_frame({"t": rng.integers(0, 500, 20_000) + start}).moments("t")
     deal = TimeDeal(times, 20_000, n_folds, 0.1, 0)
     places = deal.blocks(0, 20_000, None, times)
     assert places.max() < deal.n_blocks

@@ -295,6 +295,10 @@ def test_time_column_and_splitter(small_data):
     Z = encoder.fit_transform(X[["city", "day"]], y)
     assert (Z[:80] == 0).all()
     assert (Z[84:, 1] > 0).mean() > 0.9
+    near = X[["city"]].assign(day=X["day"] + 2**60)  # which floats do not tell apart
+    np.testing.assert_array_equal(encoder.fit_transform(near, y), Z)
+    with pytest.raises(InputError, match=r"column 'day' holds text .* but orders rows"):
+        encoder.fit(X[["city"]].assign(day="Monday"), y)
     later = np.where(np.arange(400) >= 240, y + 10, y)  # the future tells the past nothing
     again = encoder.fit_transform(X[["city", "day"]], later)
     np.testing.assert_array_equal(again[:240, 0], Z[:240, 0])

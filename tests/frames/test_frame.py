@@ -328,6 +328,53 @@ def test_text_is_no_number():
         one_column("a", ["x", 1, "y"]).floats()
 
 
+# --- moments ----------------------------------------------------------------------------
+
+START = 2**60  # beyond 2**53, where floats leave integers out
+NEAR = [pd.Timestamp("2026-05-06 07:08:09.123456") + pd.Timedelta(k, "ns") for k in (2, 0, 1)]
+
+# Cells, each another one; where no list, beside the same as Python has them.
+MOMENTS = {
+    "numbers": [*(START + k for k in (3, 0, 1, 2)), -START - 1, -START, 5],
+    "unsigned": ([2**64 - 1, 2**63, 2**64 - 2, 0], lambda cells: pa.array(cells, pa.uint64())),
+    "fractions": [0.1, 1e-300, -1e-300, 1e300, -1e300, 2047.5, 2048.0, -2048.5],
+    "booleans": [True, False],
+    "dates": [dt.date(9999, 12, 31), dt.date(1, 1, 1), dt.date(1970, 1, 1)],
+    "microseconds": [dt.datetime(9999, 12, 31, 1, 1, 1, k) for k in (2, 1, 3)],
+    "pandas": (NEAR, lambda cells: pd.Series(pd.DatetimeIndex(cells).as_unit("ns"))),
+    "zone": (NEAR, lambda cells: pd.Series(pd.DatetimeIndex(cells, tz="Asia/Tokyo").as_unit("ns"))),
+    "numpy": ([5, -3, -4, 0, -1000, -1001], lambda cells: np.array(cells).astype("M8[ns]")),
+    "polars": ([5, -3, -4, 0], lambda cells: pl.Series(cells).cast(pl.Datetime("ns"))),
+    "arrow": (
+        [5, 3, 4],
+        lambda cells: pa.chunked_array([cells[:2], cells[2:]], pa.timestamp("ns")),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", MOMENTS)
+def test_moments_order_rows_exactly(kind):
+    cells, make = MOMENTS[kind] if isinstance(MOMENTS[kind], tuple) else (MOMENTS[kind], list)
+    moments = open_frame({"a": make(cells)}).moments("a")
+    expected = sorted(range(len(cells)), key=cells.__getitem__)
+    assert np.argsort(moments).tolist() == np.lexsort([moments]).tolist() == expected
+    assert len(np.unique(moments)) == len(cells)
+
+
+def test_moments_of_integers_and_floats_compare():
+    cells = [[START + 1, -START - 1, 3], [float(START), 2.5, -float(START)]]
+    moments = np.concatenate([open_frame({"a": part}).moments("a") for part in cells])
+    assert np.argsort(moments).tolist() == [1, 5, 4, 2, 3, 0]
+
+
+def test_moments_of_every_kind_of_frame(as_frame):
+    moments = open_frame(as_frame({"a": [START + 1, START, None]})).moments("a")
+    assert np.isnan(moments).tolist() == [False, False, True]
+    assert moments[1] < moments[0] or as_frame is pd.DataFrame  # where pandas made floats of them
+    with pytest.raises(InputError, match=r"'a' holds text \('x'\) but orders rows; convert it"):
+        open_frame(as_frame({"a": ["x", None]})).moments("a")
+
+
 # --- what is refused --------------------------------------------------------------------
 
 

@@ -31,6 +31,15 @@ def test_ordered_sequences_follow_their_order(as_frame):
     assert corpus.ordered
 
 
+@pytest.mark.parametrize("unit", [1, 0.25, np.timedelta64(1, "us"), np.timedelta64(1, "ns")])
+def test_near_moments_keep_their_order(unit):
+    start = {int: 2**60, float: 0}.get(type(unit), np.datetime64("2026-05-06T07:08:09", "ns"))
+    steps = [start + unit * step for step in EVENTS["step"]]
+    frame = open_frame({**EVENTS, "step": np.array(steps)})
+    corpus = read_corpus(frame, ["item"], sequence="basket", order="step")
+    assert names(corpus) == [["a", "b", "b", "d"], ["a", None]]
+
+
 def test_baskets_hold_an_item_once_in_whatever_order_of_rows(as_frame, rng):
     corpus = read_corpus(open_frame(as_frame(EVENTS)), ["item"], sequence="basket")
     assert names(corpus) == [["a", "b", "d"], [None, "a"]]
@@ -87,7 +96,14 @@ def test_lists_must_be_equally_long():
         ({"step": [1, 2, None, 3, 4, 5, 6]}, {"order": "step"}, r"'step' is missing in rows 2"),
         ({"step": list("abcdefg")}, {"order": "step"}, "'step' holds text"),
         ({}, {"sequence": None}, "'item' must hold lists, but holds 'b', 'a'"),
-        ({name: [] for name in EVENTS}, {}, "missing in every row|table is empty"),
+        ({name: [] for name in EVENTS}, {}, "there are no events: the table is empty"),
+        (
+            {"item": [[], None] * 3 + [[]]},
+            {"sequence": None},
+            "every list of column 'item' is empt",
+        ),
+        # Row 3 has no basket, so that row 5 is the fifth that has one.
+        ({"step": [1, 2, 3, None, 4, None, 6]}, {"order": "step"}, r"'step' is missing in rows 5;"),
     ],
 )
 def test_what_does_not_fit_is_named(change, options, message):

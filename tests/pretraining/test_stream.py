@@ -26,6 +26,8 @@ def events(rng):
             "item": pa.array(rng.integers(0, 25, 600) * 2, mask=rng.random(600) < 0.05),
             "brand": [f"b{i}" for i in rng.integers(0, 6, 600)],
             "step": step,
+            "id": step + 2**60,
+            "time": pa.array(step, pa.timestamp("ns")),
         }
     )
 
@@ -48,7 +50,7 @@ def as_set(corpus):
     return sorted(found)
 
 
-@pytest.mark.parametrize("order", [None, "step", True])
+@pytest.mark.parametrize("order", [None, "step", "id", "time", True])
 @pytest.mark.parametrize("sequence", ["s", "text"])
 @pytest.mark.parametrize("part_rows", [10_000, 50])
 def test_sequences_are_those_in_memory(
@@ -62,6 +64,9 @@ def test_sequences_are_those_in_memory(
     plain = read_corpus(open_frame(events), ["item", "brand"], **options)
     assert len(streamed.parts) == max(1, 600 // part_rows)
     assert as_set(streamed) == as_set(plain)
+    if order in ("id", "time"):
+        steps = read_corpus(open_frame(events), ["item", "brand"], **{**options, "order": "step"})
+        assert as_set(plain) == as_set(steps)
     assert streamed.ordered == plain.ordered
     for ours, theirs in zip(streamed.vocabularies, plain.vocabularies, strict=True):
         assert ours.to_table().equals(theirs.to_table())
@@ -125,6 +130,11 @@ def test_what_does_not_fit_is_named(events, files, tmp_path):
         fit(files, sequence="cart")
     with pytest.raises(InputError, match="no such file"):
         fit(tmp_path / "none.parquet")
+    no_step = events.set_column(4, "step", pa.nulls(600, pa.int64()))
+    with pytest.raises(InputError, match=r"frame 2: the order column .* in rows 600;"):
+        fit([events, no_step.slice(0, 1)], sequence="text", order="step")
+    with pytest.raises(InputError, match=r"frame 1: column 'brand' holds text .* orders rows"):
+        fit([events, events], order="brand")
     empty = events.set_column(0, "s", pa.nulls(600, pa.int64()))
     pq.write_table(empty, tmp_path / "part-0.parquet")
     with pytest.raises(InputError, match="the sequence is missing in every row"):

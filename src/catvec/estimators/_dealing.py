@@ -108,8 +108,8 @@ class TimeDeal(Deal):
 
     Parameters
     ----------
-    times : ndarray of float64
-        Of a sample of the rows.
+    times : ndarray of complex128
+        Of a sample of the rows, as `Frame.moments` tells them.
     """
 
     def __init__(self, times: np.ndarray, *of_deal: Any) -> None:
@@ -118,9 +118,8 @@ class TimeDeal(Deal):
         parts = self.n_folds + 1 if self.n_folds > 1 else 1
         self._ends = [(i + 1) / parts for i in range(parts)]
         shares = sorted({e * (1 - share) for e in self._ends} | set(self._ends[:-1]))
-        cuts = np.quantile(times, [s for s in shares if 0 < s < 1], method="inverted_cdf")
-        self._cuts = np.unique(cuts)
-        self._times = times
+        self._moments, self._ranks = np.unique(times, return_inverse=True)
+        self._cuts = np.unique(self._quantiles([s for s in shares if 0 < s < 1]))
         width = max(1, self.n_blocks // (len(self._cuts) + 1))
         self._width = width
         self.n_blocks = width * (len(self._cuts) + 1)
@@ -144,8 +143,13 @@ class TimeDeal(Deal):
         """Blocks before the moment until which this share of the rows lies."""
         if share >= 1:
             return self.n_blocks
-        cut = np.quantile(self._times, share, method="inverted_cdf")
+        (cut,) = self._quantiles([share])
         return int(np.searchsorted(self._cuts, cut, side="right")) * self._width
+
+    def _quantiles(self, shares: Sequence[float]) -> np.ndarray:
+        """The moments until which these shares of the rows lie."""
+        ranks = np.quantile(self._ranks, shares, method="inverted_cdf")
+        return np.asarray(self._moments[ranks.astype(np.int64)])
 
     def held_out(self, blocks: Sequence[int], network: int) -> tuple[int, ...]:
         """As `Deal.held_out`: the latest."""
@@ -238,12 +242,7 @@ class Reader:
             assert self.survey.groups is not None
             groups = self.survey.groups.encode(chunk.column(self.roles.groups))
         if self.roles.time is not None:
-            times = chunk.column(self.roles.time).floats()
-            if np.isnan(times).any():
-                raise InputError(
-                    f"{chunk.label}: the time column {self.roles.time!r} has missing values; fill"
-                    " or drop them"
-                )
+            times = chunk.moments(self.roles.time, "time")
         return deal.blocks(chunk.start, chunk.frame.n_rows, groups, times)
 
 

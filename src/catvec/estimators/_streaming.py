@@ -203,7 +203,7 @@ class StreamedLearner(Learner):
         fraction = float(self.p.validation_fraction)
         of_deal = (self.survey.n_rows, max(n_folds, 1), fraction, self.seed)
         if self.roles.time is not None:
-            times = open_frame(self.survey.sample).column(self.roles.time).floats()
+            times = open_frame(self.survey.sample).moments(self.roles.time)
             return TimeDeal(times, *of_deal)
         if self.survey.groups is not None:
             return GroupDeal(self.survey.groups.counts, *of_deal)

@@ -27,6 +27,7 @@ from catvec.frames import (
     learn_target,
     one_column,
     open_frame,
+    read_moments,
     read_specs,
     twins,
 )
@@ -324,10 +325,7 @@ def _time(frame: Frame, p: SharedParameters) -> tuple[np.ndarray | None, list[st
     if p.time_column is None:
         return None, []
     (name,) = frame.resolve([p.time_column], "time_column")
-    moments = frame.column(name).floats()
-    if np.isnan(moments).any():
-        rows = some(np.flatnonzero(np.isnan(moments)).tolist())
-        raise InputError(f"the time column {name!r} is missing in rows {rows}; fill or drop them")
+    moments = read_moments(frame, name, "time")
     is_feature = p.columns is not None and name in frame.resolve(p.columns, "columns")
     return np.unique(moments, return_inverse=True)[1], [] if is_feature else [name]
 

@@ -55,11 +55,7 @@ class Column:
 
         Booleans are 0 and 1, dates are days since 1970. Text is an `InputError`.
         """
-        if "text" in self.families:
-            raise InputError(
-                f"column {self.name!r} holds text ({some(self._texts(3))}) but is read as a number;"
-                " name it as categorical, convert it, or leave it out"
-            )
+        self.refuse_text("is read as a number; name it as categorical, convert it, or leave it out")
         parts = [_floats(family, plain(array)) for family, array in self.families.items()]
         if len(parts) == 1:
             return parts[0]
@@ -68,14 +64,17 @@ class Column:
             np.copyto(numbers, part, where=~np.isnan(part))
         return numbers
 
+    def refuse_text(self, but: str) -> None:
+        """Refuse text in what asks for numbers, which the message says."""
+        if "text" in self.families:
+            texts = pc.drop_null(plain(self.families["text"]))[:3].to_pylist()
+            raise InputError(f"column {self.name!r} holds text ({some(texts)}) but {but}")
+
     def take(self, rows: np.ndarray) -> Column:
         """Some of the rows, by their numbers."""
         taken = {family: array.take(pa.array(rows)) for family, array in self.families.items()}
         present = {k: v for k, v in taken.items() if v.null_count < len(v)}
         return Column(self.name, present, len(rows))
-
-    def _texts(self, n: int) -> list[str]:
-        return [str(v) for v in pc.drop_null(plain(self.families["text"]))[:n].to_pylist()]
 
 
 def make_column(name: str, values: pa.Array | pa.ChunkedArray | np.ndarray, n_rows: int) -> Column:

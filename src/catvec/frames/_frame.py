@@ -21,6 +21,7 @@ from catvec._checks import check_option, refuse, repeated, some
 from catvec.errors import CellTypeError, InputError, MissingDependencyError
 from catvec.frames._column import Column, make_column
 from catvec.frames._lists import ListColumn, is_list_column, list_cells, split_lists
+from catvec.frames._moments import exact_moments
 
 KINDS = ("pandas", "polars", "pyarrow")  # of dataframes that can be made
 
@@ -63,6 +64,27 @@ class Frame:
                 raise InputError(f"no column {name!r}; the columns are {some(self.names)}")
             self._columns[name] = make_column(name, self._read(name), self.n_rows)
         return self._columns[name]
+
+    def moments(self, name: str) -> np.ndarray:
+        """What a column orders rows by, exactly to the last digit or nanosecond.
+
+        Parameters
+        ----------
+        name : str
+            The column.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,), complex128
+            NaN where missing. A float cannot tell large integers apart: the real part is a
+            multiple, the imaginary part a rest, and NumPy compares by one and then by the other.
+
+        Raises
+        ------
+        InputError
+            As `column`, and if it holds text.
+        """
+        return exact_moments(self.column(name), self._read(name))
 
     def lists(self, name: str) -> tuple[Column, np.ndarray]:
         """A column whose cells are lists: what they hold, end to end, and where each begins.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import hashlib
 import os
@@ -23,6 +24,7 @@ from catvec.frames._files import TableFile, file_format, open_table, readable
 from catvec.frames._frame import Frame, is_frame, open_frame
 from catvec.frames._keys import NUMBERS, common_type, numbers_like
 from catvec.frames._lists import is_list_type
+from catvec.frames._moments import read_moments
 
 CHUNK_ROWS = 262_144  # rows read at once, at most
 SMALL = 20_000_000  # rows times columns that are read into memory at once: 160 MB of numbers
@@ -55,16 +57,27 @@ class Chunk:
         InputError
             If there is no such column, or it is misfit; the message names the file.
         """
-        try:
+        with self._named():
             column = self.frame.column(name)
-        except InputError as error:
-            raise type(error)(f"{self.label}: {error}") from error
         if len(column.families) > 1:
             raise InputError(
                 f"{self.label}: column {name!r} holds {' and '.join(column.families)} values;"
                 " convert it to one type"
             )
         return column
+
+    def moments(self, name: str, role: str, rows: np.ndarray | None = None) -> np.ndarray:
+        """As `read_moments`; messages name the file, and number rows through the source."""
+        with self._named():
+            return read_moments(self.frame, name, role, rows=rows, start=self.start)
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        """Errors of the frame, with the name of the file."""
+        try:
+            yield
+        except InputError as error:
+            raise type(error)(f"{self.label}: {error}") from error
 
     def kind(self, name: str) -> str:
         """The family of a column's keys, or ``"list"``."""

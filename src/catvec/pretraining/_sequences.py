@@ -12,9 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from catvec._checks import some
 from catvec.errors import InputError
-from catvec.frames import MISSING, Column, Frame, Vocabulary
+from catvec.frames import MISSING, Column, Frame, Vocabulary, read_moments
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,6 +175,8 @@ def read_corpus(
     InputError
         If a column is not there or does not fit, the order has gaps, or nothing is left.
     """
+    if not frame.n_rows:
+        raise InputError("there are no events: the table is empty")
     if sequence is None:
         columns, groups = _listed(frame, items)
         kept = None
@@ -184,12 +185,10 @@ def read_corpus(
         columns = [frame.column(name) for name in items]
     if kept is not None:
         columns, groups = [column.take(kept) for column in columns], groups[kept]
-    if not len(groups):
-        raise InputError("there are no events: the table is empty")
     vocabularies, lines = learn_lines(columns, min_frequency)
     moments = np.arange(len(groups)) if order is True else None
     if isinstance(order, str):
-        moments = moments_of(frame.column(order), kept)
+        moments = read_moments(frame, order, "order", rows=kept)
     return Corpus(vocabularies, [arrange(lines, groups, moments)], moments is not None)
 
 
@@ -222,8 +221,8 @@ def arrange(lines: np.ndarray, groups: np.ndarray, moments: np.ndarray | None) -
     groups : ndarray of shape (n_events,)
         The sequence of each event, as a number.
     moments : ndarray of shape (n_events,) or None
-        What orders events; None for baskets, which are put into the order of their lines, so that
-        the order of rows changes nothing.
+        What orders events, in any type that NumPy sorts; None for baskets, which are put into the
+        order of their lines, so that the order of rows changes nothing.
 
     Returns
     -------
@@ -264,18 +263,6 @@ def _groups(column: Column) -> tuple[np.ndarray, np.ndarray | None]:
     return groups, None if has_one.all() else np.flatnonzero(has_one)
 
 
-def moments_of(column: Column, kept: np.ndarray | None) -> np.ndarray:
-    """What orders events, as numbers without gaps."""
-    moments = column.floats() if kept is None else column.floats()[kept]
-    gaps = np.isnan(moments)
-    if gaps.any():
-        raise InputError(
-            f"the order column {column.name!r} is missing in rows"
-            f" {some(np.flatnonzero(gaps).tolist())}; fill or drop them"
-        )
-    return moments
-
-
 def _listed(frame: Frame, items: Sequence[str]) -> tuple[list[Column], np.ndarray]:
     """What the lists of the item columns hold, and of which row each event is."""
     read = [frame.lists(name) for name in items]
@@ -285,5 +272,7 @@ def _listed(frame: Frame, items: Sequence[str]) -> tuple[list[Column], np.ndarra
             raise InputError(
                 f"the lists of columns {items[0]!r} and {name!r} must be equally long in every row"
             )
+    if not offsets[-1]:
+        raise InputError(f"there are no events: every list of column {items[0]!r} is empty")
     groups = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     return [column for column, _ in read], groups

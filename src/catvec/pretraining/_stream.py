@@ -21,7 +21,7 @@ from catvec.frames import MISSING, Column, Vocabulary
 from catvec.frames._counting import ValueCounter, count_by_duckdb
 from catvec.frames._source import Chunk, Source, one_array
 from catvec.frames._splits import mixed
-from catvec.pretraining._sequences import Corpus, Sequences, arrange, moments_of
+from catvec.pretraining._sequences import Corpus, Sequences, arrange
 
 PART_ROWS = 4_000_000  # events of a part, about: a few hundred megabytes while it is put in order
 MOST_PARTS = 500
@@ -48,7 +48,7 @@ def stream_corpus(
     sequence, order, min_frequency
         As `read_corpus` takes them.
     folder : Path
-        Where the parts are kept, 20 bytes by event and more; it has to outlive the corpus.
+        Where the parts are kept, 28 bytes by event and more; it has to outlive the corpus.
     rows_alone : bool, default=False
         Every row is a sequence of its own, of one event.
 
@@ -125,9 +125,9 @@ class _Reader:
                 kept = None if has_one.all() else np.flatnonzero(has_one)
             moments: np.ndarray | None = None
             if isinstance(self._order, str):
-                moments = moments_of(chunk.column(self._order), kept)
+                moments = chunk.moments(self._order, "order", kept)
             elif self._order is True:
-                moments = np.arange(len(groups), dtype=np.float64) + chunk.start
+                moments = np.arange(len(groups)) + chunk.start
                 moments = moments if kept is None else moments[kept]
             if kept is not None:
                 columns, groups = [c.take(kept) for c in columns], groups[kept]
@@ -175,7 +175,7 @@ def _learn(reader: _Reader, min_frequency: int, folder: Path) -> tuple[tuple[Voc
 
 
 def _record(n_columns: int) -> np.dtype[Any]:
-    return np.dtype([("group", "<u8"), ("moment", "<f8"), ("lines", "<i4", (n_columns,))])
+    return np.dtype([("group", "<u8"), ("moment", "<c16"), ("lines", "<i4", (n_columns,))])
 
 
 def _distribute(
