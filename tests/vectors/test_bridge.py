@@ -106,6 +106,8 @@ def test_what_does_not_match_is_told(tmp_path):
         (b"2 2\na 1 2\nb 3\n", "line 3 must hold a word and 2 numbers"),
         (b"1 2\na 1 x\n", "is not in the format of word2vec"),
         (b"0 2\n", "no vectors to take over into the column 'item'"),
+        (b"1 0\na\n", "must begin with the numbers of words and of dimensions"),
+        (b"99999999999 300\na 1\n", "not in the format .* too short for 99999999999 words of 300"),
     ],
 )
 def test_a_file_that_is_none_is_said(content, message, tmp_path):
@@ -123,6 +125,10 @@ def test_misfits_are_said(tmp_path):
     export(make(["a", "b"]), tmp_path / "v.txt", "word2vec")
     with pytest.raises(InputError, match="the key 'a' of column 'item' is no number"):
         CategoryVectors.from_word2vec(tmp_path / "v.txt", column="item", family="number")
+    for text in ("1_0", "1_0.5"):
+        export(make(["1", text]), tmp_path / "w.txt", "word2vec")
+        with pytest.raises(InputError, match=f"the key '{text}' of column 'item' is no number"):
+            CategoryVectors.from_word2vec(tmp_path / "w.txt", column="item", family="number")
     with pytest.raises(InputError, match="no vector is of a category of column 'item'"):
         CategoryVectors.from_word2vec(tmp_path / "v.txt", column="item", categories=["c"])
     with pytest.raises(ParameterError, match="`family` must be one of"):

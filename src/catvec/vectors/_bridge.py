@@ -266,7 +266,9 @@ def _read(name: str, text: str, family: str) -> Any:
     """A key as a value of a family."""
     if family == "boolean" and text.lower() in ("true", "false"):
         return text.lower() == "true"
-    readers = {"number": (int, float), "date": (datetime.fromisoformat,), "boolean": ()}
+    # Python reads 1_0 as 10.
+    numeric = () if "_" in text else (int, float)
+    readers = {"number": numeric, "date": (datetime.fromisoformat,), "boolean": ()}
     for reader in readers[family]:
         with contextlib.suppress(ValueError):
             return reader(text)
@@ -299,12 +301,15 @@ def _readable(path: Path) -> Iterator[None]:
 def _sizes(path: Path, file: BinaryIO) -> tuple[int, int]:
     """The numbers of words and of dimensions, with which the file begins."""
     head = file.readline(100).split()
-    if len(head) != 2 or not all(part.isdigit() for part in head):
+    if len(head) != 2 or not all(part.isdigit() for part in head) or int(head[1]) < 1:
         raise InputError(
             f"{str(path)!r} must begin with the numbers of words and of dimensions, as word2vec"
             " writes them; is it a file of vectors?"
         )
-    return int(head[0]), int(head[1])
+    n, dim = int(head[0]), int(head[1])
+    if 2 * n * dim > path.stat().st_size:  # a number has two bytes at least
+        raise ValueError(f"it is too short for {n} words of {dim} numbers")
+    return n, dim
 
 
 def _read_text(file: BinaryIO, n: int, dim: int) -> tuple[list[str], npt.NDArray[np.float32]]:
