@@ -110,8 +110,7 @@ class Coordinates:
             rows = np.arange(chosen.start, chosen.stop)
         else:
             rows = np.asarray(rows) + self.rows.start
-        bits = self.bits[rows >> 3] >> (7 - (rows & 7)).astype(np.uint8)[..., None] & 1
-        return (bits @ _powers(self.widths) + self.lows) * self.step
+        return (self._bits(rows) @ _powers(self.widths) + self.lows) * self.step
 
     @property
     def nbytes(self) -> int:
@@ -122,9 +121,15 @@ class Coordinates:
         """All arrays by name, which are those of the parameters."""
         return {name: array for name, array in vars(self).items() if name != "rows"}
 
-    def part(self, rows: slice) -> Coordinates:
-        """Consecutive rows, which share the arrays."""
-        return replace(self, rows=self.rows[rows])
+    def part(self, rows: slice | npt.NDArray[np.integer]) -> Coordinates:
+        """Some rows, with the same steps; those of a slice share the arrays."""
+        if isinstance(rows, slice):
+            return replace(self, rows=self.rows[rows])
+        bits = np.packbits(self._bits(rows + self.rows.start), axis=0)
+        return replace(self, bits=bits, rows=range(len(rows)))
+
+    def _bits(self, rows: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
+        return self.bits[rows >> 3] >> (7 - (rows & 7)).astype(np.uint8)[..., None] & 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,8 +192,8 @@ class PackedRows:
         """Bytes in memory, with those of the coordinates."""
         return self.coordinates.nbytes + self.directions.nbytes + self.center.nbytes
 
-    def part(self, rows: slice) -> PackedRows:
-        """Consecutive rows, as views."""
+    def part(self, rows: slice | npt.NDArray[np.integer]) -> PackedRows:
+        """Some rows, kept as they are; those of a slice share the arrays."""
         return PackedRows(self.coordinates.part(rows), self.directions, self.center)
 
     def _of(self, coordinates: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:

@@ -80,11 +80,47 @@ def test_a_rare_value_can_be_appended():
         ({"categories": ["c"], "confidences": [2]}, ParameterError, r"in \[0, 1\]"),
         ({"categories": [1.5]}, InputError, "text values here and number values there"),
         ({"categories": "cd"}, ParameterError, r"a list of categories, as \['cd'\], got 'cd'"),
+        ({"categories": 5}, ParameterError, r"a list of categories, as \[5\], got 5"),
+        ({"categories": None}, ParameterError, r"a list of categories, as \[None\], got None"),
+        (
+            {"categories": ["c"], "vectors": [["a"] * 3]},
+            ParameterError,
+            "must be numbers of the",
+        ),
+        ({"categories": ["c"], "effects": {}}, ParameterError, "`effects` must be numbers"),
+        ({"categories": ["c"], "vectors": [[1e300] * 3]}, ParameterError, "`vectors` must be fin"),
+        ({"categories": ["c"], "effects": [np.nan]}, ParameterError, "`effects` must be finite"),
     ],
 )
 def test_what_cannot_be_appended(parameters, error, message):
     with pytest.raises(error, match=message):
         alone(["a", "b"]).append(**{"column": "x", **parameters})
+
+
+def test_categories_may_come_one_after_the_other():
+    old = alone(["a", "b"])
+    new = old.append("x", (category for category in "dc"))
+    assert list(new["x"]) == [*"abcd"]
+    assert new.drop(categories={"x": iter("cd")}) == old
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda v: v.drop(5), "`columns` must be a name or a list of names, got 5"),
+        (lambda v: v.drop(categories=["a"]), "`categories` must be a mapping"),
+        (lambda v: v.drop(categories={"x": 5}), r"a list of categories, as \[5\]"),
+        (lambda v: v.rename("x"), "`columns` must be a mapping, got 'x'"),
+        (lambda v: v.rename(categories={"x": "a"}), "`categories` must be a mapping, got 'a'"),
+        (
+            lambda v: v.rename(categories={"x": {None: "m"}}),
+            "known ones; missing values have no name, got {None: 'm'}",
+        ),
+    ],
+)
+def test_what_is_no_edit_is_said(edit, message):
+    with pytest.raises(ParameterError, match=message):
+        edit(alone(["a", None]))
 
 
 def test_a_text_is_no_list_of_categories_to_drop():

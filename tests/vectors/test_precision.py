@@ -187,6 +187,80 @@ def test_what_packed_vectors_answer(tmp_path):
     assert small.compress("float16")["city"].precision == "float16"
 
 
+# --- edited ---
+
+
+def kept_as(vectors, name="city"):
+    """Vectors, effects and confidences of a column by category, and in which types they are."""
+    column = vectors[name]
+    parts = (column.stored, *column.stored_effects)
+    types = [part.precision if hasattr(part, "precision") else "counted" for part in parts]
+    arrays = [array.tolist() for array in column.by_code()]
+    names = ["unknown", None, *column]
+    return {key: [array[i] for array in arrays] for i, key in enumerate(names)}, types
+
+
+def counted_vectors():
+    """Packed vectors whose confidences follow from counts."""
+    column = vectors_of()["city"]
+    n = column.vocabulary.counts
+    followed = ColumnVectors(column.vocabulary, *column.by_code()[:2], n / (n + 3.5))
+    return CategoryVectors([followed.packed()])
+
+
+SHRUNK = {
+    "float16": lambda: vectors_of().compress("float16"),
+    "int8": lambda: vectors_of().compress("int8"),
+    "packed": lambda: packed_vectors()[0],
+    "counted": counted_vectors,
+}
+
+
+@pytest.mark.parametrize("kind", SHRUNK)
+def test_renaming_and_dropping_keep_what_is_stored(kind, tmp_path):
+    small = SHRUNK[kind]()
+    rows, types = kept_as(small)
+    assert kept_as(small.rename({"city": "town"}), "town") == (rows, types)
+    renamed = {"new" if key == "c3" else key: row for key, row in rows.items()}
+    assert kept_as(small.rename(categories={"city": {"c3": "new"}})) == (renamed, types)
+    cut = small.drop(categories={"city": ["c3", "c17"]})
+    assert kept_as(cut) == ({k: v for k, v in rows.items() if k not in ("c3", "c17")}, types)
+    cut.save(tmp_path / "v")
+    assert CategoryVectors.load(tmp_path / "v") == cut
+
+
+@pytest.mark.parametrize("kind", SHRUNK)
+def test_appending_keeps_vectors_and_rounds_new_ones_alike(kind, tmp_path):
+    small = SHRUNK[kind]()
+    rows, (precision, *_) = kept_as(small)
+    dim = small["city"].embedding_dim
+    plain = small.append("city", ["new"])
+    assert plain["city"]["new"].tolist() == small["city"].unknown.vector.tolist()
+    given = np.linspace(-1, 0.3, dim, dtype=np.float32)
+    longer = small.append("city", ["z", "new"], [given + 1, given])
+    np.testing.assert_allclose(longer["city"]["new"], given, atol=1 / 254)
+    np.testing.assert_allclose(longer["city"]["z"], given + 1, atol=1.3 / 254)
+    for appended in (plain, longer):
+        found, _ = kept_as(appended)
+        assert {key: found[key] for key in rows} == rows
+        appended.save(tmp_path / "v")
+        assert CategoryVectors.load(tmp_path / "v") == appended
+    assert plain["city"].precision == precision
+    assert longer["city"].precision == ("float32" if precision == "packed" else precision)
+
+
+@pytest.mark.parametrize("precision", ["float16", "int8"])
+def test_merging_keeps_other_columns_and_a_precision_that_both_have(precision):
+    full = vectors_of()
+    small, alone = full.compress(precision), full.rename({"city": "town"}).compress(precision)
+    assert small.merge(alone)["city"] == small["city"]
+    assert small.merge(alone)["town"] == alone["town"]
+    assert small.merge(small)["city"].precision == precision
+    np.testing.assert_allclose(small.merge(small)["city"].vectors, full["city"].vectors, atol=0.03)
+    assert small.merge(full)["city"].precision == "float32"
+    assert full.merge(small)["city"].precision == "float32"
+
+
 def test_packed_vectors_can_be_edited():
     small, _ = packed_vectors()
     dropped = small.drop(categories={"city": ["c3"]})

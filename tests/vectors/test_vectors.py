@@ -50,6 +50,8 @@ def test_columns_by_name():
     assert vectors["Store"].name == "Store"
     with pytest.raises(CategoryError, match="no column 'store'; the columns are 'Store'"):
         vectors["store"]
+    with pytest.raises(CategoryError, match=r"no column \['Store'\]; the columns are 'Store'"):
+        vectors[["Store"]]
 
 
 def test_metadata_is_a_copy():

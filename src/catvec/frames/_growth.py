@@ -212,7 +212,7 @@ def rename(
     """
     name = vocabulary.name if name is None else name
     if not categories:
-        return replace(vocabulary, name=name, stored_counts=vocabulary.counts.copy())
+        return replace(vocabulary, name=name)
     refuse_hashed(vocabulary)
     table = vocabulary.to_table()
     cells: list[Any] = [None] * vocabulary.n_lines
@@ -232,7 +232,7 @@ def rename(
         rare_counts.append(rare)
     if sum(len(key.codes) for key in keys) != len(cells) - FIRST:
         raise InputError(f"a category of column {name!r} cannot be renamed to a missing value")
-    return Vocabulary(name, tuple(keys), vocabulary.counts.copy(), tuple(rare_counts))
+    return Vocabulary(name, tuple(keys), vocabulary.stored_counts, tuple(rare_counts))
 
 
 # --- inside -----------------------------------------------------------------------------

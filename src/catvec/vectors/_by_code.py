@@ -115,6 +115,8 @@ def kept_confidences(
     """As `kept_vectors`, of confidences; a float is the strength by which counts tell them."""
     if isinstance(confidences, StoredNumbers):
         return confidences
+    if isinstance(confidences, CountedConfidences):
+        confidences = confidences.strength
     if isinstance(confidences, float):
         return CountedConfidences(vocabulary.stored_counts, confidences)
     array = own_confidences(_owner(vocabulary), confidences, vocabulary.n_codes)

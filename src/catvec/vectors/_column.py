@@ -280,6 +280,27 @@ class ColumnVectors:
         stored = compressed(f"column {self.name!r}", self._vectors[:], precision)
         return self._with(self.vocabulary, stored, self._effects, self._confidences)
 
+    def selected(
+        self, vocabulary: Vocabulary, codes: npt.NDArray[np.integer] | None = None
+    ) -> ColumnVectors:
+        """Some of the rows under another vocabulary, kept as they are.
+
+        Parameters
+        ----------
+        vocabulary : Vocabulary
+            With as many codes as rows are taken.
+        codes : ndarray of int, optional
+            Which rows; by default all.
+
+        Returns
+        -------
+        ColumnVectors
+        """
+        arrays = self._vectors, self._effects, self._confidences
+        if codes is None:
+            return self._with(vocabulary, *arrays)
+        return self._with(vocabulary, *(array.part(codes) for array in arrays))
+
     def packed(self, vectors: StoredNumbers | PackedRows | None = None) -> ColumnVectors:
         """The column in few bytes, as a budget of memory asks.
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from catvec._checks import check_distinct, refuse, some
+from catvec._packing import PackedRows
 from catvec.errors import CategoryError, CatvecWarning, ParameterError
 from catvec.frames import (
     FIRST,
@@ -30,9 +31,10 @@ from catvec.frames import (
     without,
 )
 from catvec.vectors._alignment import align
-from catvec.vectors._by_code import Floats
+from catvec.vectors._by_code import Floats, all_finite
 from catvec.vectors._column import ColumnVectors, known_code
 from catvec.vectors._pairs import PairEffects
+from catvec.vectors._precision import PRECISIONS, StoredNumbers, compressed
 
 if TYPE_CHECKING:
     from catvec.vectors._vectors import CategoryVectors
@@ -76,6 +78,8 @@ class Editing:
         CategoryVectors
             Old categories keep their codes and numbers; the new ones have the next codes, by type
             and then by value. Pairs stay: combinations of a new category answer as others do.
+            Compressed vectors stay so, and new ones are rounded alike; packed ones, which
+            have no room for others, are then in float32.
 
         Raises
         ------
@@ -87,21 +91,20 @@ class Editing:
             If the column is hashed.
         """
         old = _column(self, column)
-        _refuse_text(categories)
+        categories = _listed(categories)
         added, codes = _new_categories(old, categories, counts)
         of_old, of_new = join(old.vocabulary, added)
-        places = of_new.moved[codes]
+        places, n_codes = of_new.moved[codes], of_old.vocabulary.n_codes
         arrays = []
-        given = {"vectors": vectors, "effects": effects, "confidences": confidences}
-        for array, (name, values) in zip(old.by_code(), given.items(), strict=True):
-            rows = np.zeros((of_old.vocabulary.n_codes, *array.shape[1:]), np.float32)
-            rows[: len(array)] = array
-            if name == "vectors":
-                rows[len(array) :] = array[UNKNOWN]
+        given = {"effects": effects, "confidences": confidences}
+        for array, (name, values) in zip(old.by_code()[1:], given.items(), strict=True):
+            numbers = np.zeros((n_codes, *array.shape[1:]), np.float32)
+            numbers[: len(array)] = array
             if values is not None:
-                rows[places] = _given(name, values, (len(codes), *array.shape[1:]))
-            arrays.append(rows)
-        grown = ColumnVectors(of_old.vocabulary, *arrays, classes=old.classes)
+                numbers[places] = _given(name, values, (len(codes), *array.shape[1:]))
+            arrays.append(numbers)
+        stored = _longer(old, places, vectors)
+        grown = ColumnVectors(of_old.vocabulary, stored, *arrays, classes=old.classes)
         return _replaced(self, {column: grown}, {column: of_old})
 
     def merge(self, other: CategoryVectors) -> Self:
@@ -121,7 +124,8 @@ class Editing:
             effects and confidences are combined by their evidence, and vectors are the mean of
             both, weighted by counts, after the other's were turned into this side's basis by the
             categories that both know. Rows for unknown and missing values are combined likewise.
-            Of metadata under one name those of this side stay.
+            Columns of one side stay as they are; of both they are in float32, or compressed anew
+            where both sides were in one way. Of metadata under one name those of this side stay.
 
         Raises
         ------
@@ -176,7 +180,8 @@ class Editing:
         -------
         CategoryVectors
             As if what is dropped had never been met: its categories are unknown, and later codes
-            close up. Combinations of a dropped category go with it.
+            close up. What stays is kept as it was, compressed or not. Combinations of a dropped
+            category go with it.
 
         Raises
         ------
@@ -187,19 +192,19 @@ class Editing:
         InputError
             If a category of a hashed column is to be dropped.
         """
+        if not isinstance(columns, Iterable):
+            raise refuse("columns", "a name or a list of names", columns)
         names = [columns] if isinstance(columns, str) else list(columns)
         mine = _made(self, _columns(self), dict(_pairs(self)), _metadata(self))
-        for name, forgotten in (categories or {}).items():
-            column = mine[name]
-            _refuse_text(forgotten)
+        for name, values in _mapped("categories", categories).items():
+            column, forgotten = mine[name], _listed(values)
             refuse_hashed(column.vocabulary)
             codes = [known_code(column.vocabulary, category) for category in forgotten]
             if MISSING in codes:
-                raise refuse("categories", "known ones; missing values stay", list(forgotten))
+                raise refuse("categories", "known ones; missing values stay", forgotten)
             growth = without(column.vocabulary, codes)
             kept = np.delete(np.arange(column.vocabulary.n_codes), codes)
-            arrays = [array[kept] for array in column.by_code()]
-            cut = ColumnVectors(growth.vocabulary, *arrays, classes=column.classes)
+            cut = column.selected(growth.vocabulary, kept)
             mine = _replaced(mine, {name: cut}, {name: growth})
         absent = [name for name in names if name not in mine and name not in mine.pairs]
         if absent:
@@ -231,32 +236,30 @@ class Editing:
         Returns
         -------
         CategoryVectors
-            The same codes and numbers. Pairs follow.
+            The same codes and numbers, kept as they were. Pairs follow.
 
         Raises
         ------
         CategoryError
             If there is no such column or category.
         ParameterError
-            If two columns would have one name.
+            If two columns would have one name, or a missing value is to be renamed.
         InputError
             If two categories would be one, rare values included, a new value can be no category, or
             the column is hashed.
         """
-        to = {str(old): str(new) for old, new in (columns or {}).items()}
-        for name in [*to, *(categories or {})]:
+        to = {str(old): str(new) for old, new in _mapped("columns", columns).items()}
+        new_values = _mapped("categories", categories)
+        for name in [*to, *new_values]:
             _column(self, name)
         check_distinct("columns", [to.get(name, name) for name in _columns(self)])
         renamed = {}
         for name, column in _columns(self).items():
-            values = (categories or {}).get(name, {})
-            for value in values:
-                known_code(column.vocabulary, value)
-            vocabulary = rename(column.vocabulary, to.get(name), values)
-            arrays = column.by_code()
-            renamed[name] = ColumnVectors(
-                vocabulary, *arrays, classes=column.classes, importances=column.importances
-            )
+            values = _mapped("categories", new_values.get(name))
+            codes = [known_code(column.vocabulary, value) for value in values]
+            if MISSING in codes:
+                raise refuse("categories", "known ones; missing values have no name", dict(values))
+            renamed[name] = column.selected(rename(column.vocabulary, to.get(name), values))
         pairs = {}
         for pair in _pairs(self).values():
             first, second = (renamed[name].vocabulary for name in pair.columns)
@@ -269,10 +272,18 @@ class Editing:
 # --- the vectors as their parts ----------------------------------------------------------
 
 
-def _refuse_text(categories: object) -> None:
-    """A text is a sequence, too: of its letters."""
-    if isinstance(categories, str | bytes):
+def _listed(categories: object) -> list[Any]:
+    """Categories as a list; a text, which is a sequence of its letters, is none."""
+    if isinstance(categories, str | bytes) or not isinstance(categories, Iterable):
         raise refuse("categories", f"a list of categories, as [{categories!r}]", categories)
+    return list(categories)
+
+
+def _mapped(name: str, given: Mapping[Any, Any] | None) -> Mapping[Any, Any]:
+    """A mapping, empty where there is none."""
+    if given is not None and not isinstance(given, Mapping):
+        raise refuse(name, "a mapping", given)
+    return given or {}
 
 
 def _columns(vectors: Any) -> dict[str, ColumnVectors]:
@@ -316,16 +327,16 @@ def _replaced(
 
 
 def _new_categories(
-    old: ColumnVectors, categories: Sequence[object], counts: npt.ArrayLike | None
+    old: ColumnVectors, categories: list[Any], counts: npt.ArrayLike | None
 ) -> tuple[Vocabulary, np.ndarray]:
     """Categories as a vocabulary with the given counts, and the code of each."""
     refuse_hashed(old.vocabulary)
-    added, codes = Vocabulary.learn(one_column(old.name, list(categories)))
+    added, codes = Vocabulary.learn(one_column(old.name, categories))
     known = [category for category in categories if category in old]
     if known:
         raise refuse("categories", f"new to column {old.name!r} (else merge)", known)
     if (codes == MISSING).any() or len(added) < len(codes):
-        raise refuse("categories", "distinct values, none missing", list(categories))
+        raise refuse("categories", "distinct values, none missing", categories)
     rows = np.zeros(added.n_codes, np.int64)
     if counts is not None:
         given = np.asarray(counts)
@@ -335,10 +346,32 @@ def _new_categories(
     return Vocabulary(added.name, added.keys, rows, added.rare_counts), codes
 
 
+def _longer(
+    column: ColumnVectors, places: np.ndarray, vectors: npt.ArrayLike | None
+) -> StoredNumbers | PackedRows:
+    """A column's vectors with further rows, which go to these places behind the others."""
+    n_old = column.vocabulary.n_codes
+    if vectors is None:
+        return column.stored.part(np.append(np.arange(n_old), np.full(len(places), UNKNOWN)))
+    given = _given("vectors", vectors, (len(places), column.embedding_dim))
+    further = np.empty_like(given)
+    further[places - n_old] = given
+    stored = column.stored
+    if isinstance(stored, PackedRows):
+        stored = StoredNumbers(stored[:])
+    return stored.followed_by(compressed(f"column {column.name!r}", further, stored.precision))
+
+
 def _given(name: str, values: npt.ArrayLike, shape: tuple[int, ...]) -> Floats:
-    array = np.asarray(values, np.float32)
+    try:
+        with np.errstate(over="ignore"):  # what is beyond float32 is refused as infinite
+            array = np.asarray(values, np.float32)
+    except (TypeError, ValueError) as error:
+        raise refuse(name, f"numbers of the shape {shape}", values) from error
     if array.shape != shape:
         raise refuse(name, f"of the shape {shape}", array.shape)
+    if not all_finite(array):
+        raise refuse(name, "finite numbers of 32 bits", values)
     return array
 
 
@@ -386,7 +419,9 @@ def _merged_column(
     mixed = (share[:, 0] > 0) & (share[:, 0] < 1)
     vectors[mixed] = (share * ours + (1 - share) * theirs)[mixed]
     effects, confidences = _combined(sides[0].effect, sides[1].effect)
-    return ColumnVectors(vocabulary, vectors, effects, confidences, classes=one.classes)
+    merged = ColumnVectors(vocabulary, vectors, effects, confidences, classes=one.classes)
+    alike = one.precision == other.precision in PRECISIONS
+    return merged.compress(one.precision) if alike else merged
 
 
 class _Side:

@@ -65,12 +65,18 @@ class StoredNumbers:
         """Bytes in memory."""
         return self.values.nbytes + (0 if self.scales is None else self.scales.nbytes)
 
-    def part(self, rows: slice) -> StoredNumbers:
-        """Consecutive rows, as views."""
+    def part(self, rows: slice | npt.NDArray[np.integer]) -> StoredNumbers:
+        """Some rows, kept as they are; of a slice as views."""
         scales = self.scales
         if scales is not None and scales.ndim:
             scales = scales[rows]
         return StoredNumbers(self.values[rows], scales)
+
+    def followed_by(self, others: StoredNumbers) -> StoredNumbers:
+        """These rows and below them others, as `compressed` gives them in the same precision."""
+        scales = [part.scales for part in (self, others) if part.scales is not None]
+        values = np.concatenate([self.values, others.values])
+        return StoredNumbers(values, np.concatenate(scales) if scales else None)
 
 
 def compressed(owner: str, vectors: npt.NDArray[np.float32], precision: str) -> StoredNumbers:
@@ -130,6 +136,10 @@ class CountedConfidences:
     def __getitem__(self, rows: Any) -> npt.NDArray[np.float32]:
         n = self.counts[rows].astype(np.float64)
         return np.asarray(n / (n + self.strength), np.float32)
+
+    def part(self, rows: slice | npt.NDArray[np.integer]) -> CountedConfidences:
+        """Those of some rows."""
+        return CountedConfidences(self.counts[rows], self.strength)
 
     @property
     def nbytes(self) -> int:

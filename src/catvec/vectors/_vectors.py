@@ -112,12 +112,12 @@ class CategoryVectors(Bridging, Editing):
 
     def __getitem__(self, column: str) -> ColumnVectors:
         """What is known of one column."""
-        if column not in self._columns:
+        if column not in self:
             raise CategoryError(f"no column {column!r}; the columns are {some(self.columns)}")
         return self._columns[column]
 
     def __contains__(self, column: object) -> bool:
-        return column in self._columns
+        return isinstance(column, str) and column in self._columns
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._columns)
