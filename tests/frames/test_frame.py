@@ -13,6 +13,7 @@ import scipy.sparse
 
 from catvec.errors import CellTypeError, InputError, ParameterError
 from catvec.frames import Vocabulary, one_column, open_frame
+from catvec.frames._column import concatenated
 
 CELLS = {
     "text": ["b", None, "a", "", "b", "1"],
@@ -242,6 +243,14 @@ LARGE = 2**53 + 1
 def test_numbers_that_would_become_others_are_refused(values):
     with pytest.raises(InputError, match=r"'a' holds numbers \(.*\) that have no common type"):
         one_column("a", values)
+
+
+def test_columns_one_below_the_other_keep_their_numbers():
+    large, whole, share = (one_column("a", cells) for cells in ([LARGE], [2.0, None], [0.5]))
+    assert cells_of(concatenated([whole, large])) == [2, None, LARGE]
+    assert cells_of(concatenated([whole, share])) == [2.0, None, 0.5]
+    with pytest.raises(InputError, match=f"'a' holds numbers .{LARGE}. that have no common type"):
+        concatenated([share, large])
 
 
 @pytest.mark.parametrize("others", [[], [1, 2], [2.5], ["x", None]])

@@ -246,7 +246,7 @@ def _refuse_lost(name: str, cells: Sequence[Any], floats: Sequence[float | None]
     pairs = zip(cells, floats, strict=True)
     lost = [c for c, f in pairs if f is not None and abs(f) >= EXACT and c != f]
     if lost:
-        raise no_exact_type(name, lost[:3])
+        raise no_exact_type(name, lost)
 
 
 def _microseconds(array: pa.Array) -> pa.Array:

@@ -122,16 +122,16 @@ def common_type(name: str, arrays: Iterable[pa.Array]) -> pa.DataType:
         left = [kind for kind in left if changed[kind].null_count == array.null_count]
         if not left:
             lost = array.filter(pc.xor(array.is_valid(), changed.popitem()[1].is_valid()))
-            raise no_exact_type(name, lost[:3].to_pylist())
+            raise no_exact_type(name, lost.to_pylist())
     return left[0]
 
 
 def no_exact_type(name: str, numbers: Iterable[object]) -> InputError:
     """The error for numbers that no type holds exactly together with the others of a column."""
     return InputError(
-        f"column {name!r} holds numbers ({some(numbers)}) that have no common type of 64 bits with"
-        " its others, or none at all; convert the column to text, or to floats if it measures"
-        " something"
+        f"column {name!r} holds numbers ({some(dict.fromkeys(numbers))}) that have no common type"
+        " of 64 bits with its others, or none at all; convert the column to text, or to floats if"
+        " it measures something"
     )
 
 
