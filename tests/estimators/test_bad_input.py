@@ -92,7 +92,9 @@ def test_one_row_and_two(kind):
 @pytest.mark.parametrize("output", ["effects", "both"])
 def test_one_row_has_no_others_to_be_encoded_by(output):
     encoder = EmbeddingEncoder(**QUICK, output=output)
-    with pytest.raises(InputError, match="a table of one row has no others"):
+    with pytest.raises(
+        InputError, match="no row could be encoded by a fit to others: there is but one row"
+    ):
         encoder.fit_transform({"a": ["x"]}, [1.0])
     assert encoder.fit_transform({"a": ["x", "y"]}, [1.0, 2.0]).shape[0] == 2
 
@@ -138,6 +140,18 @@ def test_numbers_of_numpy_are_numbers():
 def test_class_weights_are_checked(weight):
     with pytest.raises(ParameterError, match="`class_weight` must be a float"):
         fit(EmbeddingClassifier, {"a": ["x", "y"]}, ["no", "yes"], class_weight={"no": weight})
+
+
+def test_held_out_rows_without_weight_choose_nothing():
+    frame = {"t": np.arange(60), "a": list("abc") * 20}
+    model = EmbeddingRegressor(n_networks=1, max_epochs=4, random_state=0, time_column="t")
+    model.fit(frame, NUMBERS, sample_weight=np.r_[np.ones(40), np.zeros(20)])
+    assert model.choice_.tried == {}
+
+
+def test_dates_are_no_numbers_to_predict():
+    with pytest.raises(InputError, match="numeric for this task, but holds '2024-01-01"):
+        EmbeddingRegressor(**QUICK).fit(FRAME, np.datetime64("2024-01-01", "ns") + np.arange(60))
 
 
 def test_labels_of_two_types():

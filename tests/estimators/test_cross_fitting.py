@@ -8,6 +8,7 @@ import pytest
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from catvec import EmbeddingEncoder
+from catvec.errors import InputError
 from catvec.estimators import _cross_fitting
 from catvec.estimators._cross_fitting import MASK, cross_fitted_scores
 from catvec.estimators._learning import Committee
@@ -25,6 +26,39 @@ QUICK = dict(
     category_dropout=0.0,
     random_state=0,
 )
+
+
+ROWS = np.arange(60)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "groups", "message"),
+    [
+        ({}, np.zeros(60), "no row could be encoded"),
+        ({"time_column": "t"}, None, "no row could be encoded"),
+        ({"output": "effects"}, np.zeros(60), "no row could be encoded"),
+        ({"cv": []}, None, "no row could be encoded"),
+        ({"cv": [([], ROWS[:30]), (ROWS[:30], ROWS[30:])]}, None, "a fold without rows"),
+    ],
+)
+def test_folds_that_encode_nothing_are_refused(parameters, groups, message, rng):
+    table = {"a": rng.choice(list("abc"), 60), "t": np.ones(60)}
+    encoder = EmbeddingEncoder(**{**QUICK, **parameters})
+    with pytest.raises(InputError, match=message):
+        encoder.fit_transform(table, rng.normal(size=60), groups=groups)
+
+
+@pytest.mark.parametrize("output", ["effects", "both"])
+@pytest.mark.parametrize("task", ["regression", "binary"])
+def test_a_fold_whose_rows_weigh_nothing_knows_nothing(output, task, rng):
+    table = {"a": rng.choice(list("abc"), 60), "t": np.ones(60)}
+    y = rng.normal(size=60) if task == "regression" else rng.integers(0, 2, 60)
+    cv = [(ROWS[:30], ROWS[30:]), (ROWS[30:], ROWS[:30])]
+    encoder = EmbeddingEncoder(**QUICK, cv=cv, output=output, task=task)
+    encoded = encoder.fit_transform(table, y, sample_weight=np.r_[np.zeros(30), np.ones(30)])
+    assert np.isfinite(encoded).all()
+    assert (encoded[30:, :2] == 0).all()
+    assert (encoded[:30, 1] > 0).any()
 
 
 @dataclass

@@ -439,6 +439,35 @@ def test_a_mistake_changes_nothing():
     assert model.vectors_ == vectors
 
 
+@pytest.mark.learns
+@pytest.mark.parametrize("wild", [1e12, 1e18, 1e30])
+@pytest.mark.parametrize("new_category", [False, True])
+def test_rows_that_cannot_be_learned_leave_the_model_as_it_was(wild, new_category, tmp_path):
+    frame, y, _ = table(17, 200)
+    model = quick(EmbeddingRegressor, loss="poisson").fit(frame, np.exp(y))
+    model.save(tmp_path / "before")
+    untouched = EmbeddingRegressor.load(tmp_path / "before")
+    further, its_y, _ = table(18, 50, n_cities=20 if new_category else 12)
+    spoilt = np.exp(its_y)
+    spoilt[7] = wild
+    with pytest.raises(TrainingError, match="look for extreme values"):
+        model.partial_fit(further, spoilt)
+    for one in (model, untouched):
+        one.partial_fit(further, np.exp(its_y))
+    np.testing.assert_array_equal(model.predict(frame), untouched.predict(frame))
+
+
+def test_a_target_that_was_constant_at_first_is_learned_later():
+    frame, y, _ = table(5, 600)
+    model = quick(EmbeddingRegressor).partial_fit(frame[:20], np.full(20, 7.0))
+    assert (model.predict(frame) == 7.0).all()
+    model.partial_fit(frame[:20], np.full(20, 7.0))
+    assert (model.predict(frame) == 7.0).all()
+    for _ in range(10):
+        model.partial_fit(frame, 7.0 + y)
+    assert np.corrcoef(model.predict(frame), y)[0, 1] > 0.6
+
+
 def test_a_loss_that_is_not_finite_is_an_error():
     frame, y, _ = table(17, 200)
     model = quick(EmbeddingRegressor, loss="poisson").fit(frame, np.exp(y))

@@ -57,6 +57,26 @@ def test_a_budget_that_suffices_changes_nothing(clicks):
     np.testing.assert_array_equal(one.predict(X), other.predict(X))
 
 
+def test_what_further_rows_need_is_within_the_budget_too(clicks, tmp_path):
+    X, y = clicks
+    settings = {**QUICK, "pairs": None}
+    full = EmbeddingRegressor(**settings).fit(X, y)
+    own, going_on = model_bytes(full), full._continuation.n_bytes(full.networks_)
+    wide = EmbeddingRegressor(memory_budget=own + going_on, **settings).fit(X, y)
+    wide.partial_fit(X[:9], y[:9])
+    narrow = EmbeddingRegressor(memory_budget=own + going_on - 1, **settings).fit(X, y)
+    np.testing.assert_array_equal(narrow.predict(X), full.predict(X))
+    with pytest.raises(ParameterError, match="cut to a `memory_budget`"):
+        narrow.partial_fit(X[:9], y[:9])
+    encoder = EmbeddingEncoder(output="vectors", memory_budget=own + going_on, **settings)
+    encoder.fit(X, y)
+    assert encoder._continuation is None or not encoder.networks_
+    for model in (narrow, wide):
+        model.save(tmp_path / "m")
+        files = [path.stat().st_size for path in (tmp_path / "m").rglob("*") if path.is_file()]
+        assert sum(files) < 1.3 * (own + going_on * (model is wide))
+
+
 @pytest.mark.parametrize("pairs", [None, [("user", "shop")]])
 @pytest.mark.parametrize("fraction", [0.5, 0.2, 0.1])
 def test_the_budget_holds(fraction, pairs, clicks, tmp_path):

@@ -113,7 +113,7 @@ def test_mistakes(small_data):
         suggest_dims(X[["price"]], y)
     with pytest.raises(InputError, match="inconsistent numbers of rows"):
         suggest_dims(X, y[:10])
-    with pytest.raises(InputError, match="10 rows are too few"):
+    with pytest.raises(InputError, match="10 rows, or their groups, are too few"):
         suggest_dims(X[["city"]][:10], y[:10])
     with pytest.raises(ParameterError, match="`budget` must be an int >= 1, got 0"):
         suggest_dims(X, y, budget=0)

@@ -101,7 +101,12 @@ def test_grown_tables_answer_as_before(seed):
         by = Inputs(np.array([[3, 1]], np.int32), old.numbers[:1], old.positions[:1])
         np.testing.assert_array_equal(grown.network.predict(at), learned.network.predict(by))
     assert grown.memory.counts.sum() == pytest.approx(learned.memory.counts.sum())
-    assert learned.grown([np.arange(9), np.arange(6)], [np.zeros(0, int)] * 2) is learned
+    same = learned.grown([np.arange(9), np.arange(6)], [np.zeros(0, int)] * 2)
+    for one, other in [(learned.network, same.network), (learned.memory, same.memory)]:
+        copies = other.state()
+        for name, array in one.state().items():
+            np.testing.assert_array_equal(array, copies[name])
+            assert not np.shares_memory(array, copies[name])
 
 
 def test_frozen_moves_only_what_is_new():

@@ -268,6 +268,9 @@ def _about_mean(weight: np.ndarray, values: np.ndarray) -> float:
 
 
 def _shrunk(n: np.ndarray, sums: np.ndarray, squares: float, task: str) -> Effect:
+    if not n.sum() > 0:  # rows without weight, as a fold may have: nothing is known
+        nothing = np.zeros(sums.shape, np.float32)
+        return Effect(nothing, nothing[:, 0], STRONGEST)
     mean = sums.sum(axis=0) / n.sum()  # (n_outputs,)
     means = np.divide(sums, n[:, None], out=np.tile(mean, (len(n), 1)), where=n[:, None] > 0)
     strength = _strength(n, means - mean, squares)

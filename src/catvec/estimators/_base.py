@@ -195,16 +195,18 @@ class EmbeddingEstimator(SharedParameters):
         frozen = existing == "frozen"
         if frozen and not self._continuation.is_frozen:  # what was learned until now is what stays
             self.vectors_  # noqa: B018
+        target = self.target_.with_spread(values)
         state = learn_further(
             self,
             growth,
+            target,
             values,
             weight,
             frozen=frozen,
             half_life=half_life,
             given=vectors,
         )
-        self.schema_, self._continuation = growth.schema, state
+        self.schema_, self.target_, self._continuation = growth.schema, target, state
         if self.networks_:
             self.networks_ = [one.network for one in state.learned]
         self._vectors_are_old = True

@@ -26,7 +26,7 @@ from catvec.estimators._learning import (
     Learner,
     averaged_scores,
 )
-from catvec.estimators._packing import pack
+from catvec.estimators._packing import keep_within_budget
 from catvec.estimators._parameters import document
 from catvec.estimators._source_table import SourceTable, opened
 from catvec.estimators._streaming import StreamedLearner
@@ -426,20 +426,26 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         self.history_ = committee.history if committee else []
         self.vectors_ = learner.vectors(networks)
         self._continuation = continuation(self, learner, committee)
-        if training.limits.n_bytes is not None:
-            pack(self, training.limits.n_bytes)
+        keep_within_budget(self, training.limits)
         self._coded = told_by_code(training.schema)
         self._columns.refuse_clashes()
 
     def _folds(self, training: TrainingSet, learner: Learner, y: object) -> list[Fold]:
-        if len(training) < 2:
-            raise InputError("a table of one row has no others to encode it by; give more rows")
         if isinstance(self._cv, int):
-            return make_folds(training.ties, self._cv, np.random.default_rng([learner.seed, 3]))
-        splitter = check_cv(self._cv)
-        rows = np.zeros((len(training), 1))
-        pairs = splitter.split(rows, np.asarray(y), training.ties.groups)
-        return [Fold(np.asarray(train), np.asarray(test)) for train, test in pairs]
+            rng = np.random.default_rng([learner.seed, 3])
+            folds = make_folds(training.ties, self._cv, rng)
+        else:
+            rows = np.zeros((len(training), 1))
+            pairs = check_cv(self._cv).split(rows, np.asarray(y), training.ties.groups)
+            folds = [Fold(np.asarray(train), np.asarray(test)) for train, test in pairs]
+        if not folds:
+            raise InputError(
+                "no row could be encoded by a fit to others: there is but one row, group or moment,"
+                " or `cv` gives no folds; use `fit` and `transform`, or other `groups`"
+            )
+        if not all(len(fold.train) for fold in folds):
+            raise InputError("`cv` has a fold without rows to learn from; leave it out")
+        return folds
 
     def _some_unknown(self, training: TrainingSet, seed: int) -> Arrays:
         """The rows with some categories taken for unknown, as networks see them in training.

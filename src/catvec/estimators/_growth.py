@@ -87,6 +87,12 @@ class Continuation:
         """Whether the last rows were learned with `existing="frozen"`."""
         return any(one.memory.kept.any() for one in self.learned)
 
+    def n_bytes(self, networks: Sequence[Network]) -> int:
+        """Bytes of the arrays, with those of networks that are not among the given ones."""
+        others = [] if networks else [one.network for one in self.learned]
+        states = [self.to_parts()[1], *(network.state() for network in others)]
+        return sum(array.nbytes for state in states for array in state.values())
+
     def to_parts(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """What JSON holds, and arrays by name for a file; the networks go elsewhere."""
         statistics = self.statistics
@@ -173,6 +179,7 @@ def _memory(
 def learn_further(
     estimator: EmbeddingEstimator,
     growth: SchemaGrowth,
+    target: Target,
     values: np.ndarray,
     weight: np.ndarray,
     *,
@@ -185,9 +192,10 @@ def learn_further(
     Parameters
     ----------
     estimator : EmbeddingEstimator
-        Fitted; its networks are trained in place where no table grows.
+        Fitted; it stays as it is, and so do its networks.
     growth : SchemaGrowth
         The rows, and what their categories did to the schema.
+    target : Target
     values, weight : ndarray of shape (n_rows,), float64
         The target and the weights.
     frozen : bool
@@ -202,7 +210,7 @@ def learn_further(
     Continuation
         To go on from.
     """
-    before, target = estimator._continuation, estimator.target_
+    before = estimator._continuation
     assert before is not None
     n_rows = len(values)
     faded = np.ones(n_rows) if half_life is None else 0.5 ** (np.arange(n_rows)[::-1] / half_life)
@@ -224,7 +232,8 @@ def learn_further(
     if before.learned:
         with np.errstate(all="ignore"):  # a loss that is not finite ends in a TrainingError
             after.learned = _grown_networks(estimator, growth, before.learned, given)
-            _learn_on(estimator, growth, after, values, weight, faded, kept, frozen)
+            data = target.standardized(values), weight
+            _learn_on(estimator, growth, after, *data, faded, kept, frozen)
     return after
 
 
@@ -284,7 +293,7 @@ def _learn_on(
     estimator: EmbeddingEstimator,
     growth: SchemaGrowth,
     state: Continuation,
-    values: np.ndarray,
+    target: np.ndarray,
     weight: np.ndarray,
     faded: np.ndarray,
     kept: float,
@@ -293,7 +302,6 @@ def _learn_on(
     """Have each network pass over the rows once."""
     schema = growth.schema
     inputs = _told_apart(schema, network_inputs(schema, growth.arrays))
-    target = estimator.target_.standardized(values)
     data = TrainingData(inputs, target, weight.astype(np.float32))
     settings = _settings(estimator, schema, state.loss, state.n_rows)
     kernels = load_kernels("numba" if estimator.engine == "numba" else "numpy")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from catvec._packing import PackedRows, Spread
-from catvec.estimators._memory import model_bytes
+from catvec.estimators._memory import Limits, model_bytes, read_bytes
 from catvec.network import Network
 from catvec.vectors import CategoryVectors, PairEffects
 
@@ -25,6 +25,17 @@ if TYPE_CHECKING:
     from catvec.estimators._base import EmbeddingEstimator
 
 HALVINGS = 40  # of the range in which the step is searched
+
+
+def keep_within_budget(estimator: EmbeddingEstimator, limits: Limits) -> None:
+    """Pack what was learned, or leave out what `partial_fit` goes on from, if it would not fit."""
+    going_on = estimator._continuation
+    if limits.n_bytes is not None:
+        pack(estimator, limits.n_bytes)
+    elif estimator.memory_budget is not None and going_on is not None:
+        n_bytes = model_bytes(estimator) + going_on.n_bytes(estimator.networks_)
+        if n_bytes > read_bytes(estimator.memory_budget):
+            estimator._continuation = None
 
 
 def pack(estimator: EmbeddingEstimator, n_bytes: int) -> None:

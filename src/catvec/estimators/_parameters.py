@@ -34,7 +34,8 @@ columns : list of str or int, optional
         of the number of categories, or any of these by column. ``"auto"``: as many dimensions as a
         network, trained to choose the shrinkage, made use of, at most those of ``"compact"``.
     min_frequency : int, default=1
-        Categories in fewer training rows than this share, and train, the row for unknown ones.
+        Categories in fewer training rows than this (in lists: met fewer times) share, and train,
+        the row for unknown ones.
     shrinkage : float, mapping or "auto", default="auto"
         Strength of the prior that draws vectors to their column's centre, in rows of the loss; by
         column for a mapping. ``"auto"`` takes what is best on held-out rows, from 0.1 to
@@ -63,7 +64,7 @@ columns : list of str or int, optional
         layers' matrices in eight bits. Where not even that would fit, only the
         most frequent categories keep rows of their own and the others of a column share a few.
         Pairs keep the most frequent combinations. What `tables` says of a column stays, in half
-        precision; `partial_fit` needs a model not cut so.
+        precision. `partial_fit` needs a model not cut so, and bytes for what it goes on from.
     interactions : {"auto", "concatenate", "product", "factorization_machine"}, default="auto"
         How vectors of categorical columns meet before the first layer. ``"concatenate"``: side by
         side. ``"product"``: also multiplied by pairs of columns, element by element: at most
@@ -84,15 +85,15 @@ columns : list of str or int, optional
         ``"auto"``: in every second network, or in all where that is better on held-out rows, or
         where rows come in time or in groups.
     dropout : float, default=0.0
-        Share of hidden units left out at a time in training, in [0, 1).
+        Share of hidden units left out at a time in training, in [0, 0.99].
     embedding_dropout : float, default=0.0
-        Share of the elements of categories' vectors left out at a time in training, in [0, 1).
+        Share of the elements of categories' vectors left out at a time in training, in [0, 0.99].
     category_dropout : float or "auto", default="auto"
         Share of the categories, over rows and columns, that are taken for unknown at a time in
-        training, in [0, 1): at most one of a row, in at most 30% of the rows (or this share), and
-        more often of a column with many. ``"auto"``: 0.05, and of a table above 80,000 rows about
-        4,000 cells of a column, but no less than 0.02. It trains the row for unknown ones in every
-        column, and the other columns to do without. An encoder's `fit_transform` writes as many so,
+        training, in [0, 0.99]: at most one of a row, in at most 30% of the rows (or this share),
+        and more often of a column with many. ``"auto"``: 0.05, and of a table above 80,000 rows
+        about 4,000 cells of a column, but no less than 0.02. It trains the row for unknown ones in
+        every column, and the other columns to do without. An encoder's `fit_transform` writes as many so,
         from which the next model learns to read them (but not where effects alone are wanted).
     loss : str, default="auto"
         What is minimised{losses}
@@ -127,7 +128,7 @@ columns : list of str or int, optional
         Most passes that ``n_epochs="auto"`` gives; as many where no rows are held out, or where
         half of them would be less than three.
     validation_fraction : float, default=0.1
-        Share of the training rows that each network holds out, to choose by, in (0, 1); 0 for none.
+        Share of the training rows that each network holds out, to choose by, up to 0.9; 0 for none.
         Not used where `fit` is given rows for it. Networks learn them in the end.
     n_networks : int or "auto", default="auto"
         Networks trained from different seeds and held-out rows, whose scores are averaged.

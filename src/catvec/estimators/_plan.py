@@ -20,6 +20,7 @@ from catvec.frames import make_held_out
 from catvec.network import Anchors, Backend, Job, NetworkConfig, TrainingConfig, TrainingData
 
 FEWEST_ROWS = 20  # below this, holding rows out tells nothing
+FEWEST_OF_PART = 2  # rows held out, or left to train on
 TRIAL_SIZES = 64, 32  # units of the first and of further hidden layers, at most: on amazon_access
 # and employee_salaries the search chose the same with these as with 128 and 64
 FEWEST_OF_PAIR = 2  # rows of a combination; fewer train what answers combinations never met
@@ -128,9 +129,12 @@ class Plan:
             return None
         rng = np.random.default_rng([self.seed, 2])
         masks = make_held_out(self.training.ties.take(rows), fraction, n_networks, rng)
-        # With one group or moment there may be nothing to hold out, or nothing left to train on.
-        usable = all(2 <= mask.sum() <= len(mask) - 2 for mask in masks)
-        return masks if usable else None
+        # With one group or moment there may be nothing to hold out, or nothing left to train on;
+        # rows without weight tell nothing.
+        weight = self.training.weight
+        weighty = np.ones(len(rows), bool) if weight is None else weight[rows] > 0
+        parts = [part & weighty for mask in masks for part in (mask, ~mask)]
+        return masks if all(part.sum() >= FEWEST_OF_PART for part in parts) else None
 
     def job(self, rows: np.ndarray, mask: np.ndarray | None, number: int, setting: Setting) -> Job:
         """A network of this number on these rows, less those that it holds out."""

@@ -13,7 +13,7 @@ from catvec.estimators._base import EmbeddingEstimator
 from catvec.estimators._explanation import Explanation, column_importances, explain
 from catvec.estimators._growth import continuation
 from catvec.estimators._learning import Committee, averaged_scores, n_threads
-from catvec.estimators._packing import pack
+from catvec.estimators._packing import keep_within_budget
 from catvec.estimators._parameters import document
 from catvec.estimators._scores import held_out_scores
 from catvec.estimators._training_set import TrainingSet, network_inputs
@@ -57,8 +57,7 @@ class EmbeddingPredictor(EmbeddingEstimator):
         learner.finish([committee])
         self.vectors_ = learner.vectors(committee.networks)
         self._continuation = continuation(self, learner, committee)
-        if training.limits.n_bytes is not None:
-            pack(self, training.limits.n_bytes)
+        keep_within_budget(self, training.limits)
 
     def explain(self, X: object) -> Explanation:
         """Tell what each column adds to each prediction, on the link scale.

@@ -322,8 +322,8 @@ class _Trials:
         self.row_epochs += learner.row_epochs
         if committee.held_out is None:
             raise InputError(
-                f"{self.n_rows} rows are too few to hold some out and try widths on; leave out the"
-                " target for what the rules say"
+                f"{self.n_rows} rows, or their groups, are too few to hold some out and try widths"
+                " on; leave out the target for what the rules say"
             )
         return list(self._by_network(learner, committee))
 

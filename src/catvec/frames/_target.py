@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import numbers
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -98,6 +98,15 @@ class Target:
     def standardized(self, values: np.ndarray) -> np.ndarray:
         """What the network learns, float32 of shape (n_rows,)."""
         return ((values - self.center) / (self.scale or 1.0)).astype(np.float32)
+
+    def with_spread(self, values: np.ndarray) -> Target:
+        """The same; of a target that was constant so far, with the scale of further rows.
+
+        What networks learned of a constant is nothing, at any scale.
+        """
+        if self.scale or not len(values):
+            return self
+        return replace(self, scale=float(np.sqrt(np.mean((values - self.center) ** 2))))
 
     def to_json(self) -> dict[str, Any]:
         """What JSON can hold."""
@@ -275,7 +284,7 @@ def _numeric(y: np.ndarray) -> np.ndarray:
             return y.astype(np.float64)
     except (TypeError, ValueError):
         strange = [v for v in cells if not isinstance(v, numbers.Real)]
-    distinct = {repr(v): v for v in strange}.values()
+    distinct = {repr(v): v for v in strange or map(str, y[:1])}.values()
     raise InputError(
         f"the target must be numeric for this task, but holds {some(distinct)};"
         " labels need a classifier"

@@ -149,10 +149,8 @@ class Learned:
         Returns
         -------
         Learned
-            New arrays where a table grew, else this object.
+            Of arrays of its own: what fails to learn on leaves this object as it was.
         """
-        if not any(map(len, starts)):
-            return self
         old = self.network
         n_codes = tuple(len(to) + len(start) for to, start in zip(moved, starts, strict=True))
         network = Network(replace(old.config, n_codes=n_codes), old.tables.flat.dtype)
@@ -179,7 +177,8 @@ class Learned:
             array = getattr(self.memory, name)
             by_line[name] = np.zeros(n_lines, array.dtype)
             by_line[name][lines] = array
-        return replace(self.memory, **by_line)
+        first, second = self.memory.first.copy(), self.memory.second.copy()
+        return replace(self.memory, first=first, second=second, **by_line)
 
     def learn(
         self,
@@ -219,7 +218,7 @@ class Learned:
         Raises
         ------
         TrainingError
-            If the loss becomes infinite or NaN; the network stays as it was before that batch.
+            If the loss, or what was learned, becomes infinite or NaN; the network is then spoilt.
         """
         if not len(data):
             return 0.0
@@ -237,6 +236,9 @@ class Learned:
             total += self._move(step, rows[start:end], key + start, frozen)
             start = end
         memory.n_steps = step.adamw.n_steps
+        learned = *self.network.state().values(), memory.squares, memory.first, memory.second
+        if not all(np.isfinite(array).all() for array in learned):
+            raise _spoilt("what was learned of further rows is not finite")
         unseen = self._settled(shared)
         self.network.tables.center(unseen, np.flatnonzero(shared))
         return total / len(data)
@@ -302,10 +304,7 @@ class Learned:
         part = tables.squares.dtype.type(len(rows) / settings.batch_size)
         loss, masses, gradient = step.backward(rows, key)
         if not np.isfinite(loss):
-            raise TrainingError(
-                f"the loss of further rows became {loss}; look for extreme values in the numbers"
-                " or the target"
-            )
+            raise _spoilt(f"the loss of further rows became {loss}")
         before = self._kept_rows(step) if frozen else []
         lines = self._looked_at(step)
         squares = tables.squares[lines]
@@ -342,3 +341,7 @@ class Learned:
             places = places[self.memory.kept[line + places]]
             found.append((table, places, table[places].copy()))
         return found
+
+
+def _spoilt(what: str) -> TrainingError:
+    return TrainingError(f"{what}; look for extreme values in the numbers or the target")
