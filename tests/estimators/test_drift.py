@@ -5,9 +5,11 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from catvec import EmbeddingClassifier, EmbeddingEncoder, EmbeddingRegressor
 from catvec.errors import InputError, ParameterError
+from catvec.estimators._drift import _all_on_one_side, _tail
 
 pytestmark = pytest.mark.usefixtures("few_steps")
 
@@ -54,6 +56,22 @@ def test_a_resample_of_the_population_is_no_drift(task, n):
     assert sum(found) <= 1  # each at most once in a hundred by chance
 
 
+@pytest.mark.parametrize(("n", "m"), [(2000, 2000), (2000, 500), (500, 3000)])
+def test_false_alarms_keep_to_alpha(n, m):
+    alpha, found = 0.2, []
+    chances = 1 / np.arange(1, 2001)
+    effects = np.random.default_rng(9).normal(size=2000)
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        many = rng.choice(2000, n + m, p=chances / chances.sum())
+        few = np.minimum(rng.zipf(1.5, n + m), 40)
+        y = effects[many] + rng.normal(size=n + m)
+        X = pd.DataFrame({"many": many.astype(str), "few": few.astype(str)})
+        encoder = EmbeddingEncoder(output="effects").fit(X[:n], y[:n])
+        found.append(encoder.drift_report(X[n:], y[n:], alpha=alpha).drifted)
+    assert np.mean(found) <= alpha
+
+
 def test_rows_of_the_training_are_no_drift():
     encoder = fitted()
     frame, y = table(0, 3000)
@@ -91,6 +109,33 @@ def test_a_category_that_vanished_is_found(seed):
     assert not few.drifted
 
 
+def test_absence_has_the_chance_of_fisher():
+    rows = np.array([0, 1, 2, 7, 40, 41])
+    exact = stats.hypergeom.pmf(rows, 140, rows, 40)  # all of them among the 40 drawn of 140
+    np.testing.assert_allclose(_all_on_one_side(rows, 40, 140), exact, rtol=1e-9)
+
+
+def test_the_tail_bounds_a_binomial():
+    for k in (1, 10, 30, 60, 100):
+        found = _tail(np.ones(1), np.array([0.2]), np.array([100]), np.array([k]))
+        exact = stats.binom.sf(k - 1, 100, 0.2)
+        assert exact <= found <= max(1, 20 * exact)
+
+
+@pytest.mark.parametrize(("n", "m"), [(2000, 2000), (2000, 500), (500, 3000)])
+def test_unknown_values_are_found_however_many_rows_each_has(n, m):
+    rng = np.random.default_rng(0)
+    chances = 1 / np.arange(1, 2001)
+    known = rng.choice(2000, n + m, p=chances / chances.sum())
+    encoder = EmbeddingEncoder(output="effects").fit({"a": known[:n].astype(str)}, np.ones(n))
+    for share, rows_of_each in ((0.03, m), (0.3, 1)):
+        later = known[n:].copy()
+        new = np.arange(int(share * m))
+        later[new] = 5000 + new // rows_of_each
+        (column,) = encoder.drift_report({"a": later.astype(str)}).columns
+        assert column.p_unknown < 0.01
+
+
 @pytest.mark.parametrize("task", ["regression", "binary", "multiclass", "count"])
 def test_a_moved_effect_is_found_and_others_are_not(task):
     encoder = fitted(1, 6000, task=task)
@@ -104,6 +149,68 @@ def test_a_moved_effect_is_found_and_others_are_not(task):
     if task != "multiclass":
         assert first.effect_now > first.effect_before + 0.2
         assert first.z > 4
+
+
+def rare_class(seed, n=4000, more=0.0):
+    """A class of few rows, of which one category may have more."""
+    rng = np.random.default_rng(seed)
+    kind = rng.integers(8, size=n)
+    y = rng.random(n) < 0.03 + 0.01 * kind + more * (kind == 2)
+    return {"kind": kind.astype(str)}, np.where(y, "yes", "no")
+
+
+@pytest.mark.parametrize("class_weight", ["balanced", {"yes": 19.0}])
+def test_rows_weigh_as_the_classes_did_in_training(class_weight):
+    fast = {"n_networks": 1, "n_epochs": 1, "shrinkage": 5.0, "pairs": None}
+    X, y = rare_class(0)
+    model = EmbeddingClassifier(**fast, class_weight=class_weight).fit(X, y)
+    report = model.drift_report(X, y)
+    assert not report.drifted
+    assert report.target_now == pytest.approx(report.target_before)
+    assert abs(report.target_z) < 1e-6
+    assert not any(model.drift_report(*rare_class(s)).drifted for s in range(1, 11))
+    moved = model.drift_report(*rare_class(20, more=0.3)).effects
+    assert [shift.category for shift in moved] == ["2"]
+
+
+def test_rows_may_be_weighed_as_in_training():
+    X, y = table(0, 3000)
+    weight = np.exp(y / 4)
+    encoder = EmbeddingEncoder(output="effects").fit(X, y, sample_weight=weight)
+    report = encoder.drift_report(X, y, sample_weight=weight)
+    assert not report.drifted
+    assert report.target_now == pytest.approx(report.target_before)
+    assert abs(encoder.drift_report(X, y).target_z) > 5
+    with pytest.raises(ParameterError, match="`sample_weight` is for the target: give y, too"):
+        encoder.drift_report(X, sample_weight=weight)
+    with pytest.raises(InputError, match="`sample_weight` must be finite"):
+        encoder.drift_report(X, y, sample_weight=-weight)
+
+
+@pytest.mark.parametrize(("at_fit", "here"), [(0.01, None), (0.01, 0.01), (100.0, 3.0), (100, 100)])
+def test_the_unit_of_weights_changes_nothing(at_fit, here):
+    X, y = table(1, 6000)
+    later = table(51, 6000, moved=2)
+    plain = EmbeddingEncoder(output="effects").fit(X, y).drift_report(*later)
+    encoder = EmbeddingEncoder(output="effects").fit(X, y, sample_weight=at_fit)
+    report = encoder.drift_report(*later, sample_weight=here)
+    assert [shift.category for shift in report.effects] == ["city 2"]
+    assert report.effects[0].z == pytest.approx(plain.effects[0].z)
+    assert report.effects[0].rows == plain.effects[0].rows
+    assert report.target_z == pytest.approx(plain.target_z)
+
+
+@pytest.mark.parametrize("offset", [1e8, 3e9])
+def test_targets_far_from_zero_lose_no_digits(offset):
+    rng = np.random.default_rng(0)
+    shop = rng.integers(30, size=4000)
+    y = rng.normal(size=4000)
+    X, later = {"shop": shop.astype(str)}, y + 1.5 * (shop % 5 == 1)
+    near = EmbeddingEncoder(output="effects").fit(X, y).drift_report(X, later)
+    far = EmbeddingEncoder(output="effects").fit(X, y + offset).drift_report(X, later + offset)
+    assert len(near.effects) == 6
+    by_shop = [{shift.category: shift.z for shift in report.effects} for report in (near, far)]
+    assert by_shop[1] == pytest.approx(by_shop[0], rel=1e-3)
 
 
 def test_missing_values_are_a_category():

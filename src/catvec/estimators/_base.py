@@ -212,12 +212,19 @@ class EmbeddingEstimator(SharedParameters):
         self._vectors_are_old = True
         return self
 
-    def drift_report(self, X: object, y: object = None, *, alpha: float = 0.01) -> DriftReport:
+    def drift_report(
+        self,
+        X: object,
+        y: object = None,
+        *,
+        sample_weight: object = None,
+        alpha: float = 0.01,
+    ) -> DriftReport:
         """Tell what a later table holds that the training table did not.
 
         By column: categories never met and those that came no more, with their shares of the rows,
         and how far all shares have changed; with a target also the effects that moved. Numeric
-        columns and pairs are not looked at.
+        columns and pairs are not looked at, and models with columns of lists have no report.
 
         Parameters
         ----------
@@ -225,9 +232,15 @@ class EmbeddingEstimator(SharedParameters):
             Later rows, with the columns of the training table. It changes nothing in the model.
         y : array-like of shape (n_rows,), optional
             Their target.
+        sample_weight : array-like of shape (n_rows,), optional
+            Weights made as those of the fit were, for target and effects; in any unit. Without
+            them, rows that the fit weighed by something that goes with the target look as if they
+            had drifted. Classes are weighed by `class_weight` in any case; where that is
+            ``"balanced"``, here as there all classes have the same share. Categories are counted
+            by rows.
         alpha : float, default=0.01
-            How often a table without drift may be said to have drifted, in (0, 1): once over all
-            columns, and once over all effects.
+            How often a table without drift may be said to have drifted, in (0, 1), by any column,
+            test or effect.
 
         Returns
         -------
@@ -236,16 +249,18 @@ class EmbeddingEstimator(SharedParameters):
         Raises
         ------
         InputError
-            If a column is missing or of another type, or the target does not fit.
+            If a column is missing or of another type, or target or weights do not fit.
         ParameterError
-            If `alpha` is out of range, or effects are asked for of a model that an older catvec
-            saved.
+            If `alpha` is out of range, a column holds lists, weights come without a target, or
+            effects are asked for of a model that an older catvec saved.
         """
         check_is_fitted(self)
         check_float("alpha", alpha, minimum=0.0, maximum=1.0, strict=True)
         frame = self._opened(X)
         schema = self.schema_
         refuse_lists(schema)
+        if y is None and sample_weight is not None:
+            raise ParameterError("`sample_weight` is for the target: give y, too")
         columns = tuple(
             column_drift(vocabulary, column, alpha, len(schema.vocabularies))
             for vocabulary, column in zip(
@@ -255,11 +270,19 @@ class EmbeddingEstimator(SharedParameters):
         if y is None:
             return DriftReport(frame.n_rows, alpha, columns)
         refuse_without(self._continuation, [])
-        assert self._continuation is not None
-        values, _ = read_further_rows(frame, y, self.target_)
-        before = statistics_by_code(self._continuation, schema)
+        state = self._continuation
+        assert state is not None
+        values, weight = read_further_rows(
+            frame,
+            y,
+            self.target_,
+            sample_weight=sample_weight,
+            class_weight=getattr(self, "class_weight", None),
+        )
+        mean_weight = state.statistics.totals[0] / state.n_rows
+        before = statistics_by_code(state, schema).times(1 / mean_weight)
         shifts, overall = effect_shifts(
-            schema, self.target_, self.vectors_, before, schema.read(frame), values, alpha
+            schema, self.target_, self.vectors_, before, schema.read(frame), values, weight, alpha
         )
         return DriftReport(frame.n_rows, alpha, columns, shifts, *overall)
 

@@ -28,6 +28,7 @@ from catvec.vectors import CategoryVectors
 FEWEST_EXPECTED = 5.0  # rows of a cell that chi-squared is trusted with (Cochran 1954)
 FEWEST_ROWS = 20  # of a category whose mean is compared
 MOST_SHIFTS = 10  # categories named by column
+TESTS = 4  # by column: shares, unknown rows, vanished categories, effects; alpha is shared out
 
 
 def column_drift(
@@ -42,7 +43,7 @@ def column_drift(
     column : Column
         Later rows, at least one.
     alpha : float
-        How often chance may be taken for drift, over all columns.
+        How often chance may be taken for drift, over all columns and tests.
     n_columns : int
         Columns that are tested beside one another.
 
@@ -55,22 +56,23 @@ def column_drift(
     n, m = int(before.sum()), int(now.sum())
     distance, p_value, parts = _compared(before, now)
     p_unknown, expected = _unknown(counted, n, m)
-    unlikely = np.exp(m * np.log1p(-np.minimum(before / max(n, 1), 1 - 1e-12)))
-    tested = max(int((before > 0).sum()), 1) * n_columns
-    vanished = (now == 0) & (before > 0) & (unlikely * tested < alpha)
-    drifted = min(p_value, p_unknown) * n_columns < alpha or bool(vanished.any())
+    n_tests = TESTS * n_columns
+    absent = (now == 0) & (before > 0)
+    met = int((before + now > 0).sum())
+    vanished = absent & (_all_on_one_side(before, n, n + m) * met * n_tests < alpha)
+    drifted = min(p_value, p_unknown) * n_tests < alpha or bool(vanished.any())
     unknown = counted.is_unknown
     order = np.argsort(-np.where(vanished, 2 + before, parts + 1e-12 * (unknown * now)))
     named = [i for i in order[:MOST_SHIFTS].tolist() if parts[i] > 0 or vanished[i] or unknown[i]]
     return ColumnDrift(
         column=vocabulary.name,
         distance=distance,
-        p_value=min(p_value * n_columns, 1.0),
+        p_value=min(p_value * n_tests, 1.0),
         n_unknown=int(unknown.sum()),
         share_unknown=float(now[unknown].sum() / max(m, 1)),
         expected_unknown=expected,
-        p_unknown=min(p_unknown * n_columns, 1.0),
-        n_absent=int(((now == 0) & (before > 0)).sum()),
+        p_unknown=min(p_unknown * n_tests, 1.0),
+        n_absent=int(absent.sum()),
         share_vanished=float(before[vanished].sum() / max(n, 1)),
         share_missing_before=float(before[MISSING] / max(n, 1)),
         share_missing=float(now[MISSING] / max(m, 1)),
@@ -154,22 +156,52 @@ def _homogeneity(one: np.ndarray, other: np.ndarray) -> float:
     return float(special.chdtrc(len(total) - 1, statistic))
 
 
-def _unknown(counted: _Counted, n: int, m: int) -> tuple[float, float]:
-    """p-value of so many unknown rows, and their expected share, by Good and Turing.
+def _all_on_one_side(rows: np.ndarray, n_side: int, n_both: int) -> np.ndarray:
+    """How often chance has all `rows` of a category among the `n_side` of one side.
 
-    The share of rows whose category training never met is about that of its categories with one
-    row, n1 / n; that estimate has the variance (n1 + 2 n2) / n^2 (Robbins 1968, Annals of
-    Mathematical Statistics 39; Esty 1983, Annals of Statistics 11, for the second term).
+    Fisher's exact test. It goes by the rows of both sides together, as `_compared` does: a category
+    that training met once need not have the share that one row is of it.
     """
-    once, twice = (int((counted.before[1:] == k).sum()) for k in (1, 2))
+    log_ways = special.gammaln([n_side + 1, n_both + 1])
+    left = special.gammaln(n_both - rows + 1) - special.gammaln(n_side - rows + 1)
+    return np.exp(np.minimum(left + log_ways[0] - log_ways[1], 0))
+
+
+def _unknown(counted: _Counted, n: int, m: int) -> tuple[float, float]:
+    """p-value of the unknown rows, and the share that training leads one to expect (Good).
+
+    With the rows of both sides dealt out anew, those values are unknown whose rows all come to the
+    later side. Too many may be such values, or their rows, or the rows of one of them.
+    """
     if not n or not m:
         return 1.0, 0.0
-    expected = once / n
-    found = float(counted.now[counted.is_unknown].sum())
-    at_least = max(once, 1) / n  # one more row might have been the first of a category
-    variance = m * at_least + m**2 * (max(once, 1) + 2 * twice) / n**2
-    z = (found - m * at_least - 0.5) / np.sqrt(variance)
-    return float(special.ndtr(-z)), expected
+    expected = int((counted.before[1:] == 1).sum()) / n
+    unknown = counted.is_unknown[FIRST:]
+    if not unknown.any():
+        return 1.0, expected
+    both = (counted.before + counted.now)[FIRST:]
+    met, place, times = np.unique(both, return_inverse=True, return_counts=True)
+    came = np.bincount(place, unknown, len(met))
+    chance = _all_on_one_side(met, m, n + m)
+    p_values = [
+        _tail(np.ones(len(met)), chance, times, came),
+        _tail(met, chance, times, came),
+        float(chance[came > 0].min()) * len(both),
+    ]
+    return min(len(p_values) * min(p_values), 1.0), expected
+
+
+def _tail(size: np.ndarray, chance: np.ndarray, times: np.ndarray, came: np.ndarray) -> float:
+    """How often the sizes of events add up to those that came, at most: Chernoff's bound.
+
+    Events of each `size` and `chance` can happen `times` and did as often as `came`. Those here
+    hinder one another (Joag-Dev & Proschan 1983, Annals of Statistics 11, theorem 2.11), so the
+    bound holds as for independent ones; and it does in the tail, where a normal law would not.
+    """
+    tilts = np.geomspace(1e-9, 10, 200)[:, None]  # it holds for each
+    with np.errstate(divide="ignore"):
+        moments = np.logaddexp(np.log1p(-chance), np.log(chance) + tilts * size)
+    return float(np.exp(min((moments @ times - tilts[:, 0] * (size @ came)).min(), 0)))
 
 
 def category_of(vocabulary: Vocabulary, code: int) -> Any:
@@ -192,6 +224,7 @@ def effect_shifts(
     before: Statistics,
     arrays: Arrays,
     values: np.ndarray,
+    weight: np.ndarray,
     alpha: float,
 ) -> tuple[tuple[EffectShift, ...], tuple[float, float, float, Any]]:
     """Compare the effects of later rows with those of training.
@@ -203,13 +236,15 @@ def effect_shifts(
     vectors : CategoryVectors
         With the effects of training.
     before : Statistics
-        Of training, by code.
+        Of training, by code; its weights are 1 on average.
     arrays : Arrays
         The later rows, by the codes of training.
     values : ndarray of shape (n_rows,), float64
         Their target.
+    weight : ndarray of shape (n_rows,), float64
+        Their weights, in any unit.
     alpha : float
-        How often chance may be taken for a shift, over all categories.
+        How often chance may be taken for drift, over all columns and tests.
 
     Returns
     -------
@@ -221,18 +256,24 @@ def effect_shifts(
     """
     sizes = schema.n_codes[: len(schema.vocabularies)]
     codes = arrays.codes[:, : len(sizes)]
-    ones = np.ones(len(values))
-    evidence = Evidence(codes, sizes, values, target.task, target.n_outputs, ones)
-    now = Statistics.of(evidence)
+    # Uneven weights tell as much as fewer rows: (sum w)^2 / sum w^2 (Kish 1965, Survey Sampling).
+    # Training kept no squares of weights; its rows are taken to be as uneven.
+    weight = weight / weight.mean()
+    worth = weight.sum() / (weight @ weight)
+    before, weight = before.times(worth), weight * worth
+    evidence = Evidence(codes, sizes, values, target.task, target.n_outputs, weight)
+    now, uneven = Statistics.of(evidence), _unevenness(evidence)
     means = [side.totals[1:] / side.totals[0] for side in (before, now)]  # (n_outputs,)
-    spread = _variance(before, now, means[0], target)
+    spread = np.array([(before.squares + now.squares) / (before.totals[0] + now.totals[0])])
+    if target.classes is not None:
+        spread = _variance_of_shares(means[0], uneven)
     tests = []
     for c, vocabulary in enumerate(schema.vocabularies):
-        z, rows = _shift_of_column(before, now, spread, c, target, codes[:, c], values)
+        z, rows = _shift_of_column(before, now, spread, c, evidence, uneven)
         tests.append((vocabulary.name, z, rows))
-    n_tests = max(sum(int(np.isfinite(z).sum()) for _, z, _ in tests), 1)
+    n_tests = TESTS * max(sum(int(np.isfinite(z).sum()) for _, z, _ in tests), 1)
     found = [
-        _effect_shift(vectors, now, means[1], target, c, name, place, z, rows, n_tests)
+        _effect_shift(vectors, before, now, target, c, name, place, z, rows, n_tests)
         for c, (name, z, rows) in enumerate(tests)
         for place in np.argwhere(2 * special.ndtr(-np.abs(z)) * n_tests < alpha).tolist()
     ]
@@ -249,11 +290,20 @@ def _label(target: Target, output: int) -> Any:
     return None if labels is None else labels[output]
 
 
-def _variance(before: Statistics, now: Statistics, mean: np.ndarray, target: Target) -> np.ndarray:
-    """Variance of the target about its mean, by output (n_outputs,)."""
-    if target.classes is not None:
-        return np.asarray(mean * (1 - mean))
-    return np.array([(before.squares + now.squares) / (before.totals[0] + now.totals[0])])
+def _unevenness(evidence: Evidence) -> np.ndarray:
+    """Mean weight, by weight, of rows in and outside the class of each output (2, n_outputs)."""
+    if evidence.task not in ("binary", "multiclass"):
+        return np.ones((2, 1))
+    classes, weight = evidence.values.astype(np.int64), evidence.weight
+    n_classes = max(evidence.n_classes, 2)
+    sums = np.stack([np.bincount(classes, weight**power, n_classes) for power in (1, 2)])
+    sums = np.stack([sums, sums.sum(axis=1, keepdims=True) - sums])[..., -evidence.n_classes :]
+    return np.divide(sums[:, 1], sums[:, 0], np.ones_like(sums[:, 0]), where=sums[:, 0] > 0)
+
+
+def _variance_of_shares(shares: np.ndarray, uneven: np.ndarray) -> np.ndarray:
+    """Of being in a class, by unit of weight: `shares` and 0 to 1 of the same shape."""
+    return np.maximum(shares * (1 - shares), 0) * ((1 - shares) * uneven[0] + shares * uneven[1])
 
 
 def _shift_of_column(
@@ -261,39 +311,40 @@ def _shift_of_column(
     now: Statistics,
     spread: np.ndarray,
     c: int,
-    target: Target,
-    codes: np.ndarray,
-    values: np.ndarray,
+    evidence: Evidence,
+    uneven: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Shift of each code's mean, beyond that of all, over its error; NaN where untested.
+    """Shift of each code's mean, beyond that of all, over its error, NaN where untested; its rows.
 
     The error takes the larger of two variances: within the category's own rows here, and that of
     a category with the mean of both sides; so noisy categories are no drift.
     """
+    codes = evidence.codes[:, c]
     weights = [side.weights[c][:, None] for side in (before, now)]
     sums = [side.sums[c] for side in (before, now)]
-    total = weights[0] + weights[1]
+    fewest = np.minimum(*weights)
     with np.errstate(invalid="ignore", divide="ignore"):
-        pooled = (sums[0] + sums[1]) / total
+        pooled = (sums[0] + sums[1]) / (weights[0] + weights[1])
         variance = np.broadcast_to(spread, pooled.shape)
-        enough = (weights[1] >= FEWEST_ROWS) & (weights[0] >= FEWEST_ROWS)
-        if target.classes is not None:
-            variance = np.maximum(pooled * (1 - pooled), 0)
-            rarest = np.minimum(pooled, 1 - pooled) * np.minimum(*weights)
-            enough = enough & (rarest >= FEWEST_EXPECTED)
+        enough = fewest >= FEWEST_ROWS
+        if evidence.task in ("binary", "multiclass"):
+            variance = _variance_of_shares(pooled, uneven)
+            rows = fewest * pooled / uneven[0], fewest * (1 - pooled) / uneven[1]
+            enough = (rows[0] + rows[1] >= FEWEST_ROWS) & (np.minimum(*rows) >= FEWEST_EXPECTED)
         else:
-            own = np.bincount(codes, values**2, len(pooled))[:, None] / weights[1]
-            own = own - (sums[1] / weights[1]) ** 2
-            variance = np.fmax(variance, own * weights[1] / np.maximum(weights[1] - 1, 1))
-            if target.task == "count":
-                enough = enough & (pooled * np.minimum(*weights) >= FEWEST_EXPECTED)
+            # About the mean of each code: squares of values far from 0 would leave no digits.
+            residuals = evidence.values - (sums[1] / weights[1])[codes, 0]
+            own = np.bincount(codes, (evidence.weight * residuals) ** 2, len(pooled))[:, None]
+            variance = np.fmax(variance, own / np.maximum(weights[1] - 1, 1))
+            if evidence.task == "count":
+                enough = enough & (pooled * fewest >= FEWEST_EXPECTED)
         shift = sums[1] / weights[1] - sums[0] / weights[0]
         center, uncertain = _common(shift, enough, weights[1], spread, before, now)
         error = variance * (1 / weights[0] + 1 / weights[1]) + uncertain
         z = (shift - center) / np.sqrt(error)
     z = np.where(enough & np.isfinite(z), z, np.nan)
     z[UNKNOWN] = np.nan
-    return z, now.weights[c]
+    return z, np.bincount(codes, minlength=len(z))
 
 
 def _common(
@@ -325,8 +376,8 @@ def _common(
 
 def _effect_shift(
     vectors: CategoryVectors,
+    before: Statistics,
     now: Statistics,
-    mean: np.ndarray,
     target: Target,
     c: int,
     name: str,
@@ -340,11 +391,12 @@ def _effect_shift(
     effects, confidences = column.by_code()[1:]
     old = effects[code] if effects.ndim == 1 else effects[code, output]
     # Rows here are believed as far as as many would have been in training.
-    n, confidence = column.vocabulary.counts[code], float(confidences[code])
-    strength = n * (1 - confidence) / confidence if confidence > 0 else np.inf
-    believed = rows[code] / (rows[code] + strength)
-    shrunk = mean[output] + believed * (now.sums[c][code, output] / rows[code] - mean[output])
-    new = link(shrunk, target.task) - link(mean[output], target.task)
+    trained, later = before.weights[c][code], now.weights[c][code]
+    confidence = float(confidences[code])
+    strength = trained * (1 - confidence) / confidence if confidence > 0 else np.inf
+    mean = now.totals[output + 1] / now.totals[0]
+    shrunk = mean + later / (later + strength) * (now.sums[c][code, output] / later - mean)
+    new = link(shrunk, target.task) - link(mean, target.task)
     return EffectShift(
         column=name,
         category=category_of(column.vocabulary, code),

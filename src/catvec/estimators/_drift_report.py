@@ -52,19 +52,21 @@ class ColumnDrift:
         are the same, 1 where nothing is shared (Lin 1991, IEEE Transactions on Information Theory
         37, equation 4.1). Categories too rare to compare count together.
     p_value : float
-        How often a table of as many rows from where the training table came would differ as much,
-        times the number of columns: chi-squared test of homogeneity.
+        How often a table of as many rows from where the training table came would differ as much:
+        chi-squared test of homogeneity. Times the number of tests, four by column, as the others.
     n_unknown : int
         Values that training never met.
     share_unknown, expected_unknown : float
         Their share of the rows; and what share training leads one to expect, the share of its rows
         whose category no other row had (Good 1953, Biometrika 40).
     p_unknown : float
-        How often so many unknown rows would come by chance, times the number of columns.
+        How often so many unknown values or rows, or one value of so many, would come by chance, at
+        most; times the number of tests.
     n_absent : int
         Known categories without a row here; of few rows most are.
     share_vanished : float
-        Share of the training rows of those categories whose absence is no chance.
+        Share of the training rows of those categories whose absence is no chance: Fisher's exact
+        test, times the number of categories on either side and of tests.
     share_missing_before, share_missing : float
         Of the rows in training, and here.
     shifts : tuple of CategoryShift
@@ -107,7 +109,7 @@ class EffectShift:
     z : float
         Shift of the category's mean beyond the median shift of its column, over its standard error.
     p_value : float
-        Two-sided, times the number of categories that were tested (Bonferroni).
+        Two-sided, times the number of categories that were tested, and four (Bonferroni).
     """
 
     column: str
@@ -135,7 +137,8 @@ class DriftReport:
     effects : tuple of EffectShift or None
         Effects that moved, the surest first; None without a target.
     target_before, target_now : float or None
-        Mean of the target, or the share of a class, in training and here; None without a target.
+        Mean of the target, or the share of a class, in training and here, by weight; None without a
+        target.
     target_z : float or None
         Their difference over its standard error.
     target_output : object
