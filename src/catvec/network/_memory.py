@@ -8,6 +8,7 @@ constants, and no occurrence moves a row of a table further than its prior allow
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -152,6 +153,8 @@ class Learned:
             Of arrays of its own: what fails to learn on leaves this object as it was.
         """
         old = self.network
+        if not any(map(len, starts)):
+            return deepcopy(self)
         n_codes = tuple(len(to) + len(start) for to, start in zip(moved, starts, strict=True))
         network = Network(replace(old.config, n_codes=n_codes), old.tables.flat.dtype)
         network.weights.flat[...] = old.weights.flat
