@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from catvec.errors import InputError
+from catvec.frames._column import Column
+
 CLIP = 3.0  # robustly scaled numbers beyond about this many units are bent towards it
 
 
@@ -25,6 +28,8 @@ class Number:
         Whether a value was missing in training; then a flag stands beside the number.
     knots : ndarray of shape (n_knots,), float64
         Ascending places between which a value is interpolated; empty for none.
+    family : {"number", "date"} or None
+        What the column held; None if nothing, or where an older artifact does not say.
     """
 
     name: str
@@ -32,16 +37,35 @@ class Number:
     scale: float
     has_missing: bool
     knots: np.ndarray
+    family: str | None = None
 
     @classmethod
-    def learn(cls, name: str, values: np.ndarray, n_knots: int) -> Number:
-        """Learn from float64 values, NaN where missing; an all-missing column gives zeros."""
+    def learn(cls, column: Column, n_knots: int) -> Number:
+        """Learn from a column of numbers, booleans or dates; one without any gives zeros."""
+        name, values = column.name, column.floats()
         seen = values[~np.isnan(values)]
         has_missing = len(seen) < len(values)
         if not len(seen):
             return cls(name, 0.0, 1.0, has_missing, np.zeros(0))
-        center = float(np.median(seen))
-        return cls(name, center, _robust_scale(seen), has_missing, _knots(seen, n_knots))
+        center, knots = float(np.median(seen)), _knots(seen, n_knots)
+        return cls(name, center, _robust_scale(seen), has_missing, knots, _family(column))
+
+    def read(self, column: Column) -> np.ndarray:
+        """The numbers of another table's column, float64, NaN where missing.
+
+        Raises
+        ------
+        InputError
+            If it holds text; dates where numbers were learned, or the other way round: days since
+            1970 would be taken for years.
+        """
+        family = _family(column)
+        if self.family and family and family != self.family:
+            raise InputError(
+                f"column {self.name!r} held {self.family} values when the model was fitted, but now"
+                f" holds {family} values; convert the column"
+            )
+        return column.floats()
 
     def scaled(self, values: np.ndarray) -> np.ndarray:
         """Values as float32 about 0 with spread about 1, smoothly clipped; 0 where missing.
@@ -72,12 +96,20 @@ class Number:
             "scale": self.scale,
             "has_missing": self.has_missing,
             "knots": self.knots.tolist(),
+            "family": self.family,
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Number:
         """Undo `to_json`."""
         return cls(**{**data, "knots": np.asarray(data["knots"], dtype=np.float64)})
+
+
+def _family(column: Column) -> str | None:
+    """Whether a column measures time, or anything else; None if it is empty."""
+    if not column.families:
+        return None
+    return "date" if "date" in column.families else "number"
 
 
 def _robust_scale(seen: np.ndarray) -> float:

@@ -148,8 +148,9 @@ class Schema:
         check_specs(specs, categorical)
         given = given_vocabularies(vocabulary_counts or {}, categorical, min_frequency)
         learned = learned_columns(frame, categorical, specs, min_frequency, given, known or {})
-        values = _stacked([frame.column(name).floats() for name in numeric], frame.n_rows, float)
-        numbers = tuple(Number.learn(name, values[:, i], n_knots) for i, name in enumerate(numeric))
+        measured = [frame.column(name) for name in numeric]
+        numbers = tuple(Number.learn(column, n_knots) for column in measured)
+        values = _stacked([column.floats() for column in measured], frame.n_rows, float)
         vocabularies = tuple(v for v, _ in learned)
         kinds = kinds_of(specs, categorical, [len(v) for v in vocabularies])
         weights = [specs[n].weights for n in categorical if n in specs and specs[n].kind == "list"]
@@ -266,7 +267,7 @@ class Schema:
             If a column is missing, of another type family, or an array of another width.
         """
         place = self._places(frame)
-        values = [frame.column(place[number.name]).floats() for number in self.numbers]
+        values = [number.read(frame.column(place[number.name])) for number in self.numbers]
         codes = [self._codes(frame, place, c) for c in range(len(self.vocabularies))]
         return self._with_pairs(_arrays(codes, _stacked(values, frame.n_rows, float)))
 
@@ -368,7 +369,7 @@ class Schema:
     def _columns(self, frame: Frame) -> tuple[list[Column], np.ndarray]:
         """The categorical columns of a table, and its numbers side by side."""
         place = self._places(frame)
-        values = [frame.column(place[number.name]).floats() for number in self.numbers]
+        values = [number.read(frame.column(place[number.name])) for number in self.numbers]
         columns = [frame.column(place[vocabulary.name]) for vocabulary in self.vocabularies]
         return columns, _stacked(values, frame.n_rows, float)
 

@@ -318,7 +318,7 @@ def _has_gaps(chunk: Chunk, name: str) -> bool:
 
 def _numbers(rows: pa.Table, gaps: Mapping[str, bool], n_knots: int) -> tuple[Number, ...]:
     frame = open_frame(rows)
-    found = (Number.learn(name, frame.column(name).floats(), n_knots) for name in gaps)
+    found = (Number.learn(frame.column(name), n_knots) for name in gaps)
     return tuple(replace(n, has_missing=gap) for n, gap in zip(found, gaps.values(), strict=True))
 
 
