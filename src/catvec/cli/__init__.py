@@ -25,13 +25,13 @@ from catvec.cli._pretrain import pretrain
 from catvec.errors import CatvecError
 
 MISTAKE = 2  # the exit code where the user can mend it
+INTERRUPTED = 130  # by Ctrl-C, as shells have it: 128 and the number of the signal
 CALLED = {  # parameters whose options have other names
     "columns": "categorical",
     "n_epochs": "epochs",
     "n_networks": "networks",
     "random_state": "seed",
 }
-INTERRUPTED = 130  # by Ctrl-C, as shells have it: 128 and the number of the signal
 
 app = typer.Typer(
     name="catvec",
