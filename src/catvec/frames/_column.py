@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from catvec._checks import some
 from catvec.errors import CellTypeError, InputError
-from catvec.frames._keys import common_type, no_exact_type, numbers_like
+from catvec.frames._keys import no_exact_type, of_one_type
 
 # Kinds of keys, in canonical order. 1 and 1.0 are one key; "1", True and a date are others.
 FAMILIES = ("boolean", "number", "date", "text")
@@ -129,18 +129,10 @@ def concatenated(columns: Sequence[Column]) -> Column:
     """
     name, families = columns[0].name, {}
     for family in FAMILIES:
-        found = [plain(column.families[family]) for column in columns if family in column.families]
-        if found:
-            kind = found[0].type
-            if any(array.type != kind for array in found):
-                kind = common_type(name, found)
-            families[family] = pa.concat_arrays([_part(c, family, kind) for c in columns])
+        if any(family in column.families for column in columns):
+            parts = [plain(c.families.get(family, pa.nulls(c.n_rows))) for c in columns]
+            families[family] = pa.concat_arrays(of_one_type(name, parts))
     return Column(name, families, sum(column.n_rows for column in columns))
-
-
-def _part(column: Column, family: str, kind: pa.DataType) -> pa.Array:
-    array = column.families.get(family)
-    return pa.nulls(column.n_rows, kind) if array is None else numbers_like(plain(array), kind)
 
 
 def family_of_type(kind: pa.DataType) -> str:

@@ -20,7 +20,7 @@ from catvec._checks import refuse, some
 from catvec.errors import InputError, MissingDependencyError
 from catvec.frames._column import Column, plain
 from catvec.frames._frame import one_column, open_frame
-from catvec.frames._keys import common_type, numbers_like
+from catvec.frames._keys import common_type, numbers_like, of_one_type
 from catvec.frames._source import Source, one_array
 from catvec.frames._vocabulary import Vocabulary
 
@@ -65,7 +65,7 @@ class ValueCounter:
         return counted_vocabulary(self.name, *self.counts(), min_frequency)
 
     def _merge(self) -> None:
-        values = _concatenated(self.name, [values for values, _ in self._parts])
+        values = pa.concat_arrays(of_one_type(self.name, [values for values, _ in self._parts]))
         counts = pa.concat_arrays([counts for _, counts in self._parts])
         grouped = pa.table({"value": values, "rows": counts}).group_by("value")
         merged = grouped.aggregate([("rows", "sum")])
@@ -215,18 +215,4 @@ def _typed_arrays(source: Source, name: str) -> tuple[pa.DataType, Iterator[pa.A
     else:
         kind = common_type(name, arrays)
         arrays = (plain(one_array(chunk.column(name))) for chunk in source.chunks([name]))
-    return kind, (_as(array, kind) for array in arrays)
-
-
-def _concatenated(name: str, arrays: list[pa.Array]) -> pa.Array:
-    """Arrays of one family, end to end."""
-    found = [array for array in arrays if not pa.types.is_null(array.type)]
-    kind = found[0].type if found else pa.null()
-    if any(array.type != kind for array in found):
-        kind = common_type(name, found)
-    return pa.concat_arrays([_as(array, kind) for array in arrays])
-
-
-def _as(array: pa.Array, kind: pa.DataType) -> pa.Array:
-    """An array of nulls, or of numbers that a type holds exactly, as of that type."""
-    return array.cast(kind) if pa.types.is_null(array.type) else numbers_like(array, kind)
+    return kind, (numbers_like(array, kind) for array in arrays)

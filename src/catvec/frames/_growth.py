@@ -15,7 +15,7 @@ from catvec.errors import InputError
 from catvec.frames._column import FAMILIES, Column
 from catvec.frames._frame import one_column
 from catvec.frames._hashing import HashedVocabulary
-from catvec.frames._keys import Keys, common_type, numbers_like
+from catvec.frames._keys import Keys, of_one_type
 from catvec.frames._lookup import places_among
 from catvec.frames._vocabulary import (
     FIRST,
@@ -334,10 +334,10 @@ def _merged(
 
 def _of_one_type(name: str, key: Keys, values: pa.Array) -> tuple[pa.Array, pa.Array]:
     """Keys and values in a type that holds both exactly."""
-    if key.family != "number" or key.values.type == values.type:
+    if key.family != "number":
         return key.values, values
-    kind = common_type(name, (key.values, values))
-    return numbers_like(key.values, kind), numbers_like(values, kind)
+    known, further = of_one_type(name, [key.values, values])
+    return known, further
 
 
 def _where(old: Vocabulary, new: Vocabulary) -> np.ndarray:

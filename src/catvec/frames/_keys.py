@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,9 +90,14 @@ def _narrow(values: pa.Array) -> pa.Array | Gaps:
 
 
 def numbers_like(values: pa.Array, kind: pa.DataType) -> pa.Array:
-    """Numbers as the type of the keys; null where that type cannot hold them exactly."""
+    """Numbers as the type of the keys; null where that type cannot hold them exactly.
+
+    Nulls alone may be of any type.
+    """
     if values.type == kind:
         return values
+    if pa.types.is_null(values.type):
+        return values.cast(kind)
     raw = np.asarray(values.fill_null(0))
     dtype = np.dtype(kind.to_pandas_dtype())
     with np.errstate(invalid="ignore"):
@@ -124,6 +129,15 @@ def common_type(name: str, arrays: Iterable[pa.Array]) -> pa.DataType:
             lost = array.filter(pc.xor(array.is_valid(), changed.popitem()[1].is_valid()))
             raise no_exact_type(name, lost.to_pylist())
     return left[0]
+
+
+def of_one_type(name: str, arrays: Sequence[pa.Array]) -> list[pa.Array]:
+    """Arrays of one family in one type: that of all, or of numbers the `common_type`."""
+    kinds = {array.type for array in arrays if not pa.types.is_null(array.type)}
+    if not kinds:
+        return list(arrays)
+    kind = kinds.pop() if len(kinds) == 1 else common_type(name, arrays)
+    return [numbers_like(array, kind) for array in arrays]
 
 
 def no_exact_type(name: str, numbers: Iterable[object]) -> InputError:

@@ -22,7 +22,7 @@ from catvec.errors import InputError
 from catvec.frames._column import Column, family_of_type, in_one, plain
 from catvec.frames._files import TableFile, file_format, open_table, readable
 from catvec.frames._frame import Frame, is_frame, open_frame
-from catvec.frames._keys import NUMBERS, common_type, numbers_like
+from catvec.frames._keys import NUMBERS, of_one_type
 from catvec.frames._lists import is_list_type
 from catvec.frames._moments import read_moments
 
@@ -298,13 +298,12 @@ class ParquetSource:
 
     def fingerprint(self) -> list[Any]:
         """As `Source.fingerprint`: paths, sizes and times of the files, columns."""
-        stats = [(str(path.resolve()), path.stat()) for path in self.paths]
-        # The times of files that are ours tell nothing.
-        told = [_digest(p.read_bytes()) if self.is_spooled else None for p in self.paths]
-        files = [
-            [name, stat.st_size, content or stat.st_mtime_ns]
-            for (name, stat), content in zip(stats, told, strict=True)
-        ]
+        files = []
+        for path in self.paths:
+            stat = path.stat()
+            # The times of files that are ours tell nothing.
+            told = _digest(path) if self.is_spooled else stat.st_mtime_ns
+            files.append([str(path.resolve()), stat.st_size, told])
         return [files, self.names, self.known]
 
 
@@ -370,7 +369,7 @@ def content_of(frame: Frame) -> str:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
-    return _digest(sink.getvalue())
+    return hashlib.sha256(sink.getvalue()).hexdigest()
 
 
 def one_array(column: Column) -> pa.Array:
@@ -378,8 +377,10 @@ def one_array(column: Column) -> pa.Array:
     return next(iter(column.families.values()), pa.nulls(column.n_rows))
 
 
-def _digest(content: Any) -> str:
-    return hashlib.sha256(content).hexdigest()
+def _digest(path: Path) -> str:
+    """A hash of a file, which may be larger than memory."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _is_known(values: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -460,15 +461,10 @@ def _joined(batches: list[pa.RecordBatch]) -> pa.Table:
 def _of_common_types(tables: list[pa.Table]) -> list[pa.Table]:
     """Tables of the same columns, with numbers in types that hold those of all tables exactly."""
     for place, name in enumerate(tables[0].column_names):
-        numbers = [table[name] for table in tables if table[name].type in NUMBERS]
-        if len({array.type for array in numbers}) > 1:
-            kind = common_type(name, map(in_one, numbers))
-            tables = [
-                table.set_column(place, name, numbers_like(in_one(table[name]), kind))
-                if table[name].type in NUMBERS
-                else table
-                for table in tables
-            ]
+        arrays = [in_one(table[name]) for table in tables]
+        if {array.type for array in arrays} <= {*NUMBERS, pa.null()}:
+            parts = zip(tables, of_one_type(name, arrays), strict=True)
+            tables = [table.set_column(place, name, array) for table, array in parts]
     return tables
 
 
