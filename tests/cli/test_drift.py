@@ -49,6 +49,20 @@ def test_a_page_about_rows_that_did_not(run, model):
     assert (bare.code, bare.out) == (0, "")
 
 
+def test_rows_count_as_a_column_says(run, model):
+    table = rows(1, 4000, shift=2.0, n_cities=14).assign(often=lambda t: 1.0 + (t["size"] > 0))
+    table.to_csv("new.csv", index=False)
+    options = ("drift", "new.csv", "-m", model, "-t", "y", "--sample-weight", "often", "--json")
+    told = json.loads(run(*options).out)
+    features = table[["city", "kind", "size"]]
+    report = EmbeddingEncoder.load(model).drift_report(
+        features, table["y"], sample_weight=table["often"]
+    )
+    assert told["effects"] == json.loads(json.dumps(report.to_dict()))["effects"]
+    plain = json.loads(run(*options[:-3], "--json").out)
+    assert plain["effects"] != told["effects"]
+
+
 def test_json_for_machines(run, model):
     rows(1, 4000, shift=2.0, n_cities=14).to_csv("new.csv", index=False)
     done = run("drift", "new.csv", "-m", model, "-t", "y", "--json")

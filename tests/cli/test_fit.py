@@ -169,6 +169,39 @@ def test_groups_and_time_bind_rows_and_are_no_features(run, sales):
     assert json.loads(done.out)["numbers"] == ["size"]
 
 
+@pytest.mark.parametrize("mark", [None, "part"])
+def test_rows_count_as_a_column_says(run, sales, table, mark):
+    weight = np.where(np.array(table["shop"].to_pylist()) == 3, 5.0, 0.5)
+    table = table.append_column("rows", pa.array(weight))
+    write_table(table, sales)
+    rest = ("--drop", "busy", *(("--drop", "part") if mark is None else ("--validation", mark)))
+    options = ("fit", sales, "-t", "sales", *QUICK, *rest, "--sample-weight", "rows", "--json")
+    done = run(*options, "--encoded-out", "encoded.csv")
+    assert done.code == 0, done.err
+    assert "rows" in json.loads(done.out)["left_out"]
+    train = [v != "test" or mark is None for v in table["part"].to_pylist()]
+    rows = table.filter(train)
+    regressor = EmbeddingRegressor(columns=["city", "shop"], n_networks=1, n_epochs=2)
+    regressor.fit(rows.select(["city", "shop", "size"]), rows["sales"], sample_weight=rows["rows"])
+    found, ours = regressor.vectors_["shop"], CategoryVectors.load("sales.catvec")["shop"]
+    np.testing.assert_allclose(ours.effects, found.effects, rtol=1e-5)
+    regressor.fit(rows.select(["city", "shop", "size"]), rows["sales"])
+    assert not np.allclose(ours.effects, regressor.vectors_["shop"].effects, rtol=0.01)
+
+
+def test_a_folder_counts_rows_as_a_column_says(run, table):
+    os.mkdir("parts")
+    weight = np.where(np.array(table["shop"].to_pylist()) == 3, 5.0, 0.5)
+    write_table(table.append_column("rows", pa.array(weight)), "parts/a.parquet")
+    options = ("-t", "sales", *QUICK, *REST, "--sample-weight", "rows", "-o", "m.catvec")
+    done = run("fit", "parts", *options)
+    assert done.code == 0, done.err
+    shutil.copy("parts/a.parquet", "sales.parquet")
+    assert run("fit", "sales.parquet", *options[:-1], "n.catvec").code == 0
+    effects = [CategoryVectors.load(p)["shop"].effects for p in ("m.catvec", "n.catvec")]
+    np.testing.assert_allclose(*effects, rtol=1e-3, atol=1e-6)
+
+
 def test_rows_without_a_target_may_be_left_out(run, sales, mistake):
     options = ("fit", sales, "-t", "size", *QUICK, *REST, "--drop", "sales")
     line = mistake(*options)

@@ -83,6 +83,19 @@ def test_skipgram_and_tables(run, baskets):
     assert len(baskets) == 600
 
 
+def test_lists_are_in_their_order_where_a_window_is_given(run):
+    rng = np.random.default_rng(0)
+    walks = [[f"i{(i + j) % 12}" for j in range(8)] for i in rng.integers(12, size=200)]
+    write_table(pa.table({"walk": walks}), "walks.parquet")
+    for out, options in (("bag", ()), ("near", ("--window", 1))):
+        done = run("pretrain", "walks.parquet", "--item", "walk", "-o", out, *options)
+        assert done.code == 0, done.err
+    found = EmbeddingPretrainer(item="walk", order=True, window=1, random_state=0)
+    found.fit(pa.table({"walk": walks}))
+    assert CategoryVectors.load("near") == found.vectors_
+    assert CategoryVectors.load("bag") != found.vectors_
+
+
 def test_a_folder_is_read_from_disk(run, baskets, tmp_path):
     (tmp_path / "parts").mkdir()
     write_table(baskets.slice(0, 250), tmp_path / "parts" / "a.parquet")
@@ -125,6 +138,7 @@ def test_other_commands_take_the_artifact(run, mistake):
         (["--item", "item"], "which rows belong together by --sequence"),
         (["--item", "item", "--order", "step"], "--order is about rows of a sequence"),
         (["--item", "item", "--sequence", "basket", "--window", 3], "of the order by --order"),
+        (["--item", "item", "--method", "table", "--window", 3], "leave --window out"),
         (
             ["--item", "item", "--sequence", "basket", "--method", "glove"],
             "--method must be one of",

@@ -98,6 +98,16 @@ def test_own_held_out_rows(regressor, small_data):
         regressor.fit(train, y[:300], X_val=test)
 
 
+def test_held_out_rows_have_no_unknown_categories_where_these_are_errors(regressor, small_data):
+    train, test = halves(small_data)
+    y = small_data.regression
+    test = test.assign(city="never")
+    regressor.fit(train, y[:300], X_val=test, y_val=y[300:])
+    regressor.set_params(handle_unknown="error")
+    with pytest.raises(InputError, match=r"X_val and y_val: column 'city' .*'never'"):
+        regressor.fit(train, y[:300], X_val=test, y_val=y[300:])
+
+
 def test_the_same_seed_gives_the_same_bits(small_data):
     X, y = small_data.frame, small_data.regression
     model = EmbeddingRegressor(n_networks=3, n_epochs=3, random_state=3)

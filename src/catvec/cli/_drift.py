@@ -11,6 +11,7 @@ from catvec.cli._console import Output, grid, listed, number, plural, shown, sig
 from catvec.cli._predict import STREAM, families_of_vectors, open_input
 from catvec.cli._training_table import target_column
 from catvec.errors import InputError
+from catvec.frames import open_frame
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +26,7 @@ def drift(
     table: options.Table,
     model: options.Model,
     target: options.DriftTarget = None,
+    sample_weight: options.SampleWeight = None,
     skip_gaps: options.SkipGaps = False,
     alpha: options.Alpha = 0.01,
     quiet: options.Quiet = False,
@@ -41,13 +43,14 @@ def drift(
     from catvec.estimators._files import load
 
     output = Output(quiet, json)
-    if skip_gaps and target is None:
-        raise InputError("--skip-gaps is about gaps of the target; give --target, too")
+    if target is None and (skip_gaps or sample_weight is not None):
+        raise InputError("--skip-gaps and --sample-weight are about the target; give --target, too")
     file = open_input(table)
     estimator = load(model, [EmbeddingRegressor, EmbeddingClassifier, EmbeddingEncoder])
     numbers = [n.name for n in estimator.schema_.numbers]
     families = families_of_vectors(estimator.vectors_, numbers)
-    wanted = list(families) + ([target] if target is not None and target not in families else [])
+    others = [name for name in (target, sample_weight) if name is not None]
+    wanted = [*families, *(name for name in others if name not in families)]
     rows = file.read(wanted, families=families)
     if not len(rows):
         raise InputError("the table has no rows")
@@ -55,7 +58,9 @@ def drift(
     if target is not None:
         rows, _ = target_column(rows, target, skip_gaps=skip_gaps)
         y = _target(estimator, rows[target].to_numpy(), target)
-    report = estimator.drift_report(rows.select(list(families)), y, alpha=alpha)
+    weight = None if sample_weight is None else open_frame(rows).column(sample_weight).floats()
+    known = rows.select(list(families))
+    report = estimator.drift_report(known, y, sample_weight=weight, alpha=alpha)
     label = "standard input" if table == STREAM else table
     _print(output, report, label, with_target=target is not None)
     output.result(report.to_dict())

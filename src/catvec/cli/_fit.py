@@ -44,6 +44,7 @@ def fit(
     validation: options.Validation = "0.1",
     groups: options.Groups = None,
     time_column: options.TimeColumn = None,
+    sample_weight: options.SampleWeight = None,
     skip_gaps: options.SkipGaps = False,
     min_frequency: options.MinFrequency = 1,
     embedding_dim: options.EmbeddingDim = "auto",
@@ -74,7 +75,7 @@ def fit(
     _refuse_alone(keep, encoded_out, column_map, freeze, init)
     file, share, column = _opened(table, encoded_out, path, validation)
     named = categorical or (), numeric or (), drop or ()
-    roles = Roles(target, *named, column, groups, time_column, keep or ())
+    roles = Roles(target, *named, column, groups, time_column, sample_weight, keep or ())
     loss, task = _settled(loss, task, quantile)
     read = dict(time_column=time_column, min_frequency=min_frequency, validation_fraction=share)
     given = dict(embedding_dim=_dim(embedding_dim), init=init, column_map=_mapped(column_map))
@@ -172,12 +173,13 @@ class _Work:
         return self._features(~held_out), self.data.y[~held_out]
 
     def _splits(self) -> dict[str, Any]:
-        held_out, groups = self.data.held_out, self.data.groups
+        held_out = self.data.held_out
+        of_rows = {"groups": self.data.groups, "sample_weight": self.data.weight}
         if held_out is None:
-            return {"groups": groups}
-        bound = None if groups is None else groups[~held_out]
+            return of_rows
+        train = {name: v if v is None else v[~held_out] for name, v in of_rows.items()}
         return {
-            "groups": bound,
+            **train,
             "X_val": self._features(held_out),
             "y_val": self.data.y[held_out],
         }
@@ -209,7 +211,9 @@ class _SourceWork(_Work):
         return self.data.source
 
     def _named(self) -> dict[str, Any]:
-        return {"y": self.roles.target, "groups": self.roles.groups, "cache": self.cache}
+        roles = self.roles
+        of_rows = {"groups": roles.groups, "sample_weight": roles.weight}
+        return {"y": roles.target, **of_rows, "cache": self.cache}
 
 
 def _opened(

@@ -118,6 +118,9 @@ Validation = Annotated[
     ),
 ]
 Groups = Annotated[str | None, _columns("Rows of one value stay together in every split.")]
+SampleWeight = Annotated[
+    str | None, _columns("How much each row counts, such as the exposure of a rate.")
+]
 TimeColumn = Annotated[
     str | None, _columns("Orders the rows in time; those held out are then the latest.")
 ]
@@ -259,7 +262,12 @@ Method = Annotated[
 ]
 Window = Annotated[
     int | None,
-    _option("How far apart events of an ordered sequence meet (default 10).", metavar="N", min=1),
+    _option(
+        "How far apart events of an ordered sequence meet (default 10); with it lists are taken in"
+        " their order.",
+        metavar="N",
+        min=1,
+    ),
 ]
 Benefit = Annotated[
     bool,

@@ -58,7 +58,12 @@ def pretrain(
 
     output, start = Output(quiet, json), time.perf_counter()
     check_model_out(out)
-    if window is not None and order is None and method != "skipgram":
+    if window is not None and method == "table":
+        raise InputError(
+            "--window is about sequences in an order, and --method table compares the columns of"
+            " a row; leave --window out"
+        )
+    if window is not None and order is None and sequence is not None and method != "skipgram":
         raise InputError(
             "--window is about sequences in an order, and these are baskets, of which all items"
             " meet; name the column of the order by --order"
@@ -68,12 +73,13 @@ def pretrain(
             "--order is about rows of a sequence, and lists have an order of their own; name the"
             " column that tells which rows belong together by --sequence, or leave --order out"
         )
+    in_order = window is not None and sequence is None  # lists, as rows have a sequence
     with EpochProgress(output.notes, quiet=quiet) as progress:
         pretrainer = EmbeddingPretrainer(
             method=method,
             sequence=sequence,
             item=item or None,
-            order=order,
+            order=True if in_order else order,
             embedding_dim=int(embedding_dim) if embedding_dim.isdecimal() else embedding_dim,
             min_frequency=min_frequency,
             window=EmbeddingPretrainer.window if window is None else window,

@@ -79,6 +79,7 @@ def read_source(
         y=y,
         held_out=None,
         groups=None,
+        weight=None,
         source=source,
     )
 

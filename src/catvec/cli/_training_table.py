@@ -31,9 +31,9 @@ class Roles:
         What to predict.
     categorical, numeric, drop : sequence of str
         As the options of these names.
-    validation, groups, time : str or None
-        Columns that mark held-out rows, bind rows, or order them; no features unless named
-        categorical.
+    validation, groups, time, weight : str or None
+        Columns that mark held-out rows, bind rows, order them, or say how much each counts; no
+        features unless named categorical.
     keep : sequence of str
         Columns to copy beside encoded rows.
     """
@@ -45,6 +45,7 @@ class Roles:
     validation: str | None = None
     groups: str | None = None
     time: str | None = None
+    weight: str | None = None
     keep: Sequence[str] = ()
 
     def check(self, file: TableFile) -> None:
@@ -65,7 +66,8 @@ class Roles:
     @property
     def marks(self) -> list[str]:
         """Columns that say something about rows."""
-        return [name for name in (self.validation, self.groups, self.time) if name]
+        marks = self.validation, self.groups, self.time, self.weight
+        return [name for name in marks if name]
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,8 @@ class TrainingTable:
         Rows that a column marks.
     groups : ndarray of shape (n_rows,) or None
         What binds rows.
+    weight : ndarray of shape (n_rows,), float64, or None
+        How much each row counts.
     """
 
     rows: pa.Table
@@ -100,6 +104,7 @@ class TrainingTable:
     y: np.ndarray
     held_out: np.ndarray | None
     groups: np.ndarray | None
+    weight: np.ndarray | None
 
 
 def read_training_table(
@@ -134,11 +139,9 @@ def read_training_table(
     rows, target = target_column(rows, roles.target, skip_gaps=skip_gaps)
     y, task = _target(target, task)
     frame = open_frame(rows)
-    marks = [n for n in (roles.validation, roles.groups) if n and n not in roles.categorical]
+    marks = [n for n in roles.marks if n not in (*roles.categorical, roles.time)]
     hidden = {roles.target, *roles.drop, *marks}
     features = [name for name in rows.column_names if name not in hidden]
-    if roles.time in marks:  # it still orders the rows
-        features.append(str(roles.time))
     return TrainingTable(
         rows=rows,
         features=features,
@@ -148,6 +151,7 @@ def read_training_table(
         y=y,
         held_out=None if roles.validation is None else _marked(frame.column(roles.validation)),
         groups=None if roles.groups is None else _group_labels(frame.column(roles.groups)),
+        weight=None if roles.weight is None else frame.column(roles.weight).floats(),
     )
 
 

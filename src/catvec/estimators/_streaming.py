@@ -247,7 +247,8 @@ class StreamedLearner(Learner):
         training = TrainingSet(
             self.schema, self.survey.target, arrays, dealt.values, dealt.weight, ties
         )
-        self.training = replace(training, held_out=held_out_rows(training, X_val, y_val))
+        held_out = held_out_rows(self.plan.p, training, X_val, y_val)
+        self.training = replace(training, held_out=held_out)
         self.plan = self.plan.of(self.training)
         self.choice = Choice(
             self.plan.dims,

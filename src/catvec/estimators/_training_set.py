@@ -201,7 +201,7 @@ def read_training_set(
         rows_together=together,
         grouped=groups is not None or together > 1,
     )
-    return frame, replace(training, held_out=held_out_rows(training, X_val, y_val))
+    return frame, replace(training, held_out=held_out_rows(p, training, X_val, y_val))
 
 
 def read_further_rows(
@@ -406,7 +406,9 @@ def _bound_by_nature(
     return twins(arrays.codes, arrays.values), 1
 
 
-def held_out_rows(training: TrainingSet, X_val: object, y_val: object) -> TrainingData | None:
+def held_out_rows(
+    p: SharedParameters, training: TrainingSet, X_val: object, y_val: object
+) -> TrainingData | None:
     """The rows that the user gave to choose by, if any."""
     if (X_val is None) != (y_val is None):
         raise InputError("give both X_val and y_val, or neither")
@@ -418,6 +420,8 @@ def held_out_rows(training: TrainingSet, X_val: object, y_val: object) -> Traini
         if not len(y):
             raise InputError("there are no rows")
         values = training.target.checked_values(y)
+        if p.handle_unknown == "error":
+            training.schema.check_known(frame)
         inputs = network_inputs(training.schema, training.schema.read(frame))
     except InputError as error:
         raise type(error)(f"X_val and y_val: {error}") from error
