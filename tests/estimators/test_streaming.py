@@ -274,6 +274,14 @@ def test_a_temporary_cache_is_removed(tmp_path, monkeypatch):
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
+def test_rows_to_choose_by_that_come_once_leave_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table = TABLE.select([*FEATURES, "y"])
+    X_val = (table.slice(start, 50) for start in (2000, 2050))
+    EmbeddingRegressor(**QUICK).fit([table.slice(0, 2000)], "y", X_val=X_val, cache="cache")
+    assert list(tmp_path.iterdir()) == []
+
+
 class Stopped(Exception):
     """In place of a kill."""
 

@@ -30,6 +30,7 @@ from catvec.frames._source import (
 from catvec.frames._survey import label_vector
 
 MARK = "catvec-cache.json"  # what tells a cache from a folder of the user's
+CHECKPOINTS = "checkpoints"
 
 
 class Workspace:
@@ -80,7 +81,7 @@ class Workspace:
         mark = json.loads((self.folder / MARK).read_text())
         fingerprint = json.loads(json.dumps(fingerprint, default=repr))
         if mark.get("fingerprint") != fingerprint:
-            shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
+            shutil.rmtree(self.folder / CHECKPOINTS, ignore_errors=True)
             mark = {"fingerprint": fingerprint, "seed": seed}
             self._write_mark(mark)
         return int(mark["seed"])
@@ -107,9 +108,10 @@ class Workspace:
         """
         if done or not self.is_kept:
             shutil.rmtree(self.folder, ignore_errors=True)
-        else:
-            for name in ("rows", "paired", "frames", "duckdb"):
-                shutil.rmtree(self.folder / name, ignore_errors=True)
+            return
+        for path in self.folder.iterdir():
+            if path.name not in (MARK, CHECKPOINTS):
+                shutil.rmtree(path, ignore_errors=True)
 
     def _write_mark(self, content: Any) -> None:
         with replacing(self.folder / MARK) as temporary:
@@ -185,7 +187,7 @@ def opened(
     try:
         source = open_source(X, workspace.folder / "frames")
         _check_names(source, y, data)
-        data = data | {name: _whole_source(data.get(name)) for name in ("X_val",)}
+        data = data | {"X_val": _whole_source(data.get("X_val"), workspace.folder / "X_val")}
         data = _named_validation(data, str(y))
         if is_small(source):
             yield _with_columns(open_frame(whole(source)), y, data, counts)
@@ -234,8 +236,8 @@ def _named_validation(data: dict[str, Any], y: str) -> dict[str, Any]:
     return {**data, "X_val": frame, "y_val": label_vector(one_array(column))}
 
 
-def _whole_source(X: object) -> object:
-    return whole(open_source(X, Path())) if X is not None and is_source(X) else X
+def _whole_source(X: object, folder: Path) -> object:
+    return whole(open_source(X, folder)) if X is not None and is_source(X) else X
 
 
 def _check_names(source: Source, y: object, data: Mapping[str, Any]) -> None:

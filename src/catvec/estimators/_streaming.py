@@ -26,7 +26,7 @@ from catvec.estimators._dealing import (
 )
 from catvec.estimators._fitted_vectors import Findings
 from catvec.estimators._learning import Committee, Learner
-from catvec.estimators._source_table import SourceTable
+from catvec.estimators._source_table import CHECKPOINTS, SourceTable
 from catvec.estimators._training_set import (
     KNOTS,
     TrainingSet,
@@ -275,7 +275,7 @@ class StreamedLearner(Learner):
         batch = choose_batch_size(self.p.batch_size, len(data))
         checkpoint = None
         if self._checkpoints:
-            folder = self.table.workspace.shared("checkpoints")
+            folder = self.table.workspace.shared(CHECKPOINTS)
             checkpoint = Checkpoint(folder / f"network-{s}-{i}")
         training = replace(job.training, batch_size=batch)
         job = replace(job, data=data, held_out=held_out, training=training, checkpoint=checkpoint)
