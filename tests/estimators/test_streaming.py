@@ -147,6 +147,28 @@ def test_counts_poisson_and_time(tmp_path):
     assert [n.name for n in model.schema_.numbers] == ["size"]
 
 
+@pytest.mark.parametrize("small", [0, 10**6])
+def test_groups_in_time_are_encoded_by_those_that_ended_before(tmp_path, monkeypatch, small):
+    monkeypatch.setattr(source_module, "SMALL", small)
+    begin = np.repeat(np.arange(300), 10)  # a group begins every day, and lasts for twenty
+    home = pa.array([f"h{b}" for b in begin])
+    day = pa.array(begin + np.tile(np.arange(0, 20, 2), 300))
+    settings = {**QUICK, "columns": ["city", "copy"], "time_column": "day", "output": "effects"}
+
+    def encoded(y):
+        columns = {"city": TABLE["city"], "copy": home, "home": home, "day": day, "y": y}
+        out = tmp_path / "encoded.parquet"
+        encoder = EmbeddingEncoder(**settings)
+        encoder.fit_encode([pa.table(columns)], "y", groups="home", out=out)
+        return pq.read_table(out)
+
+    rows = encoded(TABLE["y"])
+    assert rows["city_effect"].to_numpy()[1000:].all()
+    assert not rows["copy_effect"].to_numpy().any()  # a group is all in one fold
+    changed = encoded(pa.array(TABLE["y"].to_numpy() + 9 * (begin > 295)))
+    assert changed["city_effect"].equals(rows["city_effect"])  # those that end last teach nobody
+
+
 @pytest.mark.learns
 @pytest.mark.usefixtures("large")
 def test_choices_and_pairs_come_from_a_sample(tmp_path):
@@ -261,6 +283,15 @@ def test_rows_are_not_written_over_those_that_are_read(tmp_path, monkeypatch, re
     with pytest.raises(InputError, match=r"is the table that is read|one of the files"):
         encoder.fit_encode(read, "y", out=out)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.usefixtures("large")
+@pytest.mark.parametrize("options", [{"groups": "one"}, {"time": "one"}])
+def test_a_single_group_or_moment_has_no_folds(tmp_path, options):
+    table = TABLE.select(["city", "y"]).append_column("one", pa.array(np.ones(len(TABLE))))
+    encoder = EmbeddingEncoder(**QUICK, output="effects", time_column=options.pop("time", None))
+    with pytest.raises(InputError, match="no row could be encoded"):
+        encoder.fit_encode([table], "y", out=tmp_path / "encoded.parquet", **options)
 
 
 @pytest.mark.usefixtures("large")

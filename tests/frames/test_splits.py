@@ -93,6 +93,28 @@ def test_folds_expand_in_time_and_never_part_a_moment(n_moments, seed):
         assert held_out.mean() == pytest.approx(0.2, abs=0.01)
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_groups_in_time_stand_where_they_end(seed):
+    rng = np.random.default_rng(seed)
+    groups = rng.integers(80, size=400)
+    time = groups * 10 + rng.integers(100, size=400)
+    ends = np.array([time[groups == group].max() for group in groups])
+    folds = make_folds(Ties(400, groups, time), 5, rng)
+    assert parts_of(folds, 400).max() == len(folds) - 1
+    (held_out,) = make_held_out(Ties(400, groups, time), 0.2, 1, rng)
+    assert 0.1 < held_out.mean() < 0.4
+    pairs = [(fold.train, fold.test) for fold in folds]
+    for train, test in [*pairs, (np.flatnonzero(~held_out), np.flatnonzero(held_out))]:
+        assert not np.intersect1d(groups[train], groups[test]).size
+        assert time[train].max() == ends[train].max() < ends[test].min()
+
+
+def test_groups_that_all_last_to_the_end_are_in_no_fold(rng):
+    ties = Ties(40, groups=np.arange(40) % 4, time=np.arange(40) // 4)
+    assert make_folds(ties, 5, rng) == []
+    assert not make_held_out(ties, 0.2, 1, rng)[0].any()
+
+
 @pytest.mark.parametrize("fraction", [0.01, 0.05, 0.1, 0.15, 0.25, 1 / 3, 0.4, 0.5, 0.7, 0.9])
 def test_held_out_sets_have_their_share_and_are_disjoint_while_rows_last(fraction, rng):
     sets = make_held_out(Ties(2000), fraction, 5, rng)

@@ -122,7 +122,7 @@ SampleWeight = Annotated[
     str | None, _columns("How much each row counts, such as the exposure of a rate.")
 ]
 TimeColumn = Annotated[
-    str | None, _columns("Orders the rows in time; those held out are then the latest.")
+    str | None, _columns("Orders the rows in time; held-out rows or groups are the latest.")
 ]
 SkipGaps = Annotated[bool, _option("Leave out rows whose target is missing.", "--skip-gaps")]
 MinFrequency = Annotated[

@@ -82,9 +82,10 @@ class EmbeddingEstimator(SharedParameters):
             Weights, in rows: a row of weight 2 counts as two. Weights that add up to 1 would say
             that there is one row, from which nothing can be believed.
         groups : array-like of shape (n_rows,), or str, optional
-            Rows of a group stay together in every split. By default rows side by side do where
-            they are alike beyond what their columns say, else rows equal but for the target where
-            nearly all are distinct; a number for each row parts them all.
+            Rows of a group stay together in every split; with `time_column` they stand where the
+            group ends. By default rows side by side do where they are alike beyond what their
+            columns say, else rows equal but for the target where nearly all are distinct; a number
+            for each row parts them all.
         X_val, y_val : table and array-like, optional
             Rows to choose by, instead of some of the training rows.
         vocabulary_counts : mapping of str to table, optional

@@ -7,7 +7,8 @@ of the rows, whole groups where there are groups, and stretches of time where th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,10 @@ class Deal:
         return tuple(range(self.n_blocks))
 
     def folds(self) -> list[Split]:
-        """Folds: each block is encoded by one that did not learn from it."""
+        """Folds: each block is encoded by one that did not learn from it; none of a single one."""
+        return [(train, test) for train, test in self._splits() if train and test]
+
+    def _splits(self) -> list[Split]:
         return [
             (
                 tuple(b for b in self.everything if b % self.n_folds != fold),
@@ -89,12 +93,13 @@ class GroupDeal(Deal):
     def __init__(self, rows: np.ndarray, *of_deal: Any) -> None:
         super().__init__(*of_deal)
         order = np.random.default_rng([self.seed, 5]).permutation(len(rows))
+        order = order[rows[order] > 0]  # nobody may be unknown, or have no group
         middle = np.cumsum(rows[order]) - rows[order] / 2
         place = (middle * self.n_blocks / max(rows.sum(), 1)).astype(np.int64)
         found, of_group = np.unique(place, return_inverse=True)
         self.n_blocks = len(found)
         self.n_folds = max(1, min(self.n_folds, self.n_blocks))
-        self._of_group = np.empty(len(rows), np.int64)
+        self._of_group = np.zeros(len(rows), np.int64)
         self._of_group[order] = of_group
 
     def blocks(self, start: int, n_rows: int, groups: Any, times: Any) -> np.ndarray:
@@ -109,7 +114,7 @@ class TimeDeal(Deal):
     Parameters
     ----------
     times : ndarray of complex128
-        Of a sample of the rows, as `Frame.moments` tells them.
+        Of a sample of the rows, as `Reader.moments` tells them.
     """
 
     def __init__(self, times: np.ndarray, *of_deal: Any) -> None:
@@ -119,7 +124,8 @@ class TimeDeal(Deal):
         self._ends = [(i + 1) / parts for i in range(parts)]
         shares = sorted({e * (1 - share) for e in self._ends} | set(self._ends[:-1]))
         self._moments, self._ranks = np.unique(times, return_inverse=True)
-        self._cuts = np.unique(self._quantiles([s for s in shares if 0 < s < 1]))
+        cuts = np.unique(self._quantiles([s for s in shares if 0 < s < 1]))
+        self._cuts = cuts[cuts < self._moments[-1]]  # after the last moment nothing comes
         width = max(1, self.n_blocks // (len(self._cuts) + 1))
         self._width = width
         self.n_blocks = width * (len(self._cuts) + 1)
@@ -131,20 +137,17 @@ class TimeDeal(Deal):
         keys = row_keys(start, n_rows, self.seed + 1) % np.uint64(self._width)
         return band * self._width + keys.astype(np.int64)
 
-    def folds(self) -> list[Split]:
-        """As `Deal.folds`; the first stretch of time is encoded by none."""
-        splits = []
-        for begin, end in zip(self._ends, self._ends[1:], strict=False):
-            before, until = self._until(begin), self._until(end)
-            splits.append((tuple(range(before)), tuple(range(before, until))))
-        return [(train, test) for train, test in splits if train and test]
+    def _splits(self) -> list[Split]:
+        """Each stretch of time is encoded by those before it, the first by none."""
+        until = [self._until(share) for share in self._ends]
+        return [(tuple(range(begin)), tuple(range(begin, end))) for begin, end in pairwise(until)]
 
     def _until(self, share: float) -> int:
         """Blocks before the moment until which this share of the rows lies."""
         if share >= 1:
             return self.n_blocks
         (cut,) = self._quantiles([share])
-        return int(np.searchsorted(self._cuts, cut, side="right")) * self._width
+        return (int(np.searchsorted(self._cuts, cut, side="left")) + 1) * self._width
 
     def _quantiles(self, shares: Sequence[float]) -> np.ndarray:
         """The moments until which these shares of the rows lie."""
@@ -198,11 +201,14 @@ class Reader:
     roles : StreamRoles
     survey : Survey
     class_weights : ndarray of shape (n_classes,) or None
+    ends : ndarray of shape (n_groups,), complex128, or None
+        The latest moment of each group, by its code, where rows have groups and times.
     """
 
     roles: StreamRoles
     survey: Survey
     class_weights: np.ndarray | None
+    ends: np.ndarray | None = None
 
     @property
     def is_weighted(self) -> bool:
@@ -235,15 +241,33 @@ class Reader:
             weight = weight * self.class_weights[values.astype(np.int64)]
         return weight
 
+    def groups(self, chunk: Chunk) -> np.ndarray | None:
+        """The code of each row's group (n_rows,), int32; None without groups."""
+        if self.survey.groups is None:
+            return None
+        return self.survey.groups.encode(chunk.column(self.survey.groups.name))
+
+    def moments(self, chunk: Chunk) -> np.ndarray | None:
+        """Where each row stands in time: where its group ends, if there are groups."""
+        if self.ends is not None:
+            return np.asarray(self.ends[self.groups(chunk)])
+        return None if self.roles.time is None else chunk.moments(self.roles.time, "time")
+
+    def with_ends(self, source: Source) -> Reader:
+        """The same with the ends of the groups, by a walk over two columns of the table."""
+        groups, time = self.survey.groups, self.roles.time
+        if groups is None or time is None:
+            return self
+        ends = np.full(groups.n_codes, complex(-np.inf, -np.inf))
+        for chunk in source.chunks([groups.name, time]):
+            number = groups.encode(chunk.column(groups.name))
+            np.maximum.at(ends, number, chunk.moments(time, "time"))
+        return replace(self, ends=ends)
+
     def places(self, deal: Deal, chunk: Chunk) -> np.ndarray:
         """The block of each row."""
-        groups = times = None
-        if self.roles.groups is not None:
-            assert self.survey.groups is not None
-            groups = self.survey.groups.encode(chunk.column(self.roles.groups))
-        if self.roles.time is not None:
-            times = chunk.moments(self.roles.time, "time")
-        return deal.blocks(chunk.start, chunk.frame.n_rows, groups, times)
+        groups, moments = self.groups(chunk), self.moments(chunk)
+        return deal.blocks(chunk.start, chunk.frame.n_rows, groups, moments)
 
 
 def deal_rows(

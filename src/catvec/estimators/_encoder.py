@@ -237,6 +237,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         _, learner = self._start(X, None, data, cross_fitted=True)
         assert isinstance(learner, StreamedLearner)
         splits = learner.deal.folds()
+        _refuse_none(splits)
         sets = self._sets(learner, [train for train, _ in splits])
         committees = learner.committees(sets)
         learner.finish(committees)
@@ -438,11 +439,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
             rows = np.zeros((len(training), 1))
             pairs = check_cv(self._cv).split(rows, np.asarray(y), training.ties.groups)
             folds = [Fold(np.asarray(train), np.asarray(test)) for train, test in pairs]
-        if not folds:
-            raise InputError(
-                "no row could be encoded by a fit to others: there is but one row, group or moment,"
-                " or `cv` gives no folds; use `fit` and `transform`, or other `groups`"
-            )
+        _refuse_none(folds)
         if not all(len(fold.train) for fold in folds):
             raise InputError("`cv` has a fold without rows to learn from; leave it out")
         return folds
@@ -500,3 +497,12 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         if self.schema_.named and given != list(self.schema_.names):
             raise ValueError("input_features is not equal to feature_names_in_")
         return dict(zip(self.schema_.names, given, strict=True))
+
+
+def _refuse_none(folds: Sequence[Any]) -> None:
+    if not folds:
+        raise InputError(
+            "no row could be encoded by a fit to others: there is but one row or group, or one"
+            " moment (of groups in time that at which they end), or `cv` gives no folds; use `fit`"
+            " and `transform`, or other `groups`"
+        )

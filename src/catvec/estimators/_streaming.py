@@ -35,7 +35,7 @@ from catvec.estimators._training_set import (
     read_training_set,
 )
 from catvec.frames import Arrays, StreamRoles, Ties, open_frame, survey
-from catvec.frames._source import content_of
+from catvec.frames._source import Chunk, content_of
 from catvec.frames._survey import label_vector
 from catvec.network import Checkpoint, Job, Network, StreamedData, TrainingData, learn_held_out
 
@@ -108,7 +108,7 @@ class StreamedLearner(Learner):
         weights = None
         if class_weight is not None and self.survey.class_rows is not None:
             weights = class_weights(class_weight, self.survey.target, self.survey.class_rows)
-        self.reader = Reader(self.roles, self.survey, weights)
+        self.reader = Reader(self.roles, self.survey, weights).with_ends(table.source)
         self.deal = self._make_deal(n_folds)
         self._deal()
         self._make_shell(X_val, y_val)
@@ -202,9 +202,9 @@ class StreamedLearner(Learner):
     def _make_deal(self, n_folds: int) -> Deal:
         fraction = float(self.p.validation_fraction)
         of_deal = (self.survey.n_rows, max(n_folds, 1), fraction, self.seed)
-        if self.roles.time is not None:
-            times = open_frame(self.survey.sample).moments(self.roles.time)
-            return TimeDeal(times, *of_deal)
+        moments = self.reader.moments(Chunk(open_frame(self.survey.sample), "the sample", 0))
+        if moments is not None:
+            return TimeDeal(moments, *of_deal)
         if self.survey.groups is not None:
             return GroupDeal(self.survey.groups.counts, *of_deal)
         return Deal(*of_deal)

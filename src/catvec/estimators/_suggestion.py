@@ -176,7 +176,7 @@ def suggest_dims(
     groups : array-like of shape (n_rows,), optional
         Rows of a group stay together, in training or among those held out.
     time_column : str or int, optional
-        Orders the rows in time; those held out are then the latest.
+        Orders the rows in time; those held out are then the latest, or the groups that end last.
     budget : int, default=20_000_000
         Row-epochs, rows times passes over them, that all trainings may take together, about; half
         of it is usual, and a million takes some seconds. It decides how many rows are sampled, at

@@ -1,6 +1,8 @@
-"""Rows held out and folds: at random and stratified, by groups, or in time.
+"""Rows held out and folds: at random and stratified, by groups, or in time, or by both.
 
-Every split catvec makes itself comes from here, so groups and time are respected everywhere.
+Every split catvec makes itself comes from here, so groups and time are respected everywhere. Where
+there are both, a group stands where it ends: it is parted by no split, and who is tested by it has
+learned of nothing that was later.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ class Ties:
     groups : ndarray of shape (n_rows,), int64, or None
         Rows of one group are never parted.
     time : ndarray of shape (n_rows,), int64, or None
-        Rank of each row in time; folds expand in time and held-out rows are the latest.
+        Rank of each row in time; folds expand in time and held-out rows are the latest. With
+        groups it is the latest row of a group that counts.
     strata : ndarray of shape (n_rows,), int64, or None
         Classes, whose shares are kept alike in random splits.
     """
@@ -42,6 +45,16 @@ class Ties:
     groups: np.ndarray | None = None
     time: np.ndarray | None = None
     strata: np.ndarray | None = None
+
+    @property
+    def moments(self) -> np.ndarray | None:
+        """Where each row stands in time: where its group ends, if there are groups."""
+        if self.time is None or self.groups is None:
+            return self.time
+        number = np.unique(self.groups, return_inverse=True)[1]
+        ends = np.zeros(number.max(initial=-1) + 1, np.int64)
+        np.maximum.at(ends, number, self.time)
+        return ends[number]
 
     def take(self, rows: np.ndarray) -> Ties:
         """The same for some of the rows."""
@@ -68,8 +81,8 @@ def make_folds(ties: Ties, n_folds: int, rng: np.random.Generator) -> list[Fold]
         blocks; each but the first is tested by the blocks before it, so the rows of the first
         block are in no test.
     """
-    if ties.time is not None:
-        block = _time_blocks(ties.time, n_folds + 1)
+    if (moments := ties.moments) is not None:
+        block = _time_blocks(moments, n_folds + 1)
         pairs = ((block < i, block == i) for i in range(1, int(block.max(initial=0)) + 1))
     else:
         part = _parts(ties, n_folds, rng)
@@ -99,8 +112,8 @@ def make_held_out(
     -------
     list of ndarray, bool, each of shape (n_rows,)
     """
-    if ties.time is not None:
-        return [_latest(ties.time, fraction)] * n_sets
+    if (moments := ties.moments) is not None:
+        return [_latest(moments, fraction)] * n_sets
     share = Fraction(fraction).limit_denominator(max(FINEST, round(1 / fraction)))
     part = _parts(ties, share.denominator, rng)
     n_parts = int(part.max(initial=0)) + 1
