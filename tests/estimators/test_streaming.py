@@ -194,7 +194,8 @@ def test_every_kind_of_source(tmp_path, monkeypatch, kind):
     if kind != "small":
         monkeypatch.setattr(source_module, "SMALL", 0)
     table = TABLE.select([*FEATURES, "y"])
-    frames = [table.slice(0, 1000).to_pandas(), table.slice(1000, 2000).to_pandas()]
+    bounds = [(0, 1000), (0, 0), (1000, 2000)]  # an empty one among them
+    frames = [table.slice(*rows).to_pandas() for rows in bounds]
     pq.write_table(table, tmp_path / "rows.parquet")
     X = {"iterator": iter(frames), "list": frames}.get(kind, str(tmp_path / "rows.parquet"))
     encoder = EmbeddingEncoder(**{**QUICK, "output": "effects"}).fit(X, "y")

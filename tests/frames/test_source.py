@@ -139,6 +139,21 @@ def test_a_frame_with_another_type_is_named(tmp_path):
         rows_of(source)
 
 
+@pytest.mark.parametrize("make", [list, iter])
+def test_what_a_column_holds_is_told_by_the_first_frame_that_knows(tmp_path, make):
+    def frame(n, kind):
+        return pd.DataFrame({"n": n, "c": pd.Categorical(kind), "none": [None, None]})
+
+    frames = [frame(None, [None, None]), frame([1.0, None], [3, 4]), frame([2.0, 3.0], [4, 3])]
+    source = open_source(make(frames), tmp_path)
+    assert source.kinds == {"n": "number", "c": "number", "none": "empty"}
+    assert source.coded == {"c"}
+    assert whole(source)["n"].to_pylist() == [None, None, 1.0, None, 2.0, 3.0]
+    texts = [*frames, frame(["x", "y"], [3, 4])]
+    with pytest.raises(InputError, match="text values in .*, but number values in "):
+        list(open_source(make(texts), tmp_path / "texts").chunks(["n"]))
+
+
 def test_mixed_cells_are_refused(tmp_path):
     frames = [pd.DataFrame({"user": ["a", 1]})]
     with pytest.raises(InputError, match="frame 1: column 'user' holds number and text values"):

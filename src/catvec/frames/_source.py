@@ -94,6 +94,30 @@ class Chunk:
         return pa.table(arrays)
 
 
+class Kinds(dict[str, str]):
+    """Family of keys by column, as file after file tells it; ``"empty"`` where no row has yet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told_by: dict[str, str] = {}
+
+    @property
+    def open(self) -> list[str]:
+        """Columns of which no row has told."""
+        return [name for name, kind in self.items() if kind == "empty"]
+
+    def add(self, name: str, kind: str, label: str) -> None:
+        """Note what a file says of a column, or refuse it if another one said otherwise."""
+        known = self.get(name, "empty")
+        if known == "empty":
+            self[name], self._told_by[name] = kind, label
+        elif kind not in ("empty", known):
+            raise InputError(
+                f"column {name!r} holds {kind} values in {label}, but {known} values in"
+                f" {self._told_by[name]}; convert it to one type"
+            )
+
+
 class Source(Protocol):
     """A table that is walked over as often as needed.
 
@@ -251,9 +275,7 @@ class ParquetSource:
 
     def __init__(self, paths: Sequence[Path], label: str, coded: Iterable[str] = ()) -> None:
         self.paths, self.label, self.coded = list(paths), label, set(coded)
-        self.n_rows = 0
-        self.kinds: dict[str, str] = {}
-        self._first: dict[str, str] = {}
+        self.n_rows, self.kinds = 0, Kinds()
         for path in self.paths:
             self._look_at(path)
         self.names = tuple(self.kinds)
@@ -263,18 +285,15 @@ class ParquetSource:
             file = pq.ParquetFile(path)
         self.n_rows += file.metadata.num_rows
         types = {field.name: field.type for field in file.schema_arrow}
-        if not self.kinds:
-            self.kinds = dict.fromkeys(types, "empty")
-        missing = [name for name in self.kinds if name not in types]
+        names = list(self.kinds) or list(types)
+        missing = [name for name in names if name not in types]
         if missing:
             raise InputError(
                 f"{str(path)!r} has no column {missing[0]!r}, which {str(self.paths[0])!r} has"
             )
-        for name, known in self.kinds.items():
+        for name in names:
             kind = "list" if is_list_type(types[name]) else family_of_type(types[name])
-            self.kinds[name] = _agreed(name, known, kind, repr(str(path)), self._first.get(name))
-            if known == "empty" and kind != "empty":
-                self._first[name] = repr(str(path))
+            self.kinds.add(name, kind, repr(str(path)))
             if pa.types.is_dictionary(types[name]):
                 self.coded.add(name)
 
@@ -312,24 +331,31 @@ class FrameSource:
 
     def __init__(self, make: Callable[[], Iterator[Any]]) -> None:
         self.make, self.label = make, "the frames"
-        first = next(self.make(), None)
-        if first is None:
+        self.kinds, self.coded = Kinds(), set[str]()
+        for chunk in self._opened():
+            for name in self.kinds.open if self.kinds else chunk.frame.names:
+                self.kinds.add(name, chunk.kind(name), chunk.label)
+                if _is_coded(chunk, name):
+                    self.coded.add(name)
+            if not self.kinds.open:  # most often the first frame tells of all columns
+                break
+        if not self.kinds:
             raise InputError("there are no frames to learn from")
-        chunk = Chunk(open_frame(first), "frame 1", 0)
-        self.names = chunk.frame.names
-        self.kinds = {name: chunk.kind(name) for name in self.names}
-        self.coded = {name for name in self.names if _is_coded(chunk, name)}
+        self.names = tuple(self.kinds)
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
         """As `Source.chunks`."""
+        for chunk in self._opened():
+            for name in columns:
+                self.kinds.add(name, chunk.kind(name), chunk.label)
+            yield chunk
+
+    def _opened(self) -> Iterator[Chunk]:
         start = 0
         for i, frame in enumerate(self.make()):
             opened = open_frame(frame)
-            chunk = Chunk(opened, f"frame {i + 1}", start)
-            for name in columns:
-                _agreed(name, self.kinds[name], chunk.kind(name), chunk.label, "frame 1")
+            yield Chunk(opened, f"frame {i + 1}", start)
             start += opened.n_rows
-            yield chunk
 
     def fingerprint(self) -> list[Any]:
         """As `Source.fingerprint`: columns and what is in them."""
@@ -395,18 +421,6 @@ def _is_coded(chunk: Chunk, name: str) -> bool:
     if chunk.frame.is_list(name):
         return False
     return pa.types.is_dictionary(one_array(chunk.column(name)).type)
-
-
-def _agreed(name: str, known: str, kind: str, label: str, first: str | None) -> str:
-    """The family of a column so far, or an error if two files differ."""
-    if "empty" in (known, kind):
-        return kind if known == "empty" else known
-    if kind != known:
-        raise InputError(
-            f"column {name!r} holds {kind} values in {label}, but {known} values in {first};"
-            " convert it to one type"
-        )
-    return known
 
 
 def _open_paths(X: str | os.PathLike[str]) -> Source:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -100,9 +101,9 @@ class Blocks:
         order = np.argsort(block_of_row, kind="stable")
         ordered = rows[order]
         blocks, starts = np.unique(block_of_row[order], return_index=True)
-        ends = [*starts[1:].tolist(), len(ordered)]
+        bounds = pairwise([*starts.tolist(), len(ordered)])
         try:
-            for block, start, end in zip(blocks.tolist(), starts.tolist(), ends, strict=True):
+            for block, (start, end) in zip(blocks.tolist(), bounds, strict=True):
                 with self.path(block).open("ab") as file:
                     ordered[start:end].tofile(file)
         except OSError as error:
