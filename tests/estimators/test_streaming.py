@@ -263,10 +263,48 @@ def test_counts_may_be_given(tmp_path, monkeypatch, in_memory):
 def test_mistakes_are_one_clear_error(tmp_path, options, message):
     gap = pa.array([None if i % 9 == 5 else 1.0 for i in range(len(TABLE))])
     folder = written(tmp_path, TABLE.append_column("gap", gap))
+    options = {"y": "y", **options}
+    columns = [name for name in ("user", "city", "label") if name != options["y"]]
     with pytest.raises(ValueError, match=message):
-        EmbeddingRegressor(**QUICK, columns=["user", "city", "label"]).fit(
-            folder, **{"y": "y", **options}
-        )
+        EmbeddingRegressor(**QUICK, columns=columns).fit(folder, **options)
+
+
+@pytest.mark.parametrize("small", [0, 10**6])
+@pytest.mark.parametrize("parameter", ["columns", "time_column"])
+@pytest.mark.parametrize("name", ["y", "w"])
+def test_neither_target_nor_weights_are_features(monkeypatch, small, parameter, name):
+    monkeypatch.setattr(source_module, "SMALL", small)
+    settings = {**QUICK, parameter: ["city", name] if parameter == "columns" else name}
+    with pytest.raises(InputError, match=f"'{name}' holds the .*; leave it out of `{parameter}`"):
+        EmbeddingRegressor(**settings).fit([TABLE], "y", sample_weight="w")
+
+
+@pytest.mark.parametrize("small", [0, 10**6])
+def test_what_binds_rows_is_a_feature_or_their_time_if_it_is_named(monkeypatch, small):
+    monkeypatch.setattr(source_module, "SMALL", small)
+    table = TABLE.select(["city", "home", "day", "y"])
+    settings = {**QUICK, "output": "effects"}
+
+    def seen(groups, **more):
+        encoder = EmbeddingEncoder(**settings, **more).fit([table], "y", groups=groups)
+        return encoder.vectors_.columns, [number.name for number in encoder.schema_.numbers]
+
+    assert seen("home") == (("city",), ["day"])
+    assert seen("home", columns=["city", "home"]) == (("city", "home"), ["day"])
+    assert seen("day", time_column="day") == (("city",), ["home"])
+    assert seen("day", columns=["city", "day"], time_column="day") == (("city", "day"), ["home"])
+
+
+@pytest.mark.parametrize("small", [0, 10**6])
+def test_columns_may_be_positions_and_their_names_numbers(monkeypatch, small):
+    monkeypatch.setattr(source_module, "SMALL", small)
+    frame = TABLE.select(["city", "home", "day", "y"]).to_pandas()
+    frames = [frame[:1000], frame[1000:]]
+    settings = {**QUICK, "output": "effects", "columns": [0, -2], "time_column": 2}
+    assert EmbeddingEncoder(**settings).fit(frames, "y").vectors_.columns == ("city", "home")
+    numbered = [rows.set_axis([7, 8, 9, 10], axis="columns") for rows in frames]
+    settings = {**settings, "columns": [7, 8], "time_column": 9}
+    assert EmbeddingEncoder(**settings).fit(numbered, "10").vectors_.columns == ("7", "8")
 
 
 @pytest.mark.usefixtures("large")

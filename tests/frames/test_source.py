@@ -150,7 +150,7 @@ def test_what_a_column_holds_is_told_by_the_first_frame_that_knows(tmp_path, mak
     assert source.coded == {"c"}
     assert whole(source)["n"].to_pylist() == [None, None, 1.0, None, 2.0, 3.0]
     texts = [*frames, frame(["x", "y"], [3, 4])]
-    with pytest.raises(InputError, match="text values in .*, but number values in "):
+    with pytest.raises(InputError, match=r"text values in .*, but number values in "):
         list(open_source(make(texts), tmp_path / "texts").chunks(["n"]))
 
 

@@ -111,7 +111,8 @@ class EmbeddingEstimator(SharedParameters):
             If the loss becomes infinite.
         """
         data = dict(sample_weight=sample_weight, groups=groups, X_val=X_val, y_val=y_val)
-        with opened(X, y, data, vocabulary_counts=vocabulary_counts, cache=cache) as (X, y, data):
+        counts = vocabulary_counts
+        with opened(self, X, y, data, vocabulary_counts=counts, cache=cache) as (X, y, data):
             self._fit(X, y, **data)
         return self
 

@@ -161,7 +161,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
             As in `fit`.
         """
         data = dict(sample_weight=sample_weight, groups=groups, X_val=X_val, y_val=y_val)
-        with opened(X, y, data, vocabulary_counts=vocabulary_counts) as (X, y, data):
+        with opened(self, X, y, data, vocabulary_counts=vocabulary_counts) as (X, y, data):
             if isinstance(X, SourceTable):
                 raise InputError(
                     f"{X.source.label} is too large to be encoded in memory; use fit_encode, which"
@@ -210,7 +210,8 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
             raise refuse("out", "a path that ends in .parquet", str(out))
         check_apart(path, X)
         data = dict(sample_weight=sample_weight, groups=groups, X_val=X_val, y_val=y_val)
-        with opened(X, y, data, vocabulary_counts=vocabulary_counts, cache=cache) as (X, y, data):
+        counts = vocabulary_counts
+        with opened(self, X, y, data, vocabulary_counts=counts, cache=cache) as (X, y, data):
             write_tables(self._encoded(X, y, data, keep), path)
         return self
 

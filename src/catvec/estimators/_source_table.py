@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 
 from catvec._checks import refuse
 from catvec.errors import InputError
+from catvec.estimators._parameters import SharedParameters
 from catvec.frames import Frame, open_frame
 from catvec.frames._files import replacing
 from catvec.frames._source import (
@@ -141,8 +142,39 @@ class SourceTable:
     vocabulary_counts: Mapping[str, Any]
 
 
+def hidden_columns(
+    p: SharedParameters, target: str | None, weight: str | None, groups: str | None
+) -> list[str]:
+    """Columns that say something about rows and are no features.
+
+    Parameters
+    ----------
+    p : SharedParameters
+        What binds rows may be a feature as well, or their time, if its parameters say so.
+    target, weight, groups : str or None
+        Names of columns.
+
+    Raises
+    ------
+    InputError
+        If the target or the weights would be a feature, or the time.
+    """
+    named = [("columns", p.columns), ("time_column", [p.time_column])]
+    asked = {
+        str(column): parameter
+        for parameter, columns in named
+        if isinstance(columns, Collection) and not isinstance(columns, str)
+        for column in columns
+    }
+    for name, what in ((target, "the target"), (weight, "the weights of the rows")):
+        if name in asked:
+            raise InputError(f"column {name!r} holds {what}; leave it out of `{asked[name]}`")
+    return [name for name in (target, weight, groups) if name is not None and name not in asked]
+
+
 @contextmanager
 def opened(
+    p: SharedParameters,
     X: object,
     y: object,
     data: dict[str, Any],
@@ -154,6 +186,8 @@ def opened(
 
     Parameters
     ----------
+    p : SharedParameters
+        Of the fit.
     X : table or source
     y : array-like, or str
         A str names the column of the target, which a source needs.
@@ -173,7 +207,7 @@ def opened(
         raise refuse("vocabulary_counts", "a mapping of tables by column", counts)
     if not is_source(X):
         yield (
-            _with_columns(open_frame(X), y, data, counts)
+            _with_columns(p, open_frame(X), y, data, counts)
             if _names_any(y, data)
             else (
                 X,
@@ -190,7 +224,7 @@ def opened(
         data = data | {"X_val": _whole_source(data.get("X_val"), workspace.folder / "X_val")}
         data = _named_validation(data, str(y))
         if is_small(source):
-            yield _with_columns(open_frame(whole(source)), y, data, counts)
+            yield _with_columns(p, open_frame(whole(source)), y, data, counts)
         else:
             weight, groups = data.pop("sample_weight", None), data.pop("groups", None)
             yield SourceTable(source, str(y), weight, groups, workspace, counts), None, data
@@ -207,22 +241,21 @@ def _names_any(y: object, data: Mapping[str, Any]) -> bool:
 
 
 def _with_columns(
-    frame: Frame, y: object, data: dict[str, Any], counts: Mapping[str, Any]
+    p: SharedParameters, frame: Frame, y: object, data: dict[str, Any], counts: Mapping[str, Any]
 ) -> tuple[object, object, dict[str, Any]]:
     """A table without the columns that are named for something else, and these."""
     rows = Chunk(frame, "the table", 0)
     data = data | ({"vocabulary_counts": counts} if counts else {})
-    hidden = []
-    if isinstance(y, str):
-        hidden.append(y)
-        data = _named_validation(data, y)
-        y = label_vector(one_array(rows.column(y)))
-    if isinstance(name := data.get("sample_weight"), str):
-        hidden.append(name)
-        data = {**data, "sample_weight": rows.column(name).floats()}
-    if isinstance(name := data.get("groups"), str):
-        hidden.append(name)
-        data = {**data, "groups": one_array(rows.column(name))}
+    given = (y, data.get("sample_weight"), data.get("groups"))
+    target, weight, groups = (name if isinstance(name, str) else None for name in given)
+    hidden = hidden_columns(p, target, weight, groups)
+    if target is not None:
+        data = _named_validation(data, target)
+        y = label_vector(one_array(rows.column(target)))
+    if weight is not None:
+        data = {**data, "sample_weight": rows.column(weight).floats()}
+    if groups is not None:
+        data = {**data, "groups": one_array(rows.column(groups))}
     return frame.without(hidden), y, data
 
 

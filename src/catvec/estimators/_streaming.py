@@ -26,7 +26,7 @@ from catvec.estimators._dealing import (
 )
 from catvec.estimators._fitted_vectors import Findings
 from catvec.estimators._learning import Committee, Learner
-from catvec.estimators._source_table import CHECKPOINTS, SourceTable
+from catvec.estimators._source_table import CHECKPOINTS, SourceTable, hidden_columns
 from catvec.estimators._training_set import (
     KNOTS,
     TrainingSet,
@@ -35,6 +35,7 @@ from catvec.estimators._training_set import (
     read_training_set,
 )
 from catvec.frames import Arrays, StreamRoles, Ties, open_frame, survey
+from catvec.frames._frame import resolve
 from catvec.frames._source import Chunk, content_of
 from catvec.frames._survey import label_vector
 from catvec.network import Checkpoint, Job, Network, StreamedData, TrainingData, learn_held_out
@@ -185,10 +186,9 @@ class StreamedLearner(Learner):
         sampled = type(p)(**{**parameters, "columns": roles.categorical, "min_frequency": 1})
         sampled.time_column = roles.time
         frame = open_frame(rows)
-        hidden = {roles.target, roles.weight, roles.groups} - {*roles.categorical, *roles.numeric}
         _, training = read_training_set(
             sampled,
-            frame.without([name for name in hidden if name]),
+            frame.without(roles.hidden),
             label_vector(rows[roles.target].combine_chunks()),
             task=self.survey.target.task,
             target=self.survey.target,
@@ -290,19 +290,11 @@ class StreamedLearner(Learner):
 
 def _roles(p: EmbeddingEstimator, table: SourceTable) -> StreamRoles:
     source = table.source
-    named = {"time_column": [p.time_column] if p.time_column is not None else []}
-    named["columns"] = list(p.columns) if p.columns is not None else []
-    for parameter, columns in named.items():
-        for name in columns:
-            if name not in source.names:
-                raise InputError(
-                    f"no column {name!r}, which `{parameter}` names; the columns are"
-                    f" {some(source.names)}"
-                )
-    time = None if p.time_column is None else str(p.time_column)
-    hidden = {table.target, table.weight, table.groups, time}
-    given = None if p.columns is None else set(map(str, p.columns))
-    rest = [n for n in source.names if n not in hidden or (given is not None and n in given)]
+    hidden = hidden_columns(p, table.target, table.weight, table.groups)
+    seen = [name for name in source.names if name not in hidden]
+    (time,) = (None,) if p.time_column is None else resolve(seen, [p.time_column], "time_column")
+    given = None if p.columns is None else resolve(seen, p.columns, "columns")
+    rest = [name for name in seen if name != time or name in (given or ())]
     lists = [name for name in rest if source.kinds[name] == "list"]
     if lists:
         raise InputError(
@@ -312,7 +304,7 @@ def _roles(p: EmbeddingEstimator, table: SourceTable) -> StreamRoles:
     is_text = {name: source.kinds[name] == "text" for name in rest}
     if given is None:
         kinds = {name: source.kinds[name] for name in rest}
-        given = {n for n in rest if n in source.coded or kinds[n] in ("text", "boolean", "empty")}
+        given = [n for n in rest if n in source.coded or kinds[n] in ("text", "boolean", "empty")]
     texts = [name for name in rest if name not in given and is_text[name]]
     if texts:
         raise InputError(

@@ -167,20 +167,25 @@ class Frame:
         InputError
             If there is no such column.
         """
-        if isinstance(columns, str | bytes) or not isinstance(columns, Collection):
-            raise refuse(parameter, "a list of column names or positions", columns)
-        names = [self._resolve(column, parameter) for column in columns]
-        return list(dict.fromkeys(names))
+        return resolve(self.names, columns, parameter)
 
-    def _resolve(self, column: str | int, parameter: str) -> str:
-        if str(column) in self.names:
-            return str(column)
-        integer = isinstance(column, int | np.integer) and not isinstance(column, bool)
-        if integer and -len(self.names) <= int(column) < len(self.names):
-            return self.names[int(column)]
-        raise InputError(
-            f"no column {column!r}, which `{parameter}` names; the columns are {some(self.names)}"
-        )
+
+def resolve(names: Sequence[str], columns: Collection[str | int], parameter: str) -> list[str]:
+    """As `Frame.resolve`, among these names."""
+    if isinstance(columns, str | bytes) or not isinstance(columns, Collection):
+        raise refuse(parameter, "a list of column names or positions", columns)
+    return list(dict.fromkeys(_resolved(names, column, parameter) for column in columns))
+
+
+def _resolved(names: Sequence[str], column: str | int, parameter: str) -> str:
+    if str(column) in names:
+        return str(column)
+    integer = isinstance(column, int | np.integer) and not isinstance(column, bool)
+    if integer and -len(names) <= int(column) < len(names):
+        return names[int(column)]
+    raise InputError(
+        f"no column {column!r}, which `{parameter}` names; the columns are {some(names)}"
+    )
 
 
 def open_frame(X: object) -> Frame:

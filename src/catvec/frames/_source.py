@@ -8,7 +8,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -127,15 +127,15 @@ class Source(Protocol):
         What to call it in a message.
     names : tuple of str
         The columns, in their order.
-    kinds : dict of str to str
-        Family of keys by column, ``"empty"`` where no row tells, ``"list"`` of lists of keys.
+    kinds : Kinds
+        Family of keys by column, ``"list"`` of lists of keys.
     coded : set of str
         Columns of a category type.
     """
 
     label: str
     names: tuple[str, ...]
-    kinds: dict[str, str]
+    kinds: Kinds
     coded: set[str]
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
@@ -353,7 +353,7 @@ class FrameSource:
     def _opened(self) -> Iterator[Chunk]:
         start = 0
         for i, frame in enumerate(self.make()):
-            opened = open_frame(frame)
+            opened = replace(open_frame(frame), named=True)  # by the names of the first
             yield Chunk(opened, f"frame {i + 1}", start)
             start += opened.n_rows
 

@@ -56,6 +56,12 @@ class StreamRoles:
         others = [name for name in (self.weight, self.groups, self.time) if name]
         return list(dict.fromkeys([*self.categorical, *self.numeric, self.target, *others]))
 
+    @property
+    def hidden(self) -> set[str]:
+        """Columns that say something about rows, and are neither features nor the time."""
+        marks = {name for name in (self.target, self.weight, self.groups) if name}
+        return marks - {*self.categorical, *self.numeric, self.time}
+
 
 @dataclass(frozen=True, eq=False)
 class Survey:
@@ -150,7 +156,8 @@ def survey(
     rows = sample.table()
     numbers = _numbers(rows, gaps, n_knots)
     vocabularies = tuple(counted[name] for name in roles.categorical)
-    schema = Schema(_seen_names(source, roles), True, vocabularies, numbers)
+    seen = tuple(name for name in source.names if name not in roles.hidden)
+    schema = Schema(seen, True, vocabularies, numbers)
     target, class_rows = labels.target()
     groups = counted[roles.groups] if roles.groups else None
     pa.default_memory_pool().release_unused()  # half a gigabyte for a column of millions of texts
@@ -320,10 +327,3 @@ def _numbers(rows: pa.Table, gaps: Mapping[str, bool], n_knots: int) -> tuple[Nu
     frame = open_frame(rows)
     found = (Number.learn(frame.column(name), n_knots) for name in gaps)
     return tuple(replace(n, has_missing=gap) for n, gap in zip(found, gaps.values(), strict=True))
-
-
-def _seen_names(source: Source, roles: StreamRoles) -> tuple[str, ...]:
-    """Columns of the table, without those that say something about its rows."""
-    features = {*roles.categorical, *roles.numeric}
-    hidden = {roles.target, roles.weight, roles.groups} - features
-    return tuple(name for name in source.names if name not in hidden)
