@@ -212,6 +212,15 @@ def test_rows_are_encoded_without_their_target(small_data):
     assert (before[groups != 2] != after[groups != 2]).any(axis=1).mean() > 0.9
 
 
+def test_what_groups_are_called_parts_rows_no_other_way(small_data, rng):
+    X, y = small_data.frame[["city", "product"]], small_data.regression
+    groups = rng.integers(40, size=400)
+    encoder = EmbeddingEncoder(output="effects", shrinkage=10, pairs=None, random_state=0)
+    numbered = encoder.fit_transform(X, y, groups=groups)
+    for renamed in (-groups, rng.permutation([f"g{i}" for i in range(40)])[groups]):
+        np.testing.assert_array_equal(encoder.fit_transform(X, y, groups=renamed), numbered)
+
+
 def test_confidences_are_those_of_all_rows_in_every_fold(encoder, small_data):
     """Else they would tell a model which fold a row was in, and grow with the folds in time."""
     X, y = small_data.frame, small_data.regression

@@ -391,9 +391,11 @@ def class_weights(
 def _group_numbers(frame: Frame, groups: object) -> np.ndarray | None:
     if groups is None:
         return None
-    _, number = Vocabulary.learn(one_column("groups", groups))  # missing ones are a group, too
-    _same_length(frame, number, "groups")
-    return number.astype(np.int64)
+    _, codes = Vocabulary.learn(one_column("groups", groups))  # missing ones are a group, too
+    _same_length(frame, codes, "groups")
+    # Numbered as they come, so that what they are called parts rows no other way.
+    _, first, number = np.unique(codes, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[number]
 
 
 def _bound_by_nature(
