@@ -9,6 +9,7 @@ import pytest
 
 from catvec import EmbeddingRegressor
 from catvec.frames import _source as source_module
+from catvec.frames._files import open_table
 
 N_ROWS = 1500
 QUICK = ["--epochs", 3, "--networks", 1, "--quiet"]
@@ -77,6 +78,18 @@ def test_fit_predict_and_encode_a_folder(run, table, tmp_path):
         "sales",
         "sales.catvec",
     ]
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "arrow"])
+def test_kept_columns_may_differ_between_files(run, table, tmp_path, ending):
+    assert run(*FIT, *QUICK).code == 0
+    for i, note in enumerate((pa.nulls(500), pa.array([1] * 500), pa.array([2.5] * 500))):
+        rows = table.slice(i * 500, 500).append_column("mark", note)
+        pq.write_table(rows, tmp_path / "sales" / f"{i}.parquet")
+    done = run("predict", "sales", "-m", "sales.catvec", "-o", f"p.{ending}", "--keep", "mark")
+    assert done.code == 0, done.err
+    found = open_table(tmp_path / f"p.{ending}").read()["mark"].to_pylist()
+    assert found == [None] * 500 + [1] * 500 + [2.5] * 500
 
 
 def test_classes_of_a_large_table(run, table):

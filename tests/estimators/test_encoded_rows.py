@@ -51,6 +51,27 @@ def test_a_table_in_memory_is_encoded_as_by_fit_transform(tmp_path):
         np.testing.assert_array_equal(matrix(found.select(names)), wanted)
 
 
+@pytest.mark.parametrize("small", [0, 10**6])
+def test_what_is_kept_is_copied_whether_it_is_a_feature_or_not(tmp_path, monkeypatch, small):
+    monkeypatch.setattr(source_module, "SMALL", small)
+    when = pa.array(range(len(TABLE)), pa.timestamp("ns", "Europe/Zurich"))
+    table = TABLE.select(["city", "home", "y"]).append_column("when", when)
+    table = table.append_column("blob", pa.array([b"x"] * len(TABLE)))
+    floats = table.slice(2000).set_column(1, "home", table["home"][2000:].cast(pa.float64()))
+    (folder := tmp_path / "table").mkdir()
+    pq.write_table(table.slice(0, 2000), folder / "0.parquet")
+    pq.write_table(floats, folder / "1.parquet")
+    source = source_module.open_source(folder, tmp_path).without(["when", "blob", "home"])
+    out = tmp_path / "out.parquet"
+    EmbeddingEncoder(**EFFECTS).fit_encode(source, "y", out=out, keep=["when", "blob", "home"])
+    found = pq.read_table(out)
+    assert found.column_names[:3] == ["when", "blob", "home"]
+    assert found.column_names[3].startswith("city")
+    for name in ("when", "blob"):
+        assert found[name].equals(table[name])
+    assert found["home"].to_pylist() == table["home"].to_pylist()
+
+
 @pytest.mark.usefixtures("large")
 @pytest.mark.filterwarnings("ignore:The groups parameter is ignored")  # twins, to scikit-learn
 @pytest.mark.parametrize("chunk_rows", [250, 10**6])

@@ -249,13 +249,11 @@ class _Rows:
         yield from parts
 
     def _read(self) -> Iterator[pa.Table]:
-        columns = list(dict.fromkeys([*self.families, *self.keep]))
-        if not isinstance(self.file, SourceFile):
-            yield self.file.read(columns, families=self.families)
+        if isinstance(self.file, SourceFile):
+            yield from self.file.parts(list(self.families), self.keep)
             return
-        self.file.check(columns)
-        for chunk in self.file.source.chunks(columns):
-            yield chunk.table(columns)
+        columns = list(dict.fromkeys([*self.families, *self.keep]))
+        yield self.file.read(columns, families=self.families)
 
     def _table(self, rows: pa.Table, columns: dict[str, Any]) -> pa.Table:
         self.names = list(columns)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,15 +95,15 @@ class RowEncoder:
         drawn = row_keys(start, len(arrays), seed + 2) / 2.0**64
         return some_unknown(arrays, schema, self.category_dropout, drawn)
 
-    def tables(self, names: Sequence[str], keep: Sequence[str]) -> Iterator[pa.Table]:
+    def tables(self, names: Sequence[str], kept: Mapping[str, pa.DataType]) -> Iterator[pa.Table]:
         """The table's rows in their order: columns that are kept, then encoded ones.
 
         Parameters
         ----------
         names : sequence of str
             Of the encoded columns.
-        keep : sequence of str
-            Columns of the source.
+        kept : mapping of str to pyarrow.DataType
+            Columns of the source, as `copied_types` tells them.
 
         Returns
         -------
@@ -111,10 +111,9 @@ class RowEncoder:
             Chunk by chunk.
         """
         source = self.learner.table.source
-        wanted = list(dict.fromkeys([*self.learner.roles.names, *keep]))
+        wanted = list(dict.fromkeys([*self.learner.roles.names, *kept]))
         for chunk in source.chunks(wanted):
-            kept = chunk.table(list(keep))
-            yield beside(kept, names, self.rows(chunk))
+            yield beside(chunk.copied(kept), names, self.rows(chunk))
 
 
 def beside(kept: pa.Table, names: Sequence[str], matrix: np.ndarray) -> pa.Table:

@@ -33,7 +33,7 @@ from catvec.estimators._streaming import StreamedLearner
 from catvec.estimators._training_set import TrainingSet, network_inputs
 from catvec.frames import Arrays, Fold, make_folds, open_frame
 from catvec.frames._files import check_writable, write_tables
-from catvec.frames._source import Chunk, check_apart
+from catvec.frames._source import Chunk, check_apart, copied_types
 from catvec.network import make_loss
 from catvec.vectors import CategoryVectors
 
@@ -193,7 +193,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
             The Parquet file; rows in the order of `X`, columns as `get_feature_names_out` names
             them. It is replaced in one step at the end.
         keep : sequence of str
-            Columns of `X` to copy before them, such as the target.
+            Columns of `X` to copy before them, as they are, such as the target.
 
         Returns
         -------
@@ -211,7 +211,8 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         check_apart(path, X)
         data = dict(sample_weight=sample_weight, groups=groups, X_val=X_val, y_val=y_val)
         counts = vocabulary_counts
-        with opened(self, X, y, data, vocabulary_counts=counts, cache=cache) as (X, y, data):
+        of_table = opened(self, X, y, data, vocabulary_counts=counts, cache=cache, kept=keep)
+        with of_table as (X, y, data):
             write_tables(self._encoded(X, y, data, keep), path)
         return self
 
@@ -220,14 +221,12 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
     ) -> Iterator[pa.Table]:
         """The rows of a table encoded by fits without them, after a fit to all."""
         if isinstance(X, SourceTable):
-            for name in keep:
-                if name not in X.source.kinds:
-                    raise InputError(f"no column {name!r} in {X.source.label}, to be kept")
+            types = copied_types(X.source, keep)
             encoder = self._fit_folds(X, data)
-            yield from encoder.tables(self.get_feature_names_out().tolist(), keep)
+            yield from encoder.tables(self.get_feature_names_out().tolist(), types)
             return
         frame = open_frame(X)
-        kept = Chunk(frame.whole or frame, "the table", 0).table(list(keep))
+        kept = Chunk(frame.whole or frame, "the table", 0).copied(dict.fromkeys(keep))
         matrix = self._fit_transform(frame, y, data)
         yield beside(kept, self.get_feature_names_out().tolist(), matrix)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,6 +181,7 @@ def opened(
     *,
     vocabulary_counts: Mapping[str, Any] | None = None,
     cache: str | Path | None = None,
+    kept: Sequence[str] = (),
 ) -> Iterator[tuple[object, object, dict[str, Any]]]:
     """What to fit to: table, target and the rest, with names of columns looked up.
 
@@ -195,6 +196,8 @@ def opened(
         Other arguments of `fit`; `sample_weight` and `groups` may name columns, too.
     vocabulary_counts, cache
         As `fit` takes them.
+    kept : sequence of str
+        Columns to copy, whether they are features or not.
 
     Yields
     ------
@@ -220,11 +223,13 @@ def opened(
     done = False
     try:
         source = open_source(X, workspace.folder / "frames")
-        _check_names(source, y, data)
+        _check_names(source, y, data, kept)
         data = data | {"X_val": _whole_source(data.get("X_val"), workspace.folder / "X_val")}
         data = _named_validation(data, str(y))
         if is_small(source):
-            yield _with_columns(p, open_frame(whole(source)), y, data, counts)
+            frame = open_frame(whole(source, kept=kept))
+            others = [name for name in frame.names if name not in source.names]
+            yield _with_columns(p, frame, y, data, counts, others)
         else:
             weight, groups = data.pop("sample_weight", None), data.pop("groups", None)
             yield SourceTable(source, str(y), weight, groups, workspace, counts), None, data
@@ -241,7 +246,12 @@ def _names_any(y: object, data: Mapping[str, Any]) -> bool:
 
 
 def _with_columns(
-    p: SharedParameters, frame: Frame, y: object, data: dict[str, Any], counts: Mapping[str, Any]
+    p: SharedParameters,
+    frame: Frame,
+    y: object,
+    data: dict[str, Any],
+    counts: Mapping[str, Any],
+    others: Sequence[str] = (),
 ) -> tuple[object, object, dict[str, Any]]:
     """A table without the columns that are named for something else, and these."""
     rows = Chunk(frame, "the table", 0)
@@ -256,7 +266,7 @@ def _with_columns(
         data = {**data, "sample_weight": rows.column(weight).floats()}
     if groups is not None:
         data = {**data, "groups": one_array(rows.column(groups))}
-    return frame.without(hidden), y, data
+    return frame.without([*hidden, *others]), y, data
 
 
 def _named_validation(data: dict[str, Any], y: str) -> dict[str, Any]:
@@ -273,7 +283,7 @@ def _whole_source(X: object, folder: Path) -> object:
     return whole(open_source(X, folder)) if X is not None and is_source(X) else X
 
 
-def _check_names(source: Source, y: object, data: Mapping[str, Any]) -> None:
+def _check_names(source: Source, y: object, data: Mapping[str, Any], kept: Sequence[str]) -> None:
     if not isinstance(y, str):
         raise refuse("y", "the name of the target's column, as X is read from disk", y)
     for parameter in ("sample_weight", "groups"):
@@ -283,3 +293,6 @@ def _check_names(source: Source, y: object, data: Mapping[str, Any]) -> None:
     for name in (y, data.get("sample_weight"), data.get("groups")):
         if name is not None and name not in source.names:
             raise InputError(f"no column {name!r} in {source.label}; it has {list(source.names)}")
+    for name in kept:
+        if name not in source.kinds:  # which knows the columns that are left out, too
+            raise InputError(f"no column {name!r} in {source.label}, to be kept")

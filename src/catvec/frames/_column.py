@@ -21,6 +21,9 @@ from catvec.frames._keys import no_exact_type, of_one_type
 # Kinds of keys, in canonical order. 1 and 1.0 are one key; "1", True and a date are others.
 FAMILIES = ("boolean", "number", "date", "text")
 
+READ = {"text": pa.large_string(), "boolean": pa.bool_(), "date": pa.timestamp("us")}
+"""The type in which cells of a family are read; numbers in one of `NUMBERS`."""
+
 EXACT = 2.0**53  # below, a float tells every whole number from the next
 
 

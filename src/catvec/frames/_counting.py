@@ -18,10 +18,10 @@ import pyarrow.compute as pc
 
 from catvec._checks import refuse, some
 from catvec.errors import InputError, MissingDependencyError
-from catvec.frames._column import Column, plain
+from catvec.frames._column import READ, Column, plain
 from catvec.frames._frame import one_column, open_frame
 from catvec.frames._keys import common_type, numbers_like, of_one_type
-from catvec.frames._source import Source, one_array
+from catvec.frames._source import Source, one_array, read_arrays
 from catvec.frames._vocabulary import Vocabulary
 
 MOST_VALUES = 2_000_000  # distinct values of a column that are counted without DuckDB
@@ -208,11 +208,6 @@ def count_by_duckdb(source: Source, name: str, min_frequency: int, folder: Path)
 
 def _typed_arrays(source: Source, name: str) -> tuple[pa.DataType, Iterator[pa.Array]]:
     """The column chunk by chunk, of one type, which holds all chunks exactly."""
-    arrays = (plain(one_array(chunk.column(name))) for chunk in source.chunks([name]))
-    if source.kinds[name] != "number":
-        kinds = {"text": pa.large_string(), "boolean": pa.bool_(), "date": pa.timestamp("us")}
-        kind = kinds[source.kinds[name]]
-    else:
-        kind = common_type(name, arrays)
-        arrays = (plain(one_array(chunk.column(name))) for chunk in source.chunks([name]))
-    return kind, (numbers_like(array, kind) for array in arrays)
+    family = source.kinds[name]
+    kind = READ[family] if family in READ else common_type(name, read_arrays(source, name))
+    return kind, (numbers_like(array, kind) for array in read_arrays(source, name))

@@ -223,17 +223,27 @@ def write_tables(tables: Iterator[pa.Table], path: str | os.PathLike[str]) -> in
         if kind == "parquet":
             import pyarrow.parquet as pq
 
-            writer = pq.ParquetWriter(temporary, first.schema, compression="zstd")
+            with _writable(path):
+                writer = pq.ParquetWriter(temporary, first.schema, compression="zstd")
         else:
             sink = stack.enter_context(pa.OSFile(str(temporary), "wb"))
             writer = pa.ipc.new_file(sink, first.schema)
+        n_rows = 0
         with writer:
-            return sum(_written(table, writer) for table in chain([first], tables))
+            for table in chain([first], tables):
+                with _writable(path):
+                    writer.write_table(table.cast(first.schema))
+                n_rows += len(table)
+        return n_rows
 
 
-def _written(table: pa.Table, writer: Any) -> int:
-    writer.write_table(table.cast(writer.schema) if hasattr(writer, "schema") else table)
-    return len(table)
+@contextlib.contextmanager
+def _writable(path: Path) -> Iterator[None]:
+    """What Arrow says about a table that cannot be written."""
+    try:
+        yield
+    except pa.ArrowException as error:
+        raise InputError(f"the rows cannot be written to {str(path)!r}: {error}") from error
 
 
 def write_csv(tables: Iterable[pa.Table], stream: Any, delimiter: str = ",") -> int:

@@ -19,7 +19,7 @@ from narwhals.exceptions import DuplicateError
 
 from catvec._checks import check_option, refuse, repeated, some
 from catvec.errors import CellTypeError, InputError, MissingDependencyError
-from catvec.frames._column import Column, make_column
+from catvec.frames._column import Column, in_one, make_column, plain
 from catvec.frames._lists import ListColumn, is_list_column, list_cells, split_lists
 from catvec.frames._moments import exact_moments
 
@@ -110,6 +110,14 @@ class Frame:
             raise InputError(f"column {name!r} must hold lists, but holds {held}")
         column = self.list_column(name)
         return column.elements, np.concatenate([[0], np.cumsum(column.lengths)])
+
+    def cells(self, name: str) -> pa.Array | None:
+        """A column as it came in Arrow's types, less its dictionary; None if it came in others."""
+        if name not in self.names:
+            raise InputError(f"no column {name!r}; the columns are {some(self.names)}")
+        cells = self._read(name)
+        cells = in_one(cells) if isinstance(cells, pa.ChunkedArray) else cells
+        return plain(cells) if isinstance(cells, pa.Array) else None
 
     def without(self, names: Collection[str]) -> Frame:
         """The table less some columns."""

@@ -106,7 +106,9 @@ def numbers_like(values: pa.Array, kind: pa.DataType) -> pa.Array:
     return pa.array(cast, mask=~fits | np.asarray(pc.is_null(values)))
 
 
-def common_type(name: str, arrays: Iterable[pa.Array]) -> pa.DataType:
+def common_type(
+    name: str, arrays: Iterable[pa.Array], preferred: pa.DataType = NUMBERS[0]
+) -> pa.DataType:
     """The type that holds the numbers of all arrays exactly.
 
     Parameters
@@ -115,13 +117,15 @@ def common_type(name: str, arrays: Iterable[pa.Array]) -> pa.DataType:
         Of the column, for the message.
     arrays : iterable of pyarrow.Array
         Each of one of `NUMBERS`; nulls do not count.
+    preferred : pyarrow.DataType, default=int64
+        Which of them, if several do.
 
     Raises
     ------
     InputError
         If there is none.
     """
-    left = list(NUMBERS)
+    left = sorted(NUMBERS, key=lambda kind: kind != preferred)
     for array in arrays:
         changed = {kind: numbers_like(array, kind) for kind in left}
         left = [kind for kind in left if changed[kind].null_count == array.null_count]

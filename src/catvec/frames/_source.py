@@ -6,9 +6,10 @@ import contextlib
 import glob
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,10 +20,10 @@ import pyarrow.parquet as pq
 
 from catvec._checks import some
 from catvec.errors import InputError
-from catvec.frames._column import Column, family_of_type, in_one, plain
+from catvec.frames._column import Column, family_of_type, plain
+from catvec.frames._copying import as_type, settled
 from catvec.frames._files import TableFile, file_format, open_table, readable
 from catvec.frames._frame import Frame, is_frame, open_frame
-from catvec.frames._keys import NUMBERS, of_one_type
 from catvec.frames._lists import is_list_type
 from catvec.frames._moments import read_moments
 
@@ -84,14 +85,32 @@ class Chunk:
         return "list" if self.frame.is_list(name) else self.column(name).kind
 
     def table(self, names: Sequence[str], rows: np.ndarray | None = None) -> pa.Table:
-        """Columns as Arrow, without dictionaries; all of the rows or some."""
-        arrays = {}
-        for name in names:
-            is_list = self.frame.is_list(name)
-            array = self.frame.list_cells(name) if is_list else one_array(self.column(name))
-            array = array if rows is None else array.take(pa.array(rows))
-            arrays[name] = plain(array)
-        return pa.table(arrays)
+        """Columns as they are read, without dictionaries; all of the rows or some."""
+        arrays = {name: self._read(name) for name in names}
+        if rows is not None:
+            arrays = {name: array.take(pa.array(rows)) for name, array in arrays.items()}
+        return pa.table({name: plain(array) for name, array in arrays.items()})
+
+    def copied(self, types: Mapping[str, pa.DataType | None]) -> pa.Table:
+        """Columns as they came, without dictionaries, where they came in these types.
+
+        Others, and Python's or NumPy's cells, as they are read, and then in these types; None
+        stands for any.
+        """
+        return pa.table({name: self._copied(name, kind) for name, kind in types.items()})
+
+    def _copied(self, name: str, kind: pa.DataType | None) -> pa.Array:
+        with self._named():
+            cells = self.frame.cells(name)
+            if cells is not None and kind in (None, cells.type):
+                return cells
+            read = plain(self._read(name))
+            return read if kind is None else as_type(name, read, kind)
+
+    def _read(self, name: str) -> pa.Array:
+        if self.frame.is_list(name):
+            return self.frame.list_cells(name)
+        return one_array(self.column(name))
 
 
 class Kinds(dict[str, str]):
@@ -140,6 +159,9 @@ class Source(Protocol):
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
         """The rows in their order, of these columns."""
+
+    def types(self, columns: Sequence[str]) -> dict[str, set[pa.DataType]]:
+        """The types in which each of these columns came, dictionaries aside."""
 
     def fingerprint(self) -> list[Any]:
         """What tells this table from another, for JSON."""
@@ -203,16 +225,60 @@ def is_small(source: Source) -> bool:
     return True
 
 
-def whole(source: Source, columns: Sequence[str] | None = None) -> pa.Table:
-    """All rows of a source in memory; columns of a category type as dictionaries."""
-    names = list(source.names if columns is None else columns)
-    tables = [chunk.table(names) for chunk in source.chunks(names)]
+def read_arrays(source: Source, name: str) -> Iterator[pa.Array]:
+    """A column as it is read, chunk by chunk."""
+    return (plain(one_array(chunk.column(name))) for chunk in source.chunks([name]))
+
+
+def copied_types(source: Source, names: Sequence[str]) -> dict[str, pa.DataType]:
+    """The type in which each of these columns is copied.
+
+    Raises
+    ------
+    InputError
+        If those of several files have none in common; the message names the column.
+    """
+    types = source.types(names).items()
+    return {name: settled(name, found, partial(read_arrays, source, name)) for name, found in types}
+
+
+def copied(source: Source, names: Sequence[str], read: Sequence[str] = ()) -> Iterator[pa.Table]:
+    """The rows of a source part by part, as they came, of the same types in all parts.
+
+    Parameters
+    ----------
+    source : Source
+    names : sequence of str
+        Columns.
+    read : sequence of str
+        Those that are not only copied: what cannot be read is refused, and its file named.
+    """
+    types = copied_types(source, names)
+    for chunk in source.chunks(names):
+        for name in read:
+            chunk.kind(name)
+        yield chunk.copied(types)
+
+
+def whole(
+    source: Source, columns: Sequence[str] | None = None, kept: Sequence[str] = ()
+) -> pa.Table:
+    """All rows of a source in memory; columns of a category type as dictionaries.
+
+    Parameters
+    ----------
+    source : Source
+    columns : sequence of str, optional
+        Which; by default all.
+    kept : sequence of str
+        Further ones, that need not hold categories.
+    """
+    read = list(source.names if columns is None else columns)
+    names = list(dict.fromkeys([*read, *kept]))
+    tables = list(copied(source, names, read))
     if not tables:
         return pa.table({name: pa.nulls(0) for name in names})
-    try:
-        table = pa.concat_tables(tables, promote_options="permissive")
-    except pa.ArrowInvalid:  # integers that the floats of another chunk cannot hold
-        table = pa.concat_tables(_of_common_types(tables), promote_options="permissive")
+    table = pa.concat_tables(tables)
     for name in source.coded.intersection(names):
         place = table.column_names.index(name)
         table = table.set_column(place, name, table[name].dictionary_encode())
@@ -231,6 +297,12 @@ class SourceFile(TableFile):
     def __init__(self, source: Source) -> None:
         super().__init__(source.label, source.names, lambda columns, _: whole(source, columns))
         self.source = source
+
+    def parts(self, columns: Sequence[str], kept: Sequence[str] = ()) -> Iterator[pa.Table]:
+        """As `read`, part by part, with further columns that need not hold categories."""
+        names = list(dict.fromkeys([*columns, *kept]))
+        self.check(names)
+        return copied(self.source, names, columns)
 
 
 def open_file(path: str | os.PathLike[str]) -> TableFile:
@@ -276,6 +348,7 @@ class ParquetSource:
     def __init__(self, paths: Sequence[Path], label: str, coded: Iterable[str] = ()) -> None:
         self.paths, self.label, self.coded = list(paths), label, set(coded)
         self.n_rows, self.kinds = 0, Kinds()
+        self._types: dict[str, set[pa.DataType]] = {}
         for path in self.paths:
             self._look_at(path)
         self.names = tuple(self.kinds)
@@ -292,10 +365,13 @@ class ParquetSource:
                 f"{str(path)!r} has no column {missing[0]!r}, which {str(self.paths[0])!r} has"
             )
         for name in names:
-            kind = "list" if is_list_type(types[name]) else family_of_type(types[name])
-            self.kinds.add(name, kind, repr(str(path)))
-            if pa.types.is_dictionary(types[name]):
+            kind = types[name]
+            if pa.types.is_dictionary(kind):
                 self.coded.add(name)
+                kind = kind.value_type
+            self._types.setdefault(name, set()).add(kind)
+            family = "list" if is_list_type(kind) else family_of_type(kind)
+            self.kinds.add(name, family, repr(str(path)))
 
     def without(self, names: Sequence[str], known: str | None = None) -> ParquetSource:
         """The same less some columns, and less the rows without a value in `known`."""
@@ -314,6 +390,10 @@ class ParquetSource:
                     table = table.filter(_is_known(table[self.known]))
                 yield Chunk(open_frame(table), repr(str(path)), start)
                 start += len(table)
+
+    def types(self, columns: Sequence[str]) -> dict[str, set[pa.DataType]]:
+        """As `Source.types`."""
+        return {name: self._types[name] for name in columns}
 
     def fingerprint(self) -> list[Any]:
         """As `Source.fingerprint`: paths, sizes and times of the files, columns."""
@@ -356,6 +436,14 @@ class FrameSource:
             opened = replace(open_frame(frame), named=True)  # by the names of the first
             yield Chunk(opened, f"frame {i + 1}", start)
             start += opened.n_rows
+
+    def types(self, columns: Sequence[str]) -> dict[str, set[pa.DataType]]:
+        """As `Source.types`, by a walk over the frames."""
+        found: dict[str, set[pa.DataType]] = {name: set() for name in columns}
+        for chunk in self._opened():
+            for field in chunk.copied(dict.fromkeys(columns)).schema:
+                found[field.name].add(field.type)
+        return found
 
     def fingerprint(self) -> list[Any]:
         """As `Source.fingerprint`: columns and what is in them."""
@@ -472,16 +560,6 @@ def _joined(batches: list[pa.RecordBatch]) -> pa.Table:
     return pa.Table.from_batches(batches).unify_dictionaries()
 
 
-def _of_common_types(tables: list[pa.Table]) -> list[pa.Table]:
-    """Tables of the same columns, with numbers in types that hold those of all tables exactly."""
-    for place, name in enumerate(tables[0].column_names):
-        arrays = [in_one(table[name]) for table in tables]
-        if {array.type for array in arrays} <= {*NUMBERS, pa.null()}:
-            parts = zip(tables, of_one_type(name, arrays), strict=True)
-            tables = [table.set_column(place, name, array) for table, array in parts]
-    return tables
-
-
 def _spooled(frames: Iterator[Any], folder: Path) -> tuple[list[Path], set[str]]:
     """Frames as Parquet files, a new one wherever types change; columns of a category type."""
     paths: list[Path] = []
@@ -494,7 +572,7 @@ def _spooled(frames: Iterator[Any], folder: Path) -> tuple[list[Path], set[str]]
             chunk = Chunk(open_frame(frame), f"frame {i + 1}", 0)
             names = names or chunk.frame.names
             coded |= {name for name in names if _is_coded(chunk, name)}
-            table = chunk.table(names)
+            table = chunk.copied(dict.fromkeys(names))
             if writer is None or not writer.schema.equals(table.schema):
                 if writer is not None:
                     writer.close()
