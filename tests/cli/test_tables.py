@@ -100,6 +100,15 @@ def test_lists_in_files(run, games):
     np.testing.assert_array_equal(np.stack(written, axis=1)[:, : expected.shape[1]], expected)
 
 
+def test_text_where_lists_were_is_one_line(run, mistake, games):
+    assert run("fit", "games.parquet", *FIT, "--drop", "weights", "--out", "m").code == 0
+    texts = pa.array([str(cell) for cell in games["tags"].to_pylist()])
+    pq.write_table(games.set_column(2, "tags", texts), "texts.parquet")
+    for command in ("predict", "encode"):
+        line = mistake(command, "texts.parquet", "-m", "m", "-o", "p.parquet")
+        assert "'tags' is one of lists, but holds other cells" in line
+
+
 @pytest.mark.usefixtures("games")
 def test_mistakes(mistake):
     fit = ("fit", "games.parquet", "-t", "y", "--out", "m")

@@ -84,7 +84,7 @@ def test_pooled_taken_and_hidden():
 @pytest.mark.parametrize(
     ("frame", "tables", "message"),
     [
-        ({"t": [["a"], "b"]}, {}, "'t' holds lists, but also other cells"),
+        ({"t": [["a"], "b"]}, {}, "'t' is one of lists, but holds other cells"),
         ({"t": [["a"], [["b"]]]}, {}, "'t' holds cells of type"),
         ({"t": [["a"]]}, {"t": {"kind": "hashed"}}, "'t' holds lists, but kind 'hashed'"),
         ({"t": ["a"]}, {"t": {"kind": "list"}}, "'t' holds no lists, but kind 'list'"),
@@ -103,6 +103,38 @@ def test_pooled_taken_and_hidden():
 def test_wrong_lists(frame, tables, message):
     with pytest.raises((InputError, CellTypeError), match=message):
         Schema.learn(open_frame(frame), specs=read_specs(tables))
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["a", None],
+        pd.Series(["a", None], dtype="category"),
+        pa.array(["a", "a"]).dictionary_encode(),
+        pa.array([1, None]),
+        np.array([1.0, np.nan]),
+    ],
+)
+def test_other_cells_where_lists_were_are_refused(cells):
+    schema, _ = Schema.learn(open_frame({"t": [["a"], ["b"]]}))
+    with pytest.raises(CellTypeError, match=r"'t' is one of lists, but holds other cells \("):
+        schema.read(open_frame({"t": cells}))
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [None, None],
+        np.array([np.nan, np.nan]),
+        pa.nulls(2),
+        pa.nulls(2, pa.dictionary(pa.int8(), pa.string())),
+        pa.array([[], None]),
+    ],
+)
+def test_lists_that_are_all_missing_may_be_of_any_type(cells):
+    schema, _ = Schema.learn(open_frame({"t": [["a"], ["b"]]}))
+    (lists,) = schema.read(open_frame({"t": cells})).lists
+    assert lists.codes.tolist() == [1, 1]
 
 
 def test_empty_frames():

@@ -134,6 +134,8 @@ class Encoder:
         What to write for categories.
     numbers : list of str
         Numeric columns: a saved encoder reads them, and decides; else they follow as they are.
+    lists : list of str
+        Columns whose cells are lists.
     output : {"both", "effects", "vectors"}
         What of the vectors to write.
     estimator : EmbeddingEncoder or None
@@ -142,6 +144,7 @@ class Encoder:
 
     vectors: CategoryVectors
     numbers: list[str]
+    lists: list[str]
     output: str
     estimator: EmbeddingEncoder | None
 
@@ -154,6 +157,8 @@ class Encoder:
     def encode(self, rows: Any, met: _Met) -> dict[str, Any]:
         """Encoded rows, column by column; their categories are counted."""
         frame = open_frame(rows)
+        for name in self.lists:
+            frame.list_column(name)  # refuses other cells, which may hold categories elsewhere
         codes = [codes_of(frame, self.vectors[name].vocabulary) for name in self.vectors]
         first = [_first(seen) for seen in codes]
         met.add(first)
@@ -183,10 +188,12 @@ def load_encoder(path: str) -> Encoder:
     """What encodes, of a saved model, a saved encoder, or saved vectors."""
     model = read_artifact(path).schema.get("model") or {}
     parameters, kind = model.get("parameters", {}), model.get("class")
-    numbers = [number["name"] for number in model.get("schema", {}).get("numbers", [])]
+    schema, vectors = model.get("schema", {}), CategoryVectors.load(path)
+    kinds = zip(vectors, schema.get("kinds", []), strict=False)  # none where all tables are full
     return Encoder(
-        CategoryVectors.load(path),
-        numbers,
+        vectors,
+        [number["name"] for number in schema.get("numbers", [])],
+        [name for name, (kind, _) in kinds if kind == "list"],
         parameters.get("output", "vectors" if kind == "EmbeddingPretrainer" else "both"),
         _load_estimator(path, model),
     )

@@ -185,6 +185,10 @@ def split_lists(name: str, values: Any) -> ListColumn:
     if isinstance(values, np.ndarray):
         return _of_objects(name, values)
     array = in_one(values) if isinstance(values, pa.ChunkedArray) else values
+    if array.null_count == len(array):  # of whatever type: nothing is in them
+        return ListColumn(np.zeros(len(array), np.int64), make_column(name, pa.nulls(0), 0))
+    if not is_list_type(array.type):
+        raise _no_lists(name, array.drop_null()[:4].to_pylist())
     lengths = np.asarray(pc.fill_null(pc.list_value_length(array), 0)).astype(np.int64)
     elements = array.flatten()  # without what lies below a null
     return ListColumn(lengths, make_column(name, elements, len(elements)))
@@ -237,13 +241,17 @@ def _is_missing(cell: object) -> bool:
     return cell is None or type(cell).__name__ in ("NAType", "NaTType") or is_nan(cell)
 
 
+def _no_lists(name: str, strange: list[Any]) -> CellTypeError:
+    return CellTypeError(
+        f"column {name!r} is one of lists, but holds other cells ({some(strange)}); make each cell"
+        " a list, or convert the column to text and fit anew"
+    )
+
+
 def _of_objects(name: str, values: np.ndarray) -> ListColumn:
     strange = [cell for cell in values if not isinstance(cell, CELLS) and not _is_missing(cell)]
     if strange:
-        raise CellTypeError(
-            f"column {name!r} holds lists, but also other cells ({some(strange)}); make each cell"
-            " a list, or convert the column to text"
-        )
+        raise _no_lists(name, strange)
     cells = [cell if isinstance(cell, CELLS) else () for cell in values]
     lengths = np.fromiter(map(len, cells), np.int64, len(cells))
     flat = np.empty(int(lengths.sum()), dtype=object)
