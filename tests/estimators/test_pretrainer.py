@@ -140,10 +140,16 @@ def test_lists_may_come_in_anything(carrier, order):
 @pytest.mark.parametrize("kind", [set, frozenset])
 def test_sets_are_baskets(kind):
     expected = EmbeddingPretrainer(random_state=0).fit([sorted(set(c)) for c in LISTS]).vectors_
-    for given in ([None, *map(kind, LISTS)], map(kind, LISTS)):
+    sets = [*map(kind, LISTS)]
+    in_array = np.array([None, *sets], dtype=object)
+    for given in ([None, *sets], iter(sets), pd.Series(sets), in_array):
         assert EmbeddingPretrainer(random_state=0).fit(given).vectors_ == expected
+    for given in ({"item": sets}, pd.DataFrame({"item": sets}), [pd.DataFrame({"item": sets})]):
+        assert EmbeddingPretrainer(item="item", random_state=0).fit(given).vectors_ == expected
+        with pytest.raises(ParameterError, match="`order` must be None for sets"):
+            EmbeddingPretrainer(item="item", order=True).fit(given)
     with pytest.raises(ParameterError, match="`order` must be None for sets, which have no order"):
-        EmbeddingPretrainer(order=True).fit(map(kind, LISTS))
+        EmbeddingPretrainer(order=True).fit(iter(sets))
 
 
 @pytest.mark.parametrize("given", [["ab", "cd"], pd.Series(["ab", "cd"]), pa.array([1, 2]), [], 5])

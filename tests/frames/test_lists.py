@@ -45,6 +45,16 @@ def test_types_of_lists(values):
     assert rows_of(arrays.lists[0]) == [[2, 3], [1], [4]]
 
 
+def test_sets_are_lists_without_an_order():
+    values = pd.Series([{"b", "a"}, None, frozenset("c")])
+    schema, arrays = Schema.learn(open_frame({"t": values}))
+    assert schema.vocabularies[0].categories.tolist() == ["a", "b", "c"]
+    assert rows_of(arrays.lists[0]) == [[2, 3], [1], [4]]
+    specs = read_specs({"t": {"kind": "list", "weights": "w"}})
+    with pytest.raises(InputError, match="'t' and its weights 'w' must hold lists: sets have no"):
+        Schema.learn(open_frame({"t": values, "w": [[1, 2], [], [1]]}), specs=specs)
+
+
 def test_fixed_size_lists():
     values = pa.array([["a", "b"], ["b", "c"]], pa.list_(pa.string(), 2))
     _, arrays = Schema.learn(open_frame(pa.table({"t": values})))

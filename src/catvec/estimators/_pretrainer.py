@@ -305,7 +305,7 @@ class EmbeddingPretrainer(BaseEstimator):
             yield corpus, with_width(_method(self), corpus, self.embedding_dim), seed
 
     def _read(self, X: object, folder: Path) -> Corpus:
-        X, lists = _unrolled(X, self.order)
+        X, lists = _unrolled(X)
         if lists and self.method != "table":
             items = self._items() or ["item"]
             return self._sequences(open_frame({items[0]: X}), items, folder)
@@ -378,7 +378,7 @@ def categorical_names(table: Frame | Source) -> list[str]:
     return [n for n in table.names if n in table.coded or kinds[n] in ("text", "boolean")]
 
 
-def _unrolled(X: Any, order: str | bool | None) -> tuple[Any, bool]:
+def _unrolled(X: Any) -> tuple[Any, bool]:
     """Lists, one by sequence, as a column of them, and True; whatever else as it is, and False."""
     if isinstance(X, pa.Array | pa.ChunkedArray) or len(getattr(X, "shape", ())) == 1:
         return X, True
@@ -394,10 +394,7 @@ def _unrolled(X: Any, order: str | bool | None) -> tuple[Any, bool]:
         X = chain(head, X)
     if not head or not (is_list(head[-1]) or isinstance(head[-1], Set)):
         return X, False
-    cells = list(X)
-    if order is True and any(isinstance(cell, Set) for cell in cells):
-        raise refuse("order", "None for sets, which have no order", order)
-    return [list(cell) if isinstance(cell, Set) else cell for cell in cells], True
+    return list(X), True
 
 
 def _method(p: EmbeddingPretrainer) -> Method:

@@ -86,8 +86,15 @@ class Frame:
         """
         return exact_moments(self.column(name), self._read(name))
 
-    def lists(self, name: str) -> tuple[Column, np.ndarray]:
+    def lists(self, name: str, *, in_order: bool = False) -> tuple[Column, np.ndarray]:
         """A column whose cells are lists: what they hold, end to end, and where each begins.
+
+        Parameters
+        ----------
+        name : str
+            The column.
+        in_order : bool, default=False
+            Whether the order in a list is asked for.
 
         Returns
         -------
@@ -100,6 +107,8 @@ class Frame:
         ------
         InputError
             If there is no such column, or a cell is neither a list nor missing.
+        ParameterError
+            If the order of sets is asked for.
         """
         if name not in self.names:
             raise InputError(f"no column {name!r}; the columns are {some(self.names)}")
@@ -109,6 +118,8 @@ class Frame:
             held = some([cell for cell in cells if cell is not None]) or "missing values only"
             raise InputError(f"column {name!r} must hold lists, but holds {held}")
         column = self.list_column(name)
+        if in_order and not column.ordered:
+            raise refuse("order", "None for sets, which have no order", True)
         return column.elements, np.concatenate([[0], np.cumsum(column.lengths)])
 
     def cells(self, name: str) -> pa.Array | None:

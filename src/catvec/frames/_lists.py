@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +25,7 @@ __all__ = [
     "split_lists",
 ]
 
-CELLS = (list, tuple, np.ndarray)
-
+CELLS = (list, tuple, np.ndarray, Set)
 
 UNKNOWN, MISSING = 0, 1  # as `_vocabulary` has them, which stands behind the door
 
@@ -40,10 +40,13 @@ class ListColumn:
         0 for a missing cell, as for an empty list.
     elements : Column
         One below the other.
+    ordered : bool
+        Whether the order of a cell's elements may say something: of sets it does not.
     """
 
     lengths: np.ndarray
     elements: Column
+    ordered: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,7 +174,7 @@ def split_lists(name: str, values: Any) -> ListColumn:
     name : str
         The column.
     values : Array, ChunkedArray or ndarray of shape (n_rows,)
-        Its cells: lists, tuples or arrays of categories; missing ones are like empty ones.
+        Its cells: lists, tuples, arrays or sets of categories; missing ones are like empty ones.
 
     Returns
     -------
@@ -252,15 +255,27 @@ def _of_objects(name: str, values: np.ndarray) -> ListColumn:
     strange = [cell for cell in values if not isinstance(cell, CELLS) and not _is_missing(cell)]
     if strange:
         raise _no_lists(name, strange)
-    cells = [cell if isinstance(cell, CELLS) else () for cell in values]
+    ordered = not any(isinstance(cell, Set) for cell in values)
+    cells = [_elements(cell) for cell in values]
     lengths = np.fromiter(map(len, cells), np.int64, len(cells))
     flat = np.empty(int(lengths.sum()), dtype=object)
     flat[:] = [element for cell in cells for element in cell]
-    return ListColumn(lengths, make_column(name, flat, len(flat)))
+    return ListColumn(lengths, make_column(name, flat, len(flat)), ordered)
+
+
+def _elements(cell: Any) -> Any:
+    if isinstance(cell, Set):
+        return sorted(cell, key=repr)  # texts come in another order in every process
+    return cell if isinstance(cell, CELLS) else ()
 
 
 def _weights(column: ListColumn, weights: ListColumn) -> np.ndarray:
     name, of = column.elements.name, weights.elements.name
+    if not (column.ordered and weights.ordered):
+        raise InputError(
+            f"column {name!r} and its weights {of!r} must hold lists: sets have no order, by which"
+            " one would know whose weight is which"
+        )
     unlike = np.flatnonzero(column.lengths != weights.lengths)
     if len(unlike):
         raise InputError(

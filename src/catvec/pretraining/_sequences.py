@@ -178,7 +178,7 @@ def read_corpus(
     if not frame.n_rows:
         raise InputError("there are no events: the table is empty")
     if sequence is None:
-        columns, groups = _listed(frame, items)
+        columns, groups = _listed(frame, items, in_order=order is True)
         kept = None
     else:
         groups, kept = _groups(frame.column(sequence))
@@ -263,9 +263,11 @@ def _groups(column: Column) -> tuple[np.ndarray, np.ndarray | None]:
     return groups, None if has_one.all() else np.flatnonzero(has_one)
 
 
-def _listed(frame: Frame, items: Sequence[str]) -> tuple[list[Column], np.ndarray]:
+def _listed(
+    frame: Frame, items: Sequence[str], *, in_order: bool
+) -> tuple[list[Column], np.ndarray]:
     """What the lists of the item columns hold, and of which row each event is."""
-    read = [frame.lists(name) for name in items]
+    read = [frame.lists(name, in_order=in_order) for name in items]
     offsets = read[0][1]
     for name, (_, others) in zip(items, read, strict=True):
         if not np.array_equal(offsets, others):

@@ -138,7 +138,7 @@ class _Reader:
         if not self._listed:
             rows = np.arange(chunk.frame.n_rows)
             return [(chunk.column(name), rows) for name in self.items]
-        read = [chunk.frame.lists(name) for name in self.items]
+        read = [chunk.frame.lists(name, in_order=self._order is True) for name in self.items]
         for name, (_, offsets) in zip(self.items, read, strict=True):
             if not np.array_equal(offsets, read[0][1]):
                 raise InputError(
