@@ -221,6 +221,14 @@ def test_what_groups_are_called_parts_rows_no_other_way(small_data, rng):
         np.testing.assert_array_equal(encoder.fit_transform(X, y, groups=renamed), numbered)
 
 
+def test_which_rows_a_fold_encoded_is_forgotten_by_the_next_fit(small_data):
+    X, y = small_data.frame[["city"]], small_data.regression
+    encoder = EmbeddingEncoder(output="effects", random_state=0)
+    encoder.fit_transform(X, y)
+    assert encoder.cross_fitted_.all()
+    assert not hasattr(encoder.fit(X[:100], y[:100]), "cross_fitted_")
+
+
 def test_confidences_are_those_of_all_rows_in_every_fold(encoder, small_data):
     """Else they would tell a model which fold a row was in, and grow with the folds in time."""
     X, y = small_data.frame, small_data.regression

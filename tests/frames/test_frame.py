@@ -154,7 +154,8 @@ def test_a_list_of_rows_keeps_the_type_of_each_cell():
 def test_other_types_of_numbers_and_dates():
     assert cells_of(one_column("a", [decimal.Decimal("1.5"), 2])) == [1.5, 2.0]
     assert cells_of(one_column("a", pa.array([decimal.Decimal("1.50")]))) == [1.5]
-    assert cells_of(one_column("a", pl.Series([1, None], dtype=pl.Int128))) == [1, None]
+    for kind in (pl.Int128, pl.UInt128):
+        assert cells_of(one_column("a", pl.Series([1, None], dtype=kind))) == [1, None]
     assert cells_of(one_column("a", pd.arrays.SparseArray([0, 0, 7]))) == [0, 0, 7]
     noon = dt.datetime(2020, 1, 1, 12)
     zoned = pd.Series([noon]).dt.tz_localize("UTC").dt.tz_convert("Asia/Tokyo")

@@ -97,7 +97,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
     history_ : list of dict
         Losses by network and epoch, of the fit on all rows.
     cross_fitted_ : ndarray of shape (n_rows,), bool
-        Of `fit_transform`: which rows a fold encoded. Others, such as the first block in time, are
+        After `fit_transform` only: which rows a fold encoded. Others, such as the first block in time, are
         encoded as unknown; try a model without them, too.
     {fitted}
 
@@ -383,6 +383,8 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
             raise refuse("cv", '"auto", an int >= 2, a splitter or a list of splits', self.cv)
         if self.init is not None and self.output == "effects":
             raise refuse("init", 'None with output="effects", which has no vectors', self.init)
+        if hasattr(self, "cross_fitted_"):  # of the rows of an earlier fit
+            del self.cross_fitted_
         self.output_, self._cv = self._output_and_folds()
         self._scored = self.joint_score and self.output_ == "both"
         n_folds = self._cv if isinstance(self._cv, int) else FOLDS  # about as much work as that

@@ -314,7 +314,7 @@ def _of_series(series: nw.Series[Any]) -> pa.ChunkedArray | np.ndarray:
     objects = getattr(series.to_native(), "dtype", None) == np.dtype(object)
     if objects or series.dtype == nw.Object:
         return series.to_numpy()
-    if series.dtype == nw.Int128:  # neither Arrow nor NumPy knows it
+    if series.dtype in (nw.Int128, nw.UInt128):  # neither Arrow nor NumPy knows it
         return np.array(series.to_list(), dtype=object)
     try:
         return series.to_arrow()
