@@ -458,6 +458,7 @@ def test_a_date_beyond_our_calendar_is_refused():
         (np.zeros((2, 2), complex), "Complex data not supported"),
         ({"a": np.zeros(2, complex)}, "Complex data not supported"),
         (np.zeros(3), "Expected 2D array, got 1D"),
+        ([], "an empty list holds neither rows nor frames"),
         (np.zeros((1, 2, 3)), "Expected 2D array, got 3D"),
         (pd.Series([1, 2]), "Expected 2D array, got 1D"),
         ([[1], [2, 3]], "Expected 2D array, got 1D"),

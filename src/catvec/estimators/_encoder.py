@@ -97,8 +97,8 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
     history_ : list of dict
         Losses by network and epoch, of the fit on all rows.
     cross_fitted_ : ndarray of shape (n_rows,), bool
-        After `fit_transform` only: which rows a fold encoded. Others, such as the first block in time, are
-        encoded as unknown; try a model without them, too.
+        After `fit_transform` only: which rows a fold encoded. Others, such as the first block in
+        time, are encoded as unknown; try a model without them, too.
     {fitted}
 
     See Also

@@ -338,6 +338,8 @@ def _open_array(X: object) -> Frame:
             "a sparse matrix was passed, but dense data is required: a category is a cell, so"
             " there is nothing to leave out; use .toarray()"
         )
+    if isinstance(X, list | tuple) and not X:
+        raise InputError("an empty list holds neither rows nor frames; give a table that has rows")
     array = _as_array(X)
     if np.iscomplexobj(array):
         raise InputError("Complex data not supported")
