@@ -232,6 +232,20 @@ def test_encoded_rows_are_cross_fitted_beside_the_model(run, sales, table):
     assert sorted(again) == sorted(rows.column_names[2:])
 
 
+@pytest.mark.parametrize(
+    "options", [("--networks", 2), ("--loss", "absolute"), ("--quantile", 0.9)]
+)
+def test_rows_are_encoded_by_the_networks_that_were_asked_for(run, sales, options):
+    fit = ("fit", sales, "-t", "sales", *QUICK, *REST, *options)
+    assert run(*fit, "--out", "a").code == 0
+    assert run(*fit, "--out", "b", "--encoded-out", "z.parquet").code == 0
+    a, b = CategoryVectors.load("a"), CategoryVectors.load("b")
+    np.testing.assert_allclose(b["city"].vectors, a["city"].vectors, rtol=1e-5, atol=1e-7)
+    run("fit", sales, "-t", "sales", *QUICK, *REST, "--out", "c")
+    c = CategoryVectors.load("c")
+    assert not np.allclose(c["city"].vectors, a["city"].vectors, rtol=0.01)
+
+
 def test_encoded_rows_of_marked_rows_come_in_the_order_of_the_table(run, sales, table):
     options = ("--validation", "part", "--drop", "busy", "--encoded-out", "z.csv", "--keep", "size")
     assert run("fit", sales, "-t", "sales", *QUICK, *options[:-2]).code == 0

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from catvec.cli import _options as options
 from catvec.cli._console import Output
-from catvec.cli._fit_page import Fit, facts, print_page
-from catvec.cli._predict import STREAM, open_input, write_rows
+from catvec.cli._fit_page import facts, print_page
+from catvec.cli._fit_work import work_on
+from catvec.cli._predict import STREAM, open_input
 from catvec.cli._progress import EpochProgress
 from catvec.cli._source_training import SourceTraining, read_source
 from catvec.cli._tables import read_tables
@@ -21,10 +18,6 @@ from catvec.cli._training_table import Roles, TrainingTable, read_training_table
 from catvec.errors import InputError
 from catvec.frames._files import TableFile, file_format
 from catvec.frames._source import SourceFile
-
-if TYPE_CHECKING:
-    from catvec.estimators import EmbeddingEncoder
-    from catvec.estimators._predictors import EmbeddingPredictor
 
 OURS = (".catvec-", "column_", "network.")  # how the files of an artifact begin
 
@@ -80,140 +73,14 @@ def fit(
     read = dict(time_column=time_column, min_frequency=min_frequency, validation_fraction=share)
     given = dict(embedding_dim=_dim(embedding_dim), init=init, column_map=_mapped(column_map))
     sized = dict(memory_budget=_bytes(memory_budget), tables=read_tables(tables), freeze=freeze)
-    passes = epochs or "auto"
-    how = dict(n_epochs=passes, random_state=seed, engine=engine, device=device, n_jobs=jobs)
-    model = dict(loss=loss, quantile=quantile, n_networks=networks, compare_init=init is not None)
+    learned = dict(loss=loss, quantile=quantile, n_networks=networks, n_epochs=epochs or "auto")
+    how = dict(random_state=seed, engine=engine, device=device, n_jobs=jobs)
     with EpochProgress(output.notes, quiet=quiet) as progress:
         data = _read(file, roles, task, skip_gaps)
-        work = _work(file, roles, data, {**read, **given, **sized, **how}, progress, start, path)
-        done = work.done(model, path, encoded_out)
+        parameters = {**read, **given, **sized, **learned, **how}
+        done = work_on(file, roles, data, parameters, progress, start, path).done(path, encoded_out)
     print_page(output, done)
     output.result(facts(done))
-
-
-@dataclass(frozen=True)
-class _Work:
-    """The fits of the command, on the same rows and with the same parameters."""
-
-    file: TableFile
-    roles: Roles
-    data: TrainingTable
-    parameters: dict[str, Any]
-    progress: EpochProgress
-    start: float
-
-    def done(self, of_model: dict[str, Any], path: str, encoded_out: str | None) -> Fit:
-        """Fit the model, save it, and write the encoded rows if they are wanted."""
-        model = self.fitted(**of_model)
-        if encoded_out is not None:
-            self.write_encoded(model, encoded_out)
-        model.save(path)
-        took = time.perf_counter() - self.start
-        return Fit(self.file, self.roles, self.data, model, path, encoded_out, took)
-
-    def fitted(self, loss: str, **of_model: Any) -> EmbeddingPredictor:
-        """A model that predicts the target."""
-        from catvec.estimators import EmbeddingClassifier, EmbeddingRegressor
-
-        is_number = self.data.task in ("regression", "count")
-        kind: Any = EmbeddingRegressor if is_number else EmbeddingClassifier
-        if self.data.task == "count" and loss == "auto":
-            loss = "poisson"
-        model = kind(
-            columns=self.data.categorical,
-            loss=loss,
-            **of_model,
-            callback=self.progress.epoch,
-            **self.parameters,
-        )
-        self._fit(model)
-        return model
-
-    def write_encoded(self, model: EmbeddingPredictor, out: str) -> None:
-        """Write the rows encoded by fits without them; the model takes the encoder's vectors.
-
-        So `catvec encode` answers new rows in the basis of these. Rows that only decided when to
-        stop are encoded by the fit on all others.
-        """
-        encoder = self._encoder(model)
-        write_rows(self.file, self.data.rows, self.roles.keep, self._encoded(encoder), out)
-        model.vectors_ = encoder.vectors_
-
-    def _fit(self, model: EmbeddingPredictor) -> None:
-        model.fit(*self._rows(), **self._splits())
-
-    def _encoder(self, model: EmbeddingPredictor) -> EmbeddingEncoder:
-        from catvec.estimators import EmbeddingEncoder
-
-        return EmbeddingEncoder(
-            columns=self.data.categorical,
-            task=self.data.task,
-            # `catvec encode` is to answer from the model's artifact alone, which has its pairs.
-            **{**self.parameters, "pairs": list(model.choice_.pairs)},
-            output="both",
-            joint_score=False,
-            category_codes=False,
-            callback=lambda epoch: self.progress.epoch(epoch, "encoding the rows"),
-        )
-
-    def _encoded(self, encoder: EmbeddingEncoder) -> dict[str, Any]:
-        matrix = encoder.fit_transform(*self._rows(), **self._splits())
-        names = encoder.get_feature_names_out().tolist()
-        held_out = self.data.held_out
-        if held_out is not None:
-            train, matrix = matrix, np.empty((len(held_out), len(names)))
-            matrix[~held_out] = train
-            matrix[held_out] = encoder.transform(self._features(held_out))
-        return {name: matrix[:, i] for i, name in enumerate(names)}
-
-    def _rows(self) -> tuple[Any, Any]:
-        held_out = self.data.held_out
-        if held_out is None:
-            return self.data.rows.select(self.data.features), self.data.y
-        return self._features(~held_out), self.data.y[~held_out]
-
-    def _splits(self) -> dict[str, Any]:
-        held_out = self.data.held_out
-        of_rows = {"groups": self.data.groups, "sample_weight": self.data.weight}
-        if held_out is None:
-            return of_rows
-        train = {name: v if v is None else v[~held_out] for name, v in of_rows.items()}
-        return {
-            **train,
-            "X_val": self._features(held_out),
-            "y_val": self.data.y[held_out],
-        }
-
-    def _features(self, mask: np.ndarray) -> Any:
-        return self.data.rows.select(self.data.features).filter(mask)
-
-
-@dataclass(frozen=True)
-class _SourceWork(_Work):
-    """The same for a table that is larger than memory, with a cache beside the model.
-
-    A command that was killed goes on, begun again, where the training was.
-    """
-
-    cache: str
-
-    def write_encoded(self, model: EmbeddingPredictor, out: str) -> None:
-        """As `_Work.write_encoded`."""
-        encoder = self._encoder(model)
-        encoder.fit_encode(self._source(), **self._named(), out=out, keep=self.roles.keep)
-        model.vectors_ = encoder.vectors_
-
-    def _fit(self, model: EmbeddingPredictor) -> None:
-        model.fit(self._source(), **self._named())
-
-    def _source(self) -> Any:
-        assert isinstance(self.data, SourceTraining)
-        return self.data.source
-
-    def _named(self) -> dict[str, Any]:
-        roles = self.roles
-        of_rows = {"groups": roles.groups, "sample_weight": roles.weight}
-        return {"y": roles.target, **of_rows, "cache": self.cache}
 
 
 def _opened(
@@ -237,25 +104,12 @@ def _read(
     return read_training_table(file, roles, task, skip_gaps=skip_gaps)
 
 
-def _work(
-    file: TableFile | SourceFile,
-    roles: Roles,
-    data: TrainingTable | SourceTraining,
-    parameters: dict[str, Any],
-    progress: EpochProgress,
-    start: float,
-    path: str,
-) -> _Work:
-    if isinstance(file, SourceFile):
-        return _SourceWork(file, roles, data, parameters, progress, start, f"{path}.cache")
-    return _Work(file, roles, data, parameters, progress, start)
-
-
 def _settled(loss: str, task: str, quantile: float | None) -> tuple[str, str]:
     """Loss and task, each as the other options say it where it is not given."""
     from catvec.estimators._parameters import LOSSES_OF_TASK
 
-    loss = "quantile" if quantile is not None and loss == "auto" else loss
+    if loss == "auto":
+        loss = "quantile" if quantile is not None else "poisson" if task == "count" else "auto"
     suited = (of for of, losses in LOSSES_OF_TASK.items() if loss in losses)
     return loss, next(suited, task) if task == "auto" else task
 
