@@ -1,6 +1,7 @@
 """Commands on tables that are larger than memory, and on several files."""
 
 import json
+import os
 
 import numpy as np
 import pyarrow as pa
@@ -8,8 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from catvec import EmbeddingRegressor
+from catvec.cli import _progress
+from catvec.estimators import _encoder
 from catvec.frames import _source as source_module
 from catvec.frames._files import open_table
+from catvec.network import _checkpoint
 
 N_ROWS = 1500
 QUICK = ["--epochs", 3, "--networks", 1, "--quiet"]
@@ -115,7 +119,33 @@ def test_a_command_that_broke_off_goes_on(run, table, tmp_path, monkeypatch):
     assert len(done.err.strip().splitlines()) <= 3
     assert "Traceback" not in done.err
     left = sorted(path.name for path in (tmp_path / "sales.catvec.cache").iterdir())
-    assert left in (["catvec-cache.json"], ["catvec-cache.json", "checkpoints"])
+    assert left == ["catvec-cache.json", "model"]
+
+
+def test_what_broke_off_while_rows_were_encoded_trains_nothing_again(run, table, monkeypatch):
+    assert table
+    command = [*FIT, *QUICK[:4], "--quiet", "--encoded-out"]
+    assert run(*command, "undisturbed.parquet").code == 0
+    monkeypatch.setattr(_checkpoint, "CHECKPOINT_ROWS", 300)
+    epochs = []
+    monkeypatch.setattr(
+        _progress.EpochProgress, "epoch", lambda _, epoch, *of: epochs.append((epoch.stage, *of))
+    )
+    with monkeypatch.context() as broken:
+        broken.setattr(_encoder, "write_tables", _interrupted)
+        assert run(*command, "rows.parquet").code == 130
+    trained = sum(stage[0] == "training" for stage in epochs)
+    assert trained == 3 * (1 + 6)
+    epochs.clear()
+    assert run(*command, "rows.parquet").code == 0
+    assert sum(stage[0] == "training" for stage in epochs) <= trained / 3
+    assert pq.read_table("rows.parquet").equals(pq.read_table("undisturbed.parquet"))
+    assert not os.path.exists("sales.catvec.cache")
+
+
+def _interrupted(tables, *_):
+    next(tables)
+    raise KeyboardInterrupt
 
 
 def _full(*_):

@@ -19,6 +19,7 @@ from catvec.frames._source import SourceFile
 if TYPE_CHECKING:
     from catvec.estimators import EmbeddingEncoder
     from catvec.estimators._predictors import EmbeddingPredictor
+    from catvec.estimators._source_table import Workspace
 
 
 def work_on(
@@ -50,7 +51,10 @@ def work_on(
     Work
     """
     if isinstance(file, SourceFile):
-        return SourceWork(file, roles, data, parameters, progress, start, f"{path}.cache")
+        from catvec.estimators._source_table import Workspace
+
+        workspace = Workspace(f"{path}.cache")
+        return SourceWork(file, roles, data, parameters, progress, start, workspace)
     return Work(file, roles, data, parameters, progress, start)
 
 
@@ -152,25 +156,32 @@ class Work:
 class SourceWork(Work):
     """The same for a table that is larger than memory, with a cache beside the model.
 
-    A command that was killed goes on, begun again, where the training was.
+    A command that was killed goes on, begun again, where the training was: the workspace of each
+    fit stays until all are done.
     """
 
-    cache: str
+    workspace: Workspace
+
+    def done(self, path: str, encoded_out: str | None) -> Fit:
+        """As `Work.done`; then there is nothing to go on with."""
+        done = super().done(path, encoded_out)
+        self.workspace.end(done=True)
+        return done
 
     def write_encoded(self, model: EmbeddingPredictor, out: str) -> None:
         """As `Work.write_encoded`."""
         encoder = self._encoder(model)
-        encoder.fit_encode(self._source(), **self._named(), out=out, keep=self.roles.keep)
+        encoder.fit_encode(self._source(), **self._named("rows"), out=out, keep=self.roles.keep)
         model.vectors_ = encoder.vectors_
 
     def _fit(self, model: EmbeddingPredictor) -> None:
-        model.fit(self._source(), **self._named())
+        model.fit(self._source(), **self._named("model"))
 
     def _source(self) -> Any:
         assert isinstance(self.data, SourceTraining)
         return self.data.source
 
-    def _named(self) -> dict[str, Any]:
+    def _named(self, part: str) -> dict[str, Any]:
         roles = self.roles
         of_rows = {"groups": roles.groups, "sample_weight": roles.weight}
-        return {"y": roles.target, **of_rows, "cache": self.cache}
+        return {"y": roles.target, **of_rows, "cache": self.workspace.part(part)}

@@ -42,10 +42,12 @@ class Workspace:
     cache : path, optional
         The folder, which stays if the fit does not end, and is taken up by the same fit begun
         again. By default a temporary one that is always removed.
+    is_part : bool, default=False
+        Whether it outlives its fit, to end with a folder that it is in.
     """
 
-    def __init__(self, cache: str | Path | None) -> None:
-        self.is_kept = cache is not None
+    def __init__(self, cache: str | Path | None, *, is_part: bool = False) -> None:
+        self.is_kept, self._is_part = cache is not None, is_part
         self.folder = Path(tempfile.mkdtemp(prefix="catvec-") if cache is None else cache)
         if self.is_kept:
             self._claim()
@@ -87,6 +89,10 @@ class Workspace:
             self._write_mark(mark)
         return int(mark["seed"])
 
+    def part(self, name: str) -> Workspace:
+        """A workspace in it, for one of several fits: to go on from the last needs them all."""
+        return Workspace(self.folder / name, is_part=True)
+
     def fresh(self, name: str) -> Path:
         """An empty folder in it."""
         shutil.rmtree(self.folder / name, ignore_errors=True)
@@ -107,7 +113,7 @@ class Workspace:
 
         What that needs are its checkpoints: rows on disk are made again.
         """
-        if done or not self.is_kept:
+        if not self.is_kept or (done and not self._is_part):
             shutil.rmtree(self.folder, ignore_errors=True)
             return
         for path in self.folder.iterdir():
@@ -180,7 +186,7 @@ def opened(
     data: dict[str, Any],
     *,
     vocabulary_counts: Mapping[str, Any] | None = None,
-    cache: str | Path | None = None,
+    cache: str | Path | Workspace | None = None,
     kept: Sequence[str] = (),
 ) -> Iterator[tuple[object, object, dict[str, Any]]]:
     """What to fit to: table, target and the rest, with names of columns looked up.
@@ -195,7 +201,7 @@ def opened(
     data : dict
         Other arguments of `fit`; `sample_weight` and `groups` may name columns, too.
     vocabulary_counts, cache
-        As `fit` takes them.
+        As `fit` takes them; or, in place of the folder, the workspace.
     kept : sequence of str
         Columns to copy, whether they are features or not.
 
@@ -219,7 +225,7 @@ def opened(
             )
         )
         return
-    workspace = Workspace(cache)
+    workspace = cache if isinstance(cache, Workspace) else Workspace(cache)
     done = False
     try:
         source = open_source(X, workspace.folder / "frames")
