@@ -306,6 +306,8 @@ def test_targets_of_one_row_or_value_or_strange_size(run, tmp_path, y):
         (("sales.parquet", "-t", "sales", "--numeric", "city"), "column 'city' holds text"),
         (("sales.parquet", "-t", "part", "--task", "regression"),
          "the target 'part' must hold numbers, but holds text in 500 rows: 'test', 'train'"),
+        (("sales.parquet", "-t", "shop", "--task", "binary"),
+         "a binary target has two labels, got 100, 101, 102, 103, 104 and 7 more; the task"),
         (("sales.parquet", "-t", "sales", "--task", "guess"), "--task must be auto, regression"),
         (("sales.parquet", "-t", "sales", "--loss", "guess"), "--loss must be one of"),
         (("sales.parquet", "-t", "sales", "--engine", "gpu"), "--engine must be one of"),

@@ -165,6 +165,12 @@ def test_mistakes_with_large_tables_are_one_line(mistake, table, more, message):
     assert message in mistake(*FIT, *QUICK, *more)
 
 
+def test_a_large_table_of_three_labels_is_not_binary(mistake, table):
+    assert table
+    command = ["fit", "sales", "--target", "city", "--task", "binary", "--drop", "sales"]
+    assert "a binary target has two labels, got 0, 1, 2, 3" in mistake(*command, *QUICK)
+
+
 def test_gaps_of_the_target_are_told(mistake, table):
     assert table
     command = [word for word in FIT if word != "--skip-gaps"]

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from catvec._checks import some
 from catvec.cli._console import plural, shown
 from catvec.errors import InputError
-from catvec.frames import TASKS, Column, Frame, infer_task, open_frame
+from catvec.frames import TASKS, Column, Frame, learn_target, open_frame
 from catvec.frames._files import TableFile
 
 TRAIN = ("train", "training", "fit")
@@ -312,7 +312,7 @@ def _target(column: Column, task: str) -> tuple[np.ndarray, str]:
     if column.kind == "text":
         _refuse_text_among_numbers(column.name, y, task)
         y = y.astype(str)
-    task = infer_task(y) if task == "auto" else task
+    task = learn_target(y, task).task  # refuses what does not suit it
     return (y.astype(np.float64) if task in ("regression", "count") else y), task
 
 

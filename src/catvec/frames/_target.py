@@ -184,7 +184,10 @@ def _learn_classes(classes: np.ndarray, task: str) -> Target:
     if task == "classification":
         task = "multiclass" if len(classes) > 2 else "binary"
     if task == "binary" and len(classes) > 2:
-        raise InputError(f"a binary target has two labels, got {some(classes.tolist())}")
+        raise InputError(
+            f"a binary target has two labels, got {some(classes.tolist())}; the task of more is"
+            " multiclass"
+        )
     return Target(task, classes, 0.0, 1.0)
 
 
