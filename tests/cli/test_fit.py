@@ -1,5 +1,6 @@
 """``catvec fit``: its page, its JSON, its options, and every mistake in one line."""
 
+import io
 import json
 import os
 import shlex
@@ -260,6 +261,14 @@ def test_encoded_rows_of_marked_rows_come_in_the_order_of_the_table(run, sales, 
     )
 
 
+def test_encoded_rows_on_standard_output_have_it_to_themselves(run, sales, table):
+    done = run("fit", sales, "-t", "sales", *QUICK, *REST, "--encoded-out", "-")
+    rows = open_table(io.BytesIO(done.out.encode())).read()
+    assert len(rows) == len(table)
+    assert rows.column_names[0] == "city_effect"
+    assert "standard output  (encoded rows" in done.err
+
+
 def test_a_column_of_almost_distinct_values_is_remarked(run, tmp_path):
     n = 200
     table = pa.table({"id": [f"id {i}" for i in range(n)], "y": np.arange(n, dtype=float)})
@@ -330,6 +339,10 @@ def test_targets_of_one_row_or_value_or_strange_size(run, tmp_path, y):
          "is the table that is read"),
         (("sales.parquet", "-t", "sales", "-o", "e.csv", "--encoded-out", "e.csv"),
          "'e.csv' is the model 'e.csv' or lies in it"),
+        (("sales.parquet", "-t", "sales", "-o", "-"), "--out - is for rows, and this command"),
+        ((".", "-t", "sales"), "'model.catvec/column_00.parquet' would be one of the files"),
+        (("sales.parquet", "-t", "sales", "--json", "--encoded-out", "-"),
+         "--json and --encoded-out - would both write to standard output"),
         (("sales.parquet", "-t", "sales", "--keep", "shop"), "give --encoded-out, too"),
         (("sales.parquet", "-t", "sales", "--freeze", "first"), "give --init, too"),
         (("sales.parquet", "-t", "sales", "--lerning-rate", "1"), "no such option: --lerning-rate"),

@@ -135,6 +135,7 @@ def test_other_commands_take_the_artifact(run, mistake):
             "no column 'itm' in 'baskets.csv'; did you mean",
         ),
         (["--sequence", "basket"], "name the column of the items by --item"),
+        (["--sequence", "basket", "--item", "item", "--out", "-"], "--out - is for rows"),
         (["--item", "item"], "which rows belong together by --sequence"),
         (["--item", "item", "--order", "step"], "--order is about rows of a sequence"),
         (["--item", "item", "--sequence", "basket", "--window", 3], "of the order by --order"),

@@ -156,7 +156,9 @@ def _full(*_):
     ("more", "message"),
     [
         (["--validation", "kind"], "must be a share"),
-        (["--encoded-out", "rows.csv"], "must be a .parquet"),
+        (["--encoded-out", "rows.csv"], "read part by part: --encoded-out must be a .parquet"),
+        (["--encoded-out", "-"], "read part by part: --encoded-out must be a .parquet"),
+        (["--out", "sales/m.catvec"], "'sales/m.catvec/column_00.parquet' would be one of the"),
         (["--target", "nothing"], "no column 'nothing'"),
     ],
 )

@@ -16,8 +16,8 @@ from rich.text import Text
 
 from catvec.cli import _options as options
 from catvec.cli._console import Output, bar, grid, listed, plural, seconds
-from catvec.cli._fit import check_model_out
 from catvec.cli._learned import Scale, columns_table
+from catvec.cli._places import check_model_out
 from catvec.cli._progress import EpochProgress
 from catvec.errors import MissingDependencyError
 

@@ -11,7 +11,7 @@ from rich.text import Text
 from catvec.cli import _options as options
 from catvec.cli._console import Output, grid, listed, plural, seconds, shown
 from catvec.cli._learned import score
-from catvec.cli._predict import open_input
+from catvec.cli._places import open_input
 from catvec.cli._progress import EpochProgress
 from catvec.cli._training_table import Roles, read_features, read_training_table
 from catvec.errors import InputError

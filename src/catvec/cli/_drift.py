@@ -8,7 +8,8 @@ from rich.table import Table
 
 from catvec.cli import _options as options
 from catvec.cli._console import Output, grid, listed, number, plural, shown, signed
-from catvec.cli._predict import STREAM, families_of_vectors, open_input
+from catvec.cli._places import STREAM, open_input
+from catvec.cli._predict import families_of_vectors
 from catvec.cli._training_table import target_column
 from catvec.errors import InputError
 from catvec.frames import open_frame

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
 from catvec.cli import _options as options
-from catvec.cli._console import Output
 from catvec.cli._fit_page import facts, print_page
 from catvec.cli._fit_work import work_on
-from catvec.cli._predict import STREAM, open_input
+from catvec.cli._places import STREAM, check_model_out, open_input, started
 from catvec.cli._progress import EpochProgress
 from catvec.cli._source_training import SourceTraining, read_source
 from catvec.cli._tables import read_tables
@@ -18,8 +16,6 @@ from catvec.cli._training_table import Roles, TrainingTable, read_training_table
 from catvec.errors import InputError
 from catvec.frames._files import TableFile, file_format
 from catvec.frames._source import SourceFile
-
-OURS = (".catvec-", "column_", "network.")  # how the files of an artifact begin
 
 
 def fit(
@@ -62,9 +58,9 @@ def fit(
 
     [bold]Example:[/bold] catvec fit sales.parquet --target Sales --categorical Store --drop Open
     """
-    output, start = Output(quiet, json), time.perf_counter()
+    output, start = started(quiet, json, "--encoded-out", encoded_out), time.perf_counter()
     path = out or _default_out(table)
-    check_model_out(path)
+    check_model_out(path, table)
     _refuse_alone(keep, encoded_out, column_map, freeze, init)
     file, share, column = _opened(table, encoded_out, path, validation)
     named = categorical or (), numeric or (), drop or ()
@@ -89,11 +85,22 @@ def _opened(
     """The table, the share of rows to hold out, or the column that marks them."""
     file = open_input(table, encoded_out, model=model_out)
     share, column = _validation(file, validation)
-    if isinstance(file, SourceFile) and column is not None:
-        raise InputError(f"{file.label} is larger than memory: --validation must be a share")
-    if isinstance(file, SourceFile) and encoded_out and file_format(encoded_out) != "parquet":
-        raise InputError(f"{file.label} is larger than memory: --encoded-out must be a .parquet")
+    if isinstance(file, SourceFile):
+        _refuse_in_memory(file, encoded_out, column)
     return file, share, column
+
+
+def _refuse_in_memory(file: SourceFile, encoded_out: str | None, validation: str | None) -> None:
+    """Refuse what needs all rows in memory, of a table that is read part by part."""
+    must = ""
+    if validation is not None:
+        must = "--validation must be a share"
+    elif encoded_out is not None and (
+        encoded_out == STREAM or file_format(encoded_out) != "parquet"
+    ):
+        must = "--encoded-out must be a .parquet"
+    if must:
+        raise InputError(f"{file.label} is a folder or a large file, read part by part: {must}")
 
 
 def _read(
@@ -117,21 +124,6 @@ def _settled(loss: str, task: str, quantile: float | None) -> tuple[str, str]:
 def _default_out(table: str) -> str:
     name = "model" if table == STREAM else Path(table).name.split(".")[0].strip("*?[]") or "model"
     return f"{name}.catvec"
-
-
-def check_model_out(path: str) -> None:
-    """Refuse before a fit what saving its model would refuse after it."""
-    folder = Path(path)
-    above = next((place for place in (folder, *folder.parents) if place.exists()), None)
-    if above is not None and not above.is_dir():
-        raise InputError(f"cannot save to {path!r}: {str(above)!r} is a file, not a folder")
-    if above is not None and not os.access(above, os.W_OK):
-        raise InputError(f"cannot save to {path!r}: {str(above)!r} is read-only")
-    if above == folder:
-        names = os.listdir(folder)
-        foreign = [name for name in names if not name.startswith(OURS)]
-        if foreign and "schema.json" not in names:
-            raise InputError(f"cannot save to {path!r}: it holds other files; choose another path")
 
 
 def _refuse_alone(

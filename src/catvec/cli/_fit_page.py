@@ -10,6 +10,7 @@ import numpy as np
 
 from catvec.cli._console import Output, listed, number, plural, seconds, shown
 from catvec.cli._learned import Scale, column_facts, columns_table, scores_table, spread
+from catvec.cli._places import STREAM
 from catvec.cli._training_table import Roles, TrainingTable
 from catvec.frames._files import ENDINGS, TableFile
 
@@ -66,7 +67,8 @@ def print_page(output: Output, fit: Fit) -> None:
     output.heading("Saved")
     output.line(f"  {fit.path}")
     if fit.encoded_out:
-        output.line(f"  {fit.encoded_out}  (encoded rows, to train another model on)")
+        where = "standard output" if fit.encoded_out == STREAM else fit.encoded_out
+        output.line(f"  {where}  (encoded rows, to train another model on)")
     output.heading("Next")
     output.commands(_next(fit))
 
@@ -176,7 +178,7 @@ def _remarks(fit: Fit) -> list[str]:
         ]
     if together > 1 and fit.encoded_out:
         remarks += [
-            f"The vectors in {fit.encoded_out} also tell which of these stretches a row is in:"
+            "The vectors of the encoded rows also tell which of these stretches a row is in:"
             " train on the effects alone."
         ]
     return remarks

@@ -12,7 +12,7 @@ import numpy as np
 
 from catvec.cli import _options as options
 from catvec.cli._console import Output, grid, plural, shown, signed
-from catvec.cli._predict import check_out
+from catvec.cli._places import check_out
 from catvec.errors import CategoryError, InputError
 from catvec.vectors import CategoryVectors, ColumnVectors
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,25 +12,17 @@ import pyarrow as pa
 
 from catvec.cli import _options as options
 from catvec.cli._console import Output, plural, warn
+from catvec.cli._places import STREAM, open_input, started
 from catvec.errors import InputError
 from catvec.frames import Codes, Lists, open_frame
-from catvec.frames._files import (
-    TableFile,
-    check_writable,
-    open_table,
-    write_csv,
-    write_table,
-    write_tables,
-)
-from catvec.frames._source import SourceFile, check_apart, open_file
+from catvec.frames._files import TableFile, write_csv, write_table, write_tables
+from catvec.frames._source import SourceFile
 from catvec.vectors import CategoryVectors, codes_of, read_artifact
 
 if TYPE_CHECKING:
     from catvec.estimators import EmbeddingEncoder
     from catvec.estimators._base import EmbeddingEstimator
     from catvec.estimators._predictors import EmbeddingPredictor
-
-STREAM = "-"
 
 
 def predict(
@@ -49,7 +40,7 @@ def predict(
 
     [bold]Example:[/bold] catvec predict new.csv --model sales.catvec --out predicted.csv
     """
-    output = started(quiet, json, out)
+    output = started(quiet, json, "--out", out)
     file = open_input(table, out, model=model)
     estimator = load_predictor(model)
     written = _Rows(file, families_of_model(estimator), keep or [], out)
@@ -73,7 +64,7 @@ def encode(
 
     [bold]Example:[/bold] catvec encode new.parquet --model sales.catvec --out encoded.parquet
     """
-    output = started(quiet, json, out)
+    output = started(quiet, json, "--out", out)
     file = open_input(table, out, model=model)
     encoder = load_encoder(model)
     families = encoder.families
@@ -89,31 +80,6 @@ def encode(
 
 
 # --- in ---------------------------------------------------------------------------------
-
-
-def started(quiet: bool, json: bool, out: str) -> Output:
-    """The output of a command that writes rows; refuses two results on standard output."""
-    if json and out == STREAM:
-        raise InputError("--json and --out - would both write to standard output; choose one")
-    return Output(quiet, json, rows_out=out == STREAM)
-
-
-def open_input(table: str, out: str | None = None, *, model: str | None = None) -> TableFile:
-    """Open the table of a command, after a look at where its results will go."""
-    if out is not None and out != STREAM:
-        check_writable(Path(out))
-        check_out(out, table=table, model=model)
-    if table == STREAM:
-        return open_table(sys.stdin.buffer, "standard input")
-    return open_file(table)
-
-
-def check_out(out: str, *, table: str = STREAM, model: str | None = None) -> None:
-    """Refuse to write over what a command reads or writes besides: a table, a model's files."""
-    if table != STREAM:
-        check_apart(out, table)
-    if model is not None and Path(out).resolve().is_relative_to(Path(model).resolve()):
-        raise InputError(f"{out!r} is the model {model!r} or lies in it; write to another place")
 
 
 def load_predictor(path: str) -> EmbeddingPredictor:

@@ -13,8 +13,7 @@ import numpy as np
 
 from catvec.cli import _options as options
 from catvec.cli._console import Output, grid, listed, plural, seconds, shown
-from catvec.cli._fit import check_model_out
-from catvec.cli._predict import open_input
+from catvec.cli._places import check_model_out, open_input
 from catvec.cli._progress import EpochProgress
 from catvec.errors import InputError
 from catvec.frames._lists import is_list_type
@@ -57,7 +56,7 @@ def pretrain(
     from catvec.estimators import EmbeddingPretrainer
 
     output, start = Output(quiet, json), time.perf_counter()
-    check_model_out(out)
+    check_model_out(out, table)
     if window is not None and method == "table":
         raise InputError(
             "--window is about sequences in an order, and --method table compares the columns of"
