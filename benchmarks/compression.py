@@ -48,6 +48,7 @@ RESULTS = Path(__file__).parent / "results" / "compression.json"
 TASKS = ("movielens_1m", "amazon_access", "cas_pg17", "generated")
 FRACTIONS = (0.3, 0.1)
 N_CATEGORIES, N_ROWS = 10_000_000, 14_000_000  # generated
+GENERATED_BY_DEFAULT = {"generated_rows": N_ROWS, "generated_categories": N_CATEGORIES}
 QUICK_ROWS, QUICK_CATEGORIES = 3_000, 2_000
 GENERATED = ("full", "constant", "memory_budget", "most frequent only", "FeatureHasher")
 WIDEST = 100  # categories from which a column is compressed by hand
@@ -120,7 +121,7 @@ def load_suite(folder: Path) -> Any:
 
 def generated(name: str, options: argparse.Namespace) -> Case:
     """A column of very many categories, each seen once and then by Zipf's law, and a small one."""
-    n, k = (QUICK_ROWS, QUICK_CATEGORIES) if options.quick else (options.rows, options.categories)
+    n, k = options.rows, options.categories
     rng = np.random.default_rng(0)
     often = (k * rng.random(n - k) ** 4).astype(np.int64)
     user = rng.permutation(np.concatenate([np.arange(k), often]))
@@ -248,7 +249,7 @@ def run_task(name: str, options: argparse.Namespace, file: Results) -> None:
         record = run_model(case, model, fraction, file, options)
         record["seconds"] = round(time.perf_counter() - started, 2)
         record["cpu_seconds"] = round(time.process_time() - cpu, 2)
-        file.add({"task": name, "model": model, "fraction": fraction, **record})
+        file.add(name, {"model": model, "fraction": fraction, **record})
         print(name, model, fraction, record, flush=True)
 
 
@@ -334,19 +335,36 @@ def stored(fitted: Any, case: Case) -> dict[str, Any]:
 
 
 class Results:
-    """A JSON file: what was measured, and by which code."""
+    """A JSON file: what was measured, and by which code.
 
-    def __init__(self, path: Path, mode: str) -> None:
-        self.path, self.mode = path, mode
-        self.content = json.loads(path.read_text("utf-8")) if path.exists() else {"fits": []}
+    Parameters
+    ----------
+    path : Path or None
+        The file; None to keep nothing.
+    mode : str
+        Which rows were scored.
+    generated : dict
+        What the generated table was made with.
+    """
+
+    def __init__(self, path: Path | None, mode: str, generated: dict[str, int]) -> None:
+        self.path, self.mode, self.generated = path, mode, generated
+        kept = path is not None and path.exists()
+        self.content = json.loads(path.read_text("utf-8")) if kept else {"fits": []}
+
+    def key(self, task: str) -> dict[str, Any]:
+        """What tells the rows of a fit."""
+        made = self.generated if task == "generated" else {}
+        return {"mode": self.mode, "task": task, **made}
+
+    def fits(self, task: str) -> list[dict[str, Any]]:
+        """Those on these rows; older ones do not say how the table was made: as by default."""
+        key = self.key(task).items()
+        return [r for r in self.content["fits"] if {**GENERATED_BY_DEFAULT, **r}.items() >= key]
 
     def of(self, task: str, model: str, fraction: float) -> dict[str, Any]:
-        (found,) = [
-            r
-            for r in self.content["fits"]
-            if (r["mode"], r["task"], r["model"], r["fraction"])
-            == (self.mode, task, model, fraction)
-        ]
+        mine = self.fits(task)
+        (found,) = [r for r in mine if (r["model"], r["fraction"]) == (model, fraction)]
         return found
 
     def has(self, *key: Any) -> bool:
@@ -356,10 +374,12 @@ class Results:
             return False
         return True
 
-    def add(self, record: dict[str, Any]) -> None:
+    def add(self, task: str, record: dict[str, Any]) -> None:
         about = {"catvec": catvec.__version__, "commit": commit(), "numpy": np.__version__}
         about |= {"scikit-learn": sklearn.__version__, "seed": 0}
-        self.content["fits"].append({"mode": self.mode, **record, "about": about})
+        self.content["fits"].append({**self.key(task), **record, "about": about})
+        if self.path is None:
+            return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_suffix(".tmp")
         temporary.write_text(json.dumps(self.content, indent=1), encoding="utf-8")
@@ -373,7 +393,6 @@ def report(tasks: list[str], file: Results) -> list[Table]:
             continue
         full, constant = file.of(task, "full", 1.0), file.of(task, "constant", 0.0)
         span = constant["score"] - full["score"]
-        mine = [r for r in file.content["fits"] if (r["mode"], r["task"]) == (file.mode, task)]
         rows = [
             [
                 f"{r['model']}" + (f", {r['fraction']:g}" if 0 < r["fraction"] < 1 else ""),
@@ -382,7 +401,7 @@ def report(tasks: list[str], file: Results) -> list[Table]:
                 f"{100 * (r['score'] - full['score']) / span:.1f}%",
                 f"{r['seconds']:.0f}",
             ]
-            for r in sorted(mine, key=lambda r: -r["bytes"])
+            for r in sorted(file.fits(task), key=lambda r: -r["bytes"])
         ]
         header = ["model", "MB", METRICS[task][0], "loss of quality", "seconds"]
         tables.append(Table(task, header, rows))
@@ -399,16 +418,19 @@ def main() -> None:
     parser.add_argument("--categories", type=int, default=N_CATEGORIES)
     parser.add_argument("--fractions", type=float, nargs="+", default=list(FRACTIONS))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, default=RESULTS)
+    parser.add_argument("--json", type=Path, help="where fits are filed; by default in results/")
     parser.add_argument("--report", action="store_true")
-    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="few rows; filed nowhere by default")
     options = parser.parse_args()
     tasks = options.task or list(TASKS)
     if options.data is None and not options.quick:
         tasks = [task for task in tasks if task == "generated"]
     if options.quick:
         tasks, options.fractions = ["generated"], [0.1]
-    file = Results(options.json, "test" if options.test else "validation")
+        options.rows, options.categories = QUICK_ROWS, QUICK_CATEGORIES
+    path = options.json or (None if options.quick else RESULTS)
+    made = {"generated_rows": options.rows, "generated_categories": options.categories}
+    file = Results(path, "test" if options.test else "validation", made)
     if not options.report:
         for task in tasks:
             run_task(task, options, file)
