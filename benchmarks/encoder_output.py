@@ -5,13 +5,13 @@ One encoder by task writes everything; LightGBM then learns from some of its col
 
     python benchmarks/encoder_output.py --data ../shared --markdown encoder_output.md
     python benchmarks/encoder_output.py --data ../shared --task walmart
+    python benchmarks/encoder_output.py --data ../shared --quick               # does it run?
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -88,7 +88,7 @@ def best_score(task: Any, case: Case, new: np.ndarray, tables: list[pd.DataFrame
 def row_of(suite: Any, name: str, options: argparse.Namespace) -> dict[str, str]:
     task = suite.load(name)
     job = Job("validation", "all", name, 0, "catvec", options.seed, "")
-    case, new = make_case(task, job, SimpleNamespace(quick=False, threads=options.threads))
+    case, new = make_case(task, job, options)
     scores = {k: best_score(task, case, new, tables) for k, tables in tables_of(case).items()}
     direction = "higher" if task.metrics[0].greater_is_better else "lower"
     label = f"{name} ({task.metrics[0].name}, {direction})"
@@ -102,7 +102,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--markdown", type=Path, metavar="PATH", help="write the table here")
+    parser.add_argument("--quick", action="store_true", help="a few rows, to see whether it runs")
     options = parser.parse_args()
+    if options.quick:
+        options.task = options.task or ["adult"]
     suite = load_suite(options.data)
     rows = []
     with threadpool_limits(options.threads):

@@ -8,6 +8,7 @@ that more is better. Choose nothing by these.
 
     python benchmarks/other_targets.py --data ../shared/data --markdown other_targets.md
     python benchmarks/other_targets.py --data ../shared/data --task hotel_rate --models catvec
+    python benchmarks/other_targets.py --data ../shared/data --quick           # does it run?
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from _models import MODELS, Case, run_model, warm_up
 from _tables import Table, show, write_markdown
 from sklearn.metrics import log_loss, r2_score
 
-MOST_ROWS = 40_000
+MOST_ROWS, QUICK_ROWS = 40_000, 1_000
 COMPARED = ["catvec", "catvec_lightgbm", "lightgbm_te", "lightgbm_native", "catboost"]
 
 
@@ -174,7 +175,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--markdown", type=Path, metavar="PATH", help="write the table here")
+    parser.add_argument("--quick", action="store_true", help="a few rows, to see whether it runs")
     options = parser.parse_args()
+    if options.quick:
+        options.rows, options.task = QUICK_ROWS, options.task or ["hours_worked"]
     options.models = options.models.split(",")
     warm_up(options.models)
     rows = [row_of(name, options) for name in options.task or TARGETS]

@@ -2,6 +2,7 @@
 
     python benchmarks/settings.py --data ../shared --task adult "dropout=0.1" "dropout=0.0"
     python benchmarks/settings.py --data ../shared --task amazon_access "shrinkage=10.0" ""
+    python benchmarks/settings.py --data ../shared --task adult --quick ""        # does it run?
     python benchmarks/settings.py --data ../shared --task nycflights --together 2048 "n_epochs=3" ""
 
 Rows, cut and metrics are those of `accuracy.py` without `--test`; an empty setting is the defaults.
@@ -39,11 +40,9 @@ def held_out_together(task: Any, n_rows: int) -> Any:
     return replace(task, splits=splits)
 
 
-def fitted(task: Any, split: int, seed: int, mode: str, setting: dict[str, Any]) -> tuple[Any, ...]:
+def fitted(task: Any, job: Job, quick: bool, setting: dict[str, Any]) -> tuple[Any, ...]:
     """Scores by metric, seconds, and what was chosen."""
-    options = argparse.Namespace(threads=1, quick=False)
-    job = Job(mode, "all", task.name, split, "catvec", seed, "")
-    case, new = make_case(task, job, options)
+    case, new = make_case(task, job, argparse.Namespace(threads=1, quick=quick))
     X, y, held_out = catvec_data(case, case.all)
     parameters = {**catvec_parameters(case), **setting}
     started = time.perf_counter()
@@ -80,18 +79,20 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--together", type=int, help="rows side by side to hold out together")
     parser.add_argument("settings", nargs="+", help='such as "dropout=0.1"; "" for the defaults')
+    parser.add_argument("--quick", action="store_true", help="a few rows, to see whether it runs")
     options = parser.parse_args()
     task, mode = load_suite(options.data).load(options.task), "validation"
     if options.together is not None:
         task, mode = held_out_together(task, options.together), "test"
+    jobs = [
+        Job(mode, "all", task.name, split, "catvec", seed, "")
+        for split in range(len(task.splits))
+        for seed in range(options.seeds)
+    ]
     warm_up(["catvec"])
     with threadpool_limits(1):
         for text in options.settings:
-            runs = [
-                fitted(task, split, seed, mode, read(text))
-                for split in range(len(task.splits))
-                for seed in range(options.seeds)
-            ]
+            runs = [fitted(task, job, options.quick, read(text)) for job in jobs]
             means = np.mean([scores for scores, _, _ in runs], axis=0)
             named = [f"{m.name} {v:.5g}" for m, v in zip(task.metrics, means, strict=True)]
             seconds = np.mean([seconds for _, seconds, _ in runs])

@@ -26,7 +26,9 @@ def test_it_starts_and_tells_its_options(path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [str(path), "--help"])
     with pytest.raises(SystemExit, match=r"^0$"):
         runpy.run_path(str(path), run_name="__main__")
-    assert "usage" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "usage" in told
+    assert "--quick" in told
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem)
