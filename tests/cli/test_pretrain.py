@@ -144,7 +144,14 @@ def test_other_commands_take_the_artifact(run, mistake):
             ["--item", "item", "--sequence", "basket", "--method", "glove"],
             "--method must be one of",
         ),
-        (["--item", "item", "--sequence", "basket", "--embedding-dim", "wide"], "--embedding-dim"),
+        (
+            ["--item", "item", "--sequence", "basket", "--embedding-dim", "compact"],
+            """--embedding-dim must be "auto" or an int >= 1, got 'compact'""",
+        ),
+        (
+            ["--item", "item", "--sequence", "basket", "--epochs", 3],
+            "--epochs is about passes of --method skipgram, and cooccurrence counts",
+        ),
         (["--item", "step", "--sequence", "item", "--order", "shelf"], "'shelf' holds text"),
     ],
 )

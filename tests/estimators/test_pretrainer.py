@@ -250,7 +250,7 @@ def test_saved_and_loaded_is_the_same(baskets, tmp_path):
     [
         ({"method": "glove"}, "`method` must be one of 'cooccurrence', 'skipgram', 'table'"),
         ({"window": 0}, "`window` must be an int >= 1, got 0"),
-        ({"embedding_dim": "wide"}, "`embedding_dim` must be an int >= 1, got 'wide'"),
+        ({"embedding_dim": "wide"}, '`embedding_dim` must be "auto" or an int >= 1, got'),
         ({"smoothing": 2.0}, r"`smoothing` must be a float in \[-1, 1\], got 2.0"),
         ({"shift": 0.0}, "`shift` must be a float"),
         ({"shift": "most"}, "`shift` must be a float"),

@@ -67,8 +67,9 @@ def fit(
     roles = Roles(target, *named, column, groups, time_column, sample_weight, keep or ())
     loss, task = _settled(loss, task, quantile)
     read = dict(time_column=time_column, min_frequency=min_frequency, validation_fraction=share)
-    given = dict(embedding_dim=_dim(embedding_dim), init=init, column_map=_mapped(column_map))
-    sized = dict(memory_budget=_bytes(memory_budget), tables=read_tables(tables), freeze=freeze)
+    given = dict(init=init, column_map=_mapped(column_map), freeze=freeze)
+    dim, budget = options.width(embedding_dim), _bytes(memory_budget)
+    sized = dict(embedding_dim=dim, memory_budget=budget, tables=read_tables(tables))
     learned = dict(loss=loss, quantile=quantile, n_networks=networks, n_epochs=epochs or "auto")
     how = dict(random_state=seed, engine=engine, device=device, n_jobs=jobs)
     with EpochProgress(output.notes, quiet=quiet) as progress:
@@ -151,11 +152,6 @@ def _mapped(pairs: list[str] | None) -> dict[str, str | None] | None:
         raise InputError(f"--map must be COLUMN=COLUMN, such as product=item, got {wrong!r}")
     parts = [pair.rpartition("=") for pair in pairs]
     return {ours: theirs or None for ours, _, theirs in parts}
-
-
-def _dim(text: str) -> int | str:
-    """A width, or the name of a rule, which the estimators check."""
-    return int(text) if text.isdecimal() else text
 
 
 def _bytes(budget: str | None) -> int | str | None:

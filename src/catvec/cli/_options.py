@@ -11,6 +11,11 @@ def _option(help: str, *names: str, metavar: str | None = None, **more: Any) -> 
     return typer.Option(*names, metavar=metavar, help=help, show_default=False, **more)
 
 
+def width(text: str) -> int | str:
+    """What --embedding-dim says: a number, or a name, at which the estimators look."""
+    return int(text) if text.isdecimal() else text
+
+
 def _columns(help: str) -> Any:
     return _option(help, metavar="COLUMN")
 
@@ -132,6 +137,14 @@ MinFrequency = Annotated[
 EmbeddingDim = Annotated[
     str, _option("Width of the vectors: a number, or the name of a rule.", metavar="DIM")
 ]
+OneWidth = Annotated[
+    str,
+    _option(
+        "Width of the vectors (default auto: 100, or the number of items if that is less).",
+        "--embedding-dim",
+        metavar="DIM",
+    ),
+]
 Tables = Annotated[
     list[str] | None,
     _option(
@@ -176,7 +189,8 @@ Epochs = Annotated[
     int | None, _option("Passes of a network over the rows (default: chosen).", metavar="N", min=1)
 ]
 MostEpochs = Annotated[
-    int, _option("Passes over the sequences, at most (default 8).", metavar="N", min=1)
+    int | None,
+    _option("Passes of skipgram over the sequences, at most (default 8).", metavar="N", min=1),
 ]
 Seed = Annotated[
     int,

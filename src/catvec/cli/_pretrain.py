@@ -35,10 +35,10 @@ def pretrain(
     item: options.Item = None,
     order: options.Order = None,
     method: options.Method = "cooccurrence",
-    embedding_dim: options.EmbeddingDim = "auto",
+    embedding_dim: options.OneWidth = "auto",
     min_frequency: options.MinFrequency = 1,
     window: options.Window = None,
-    epochs: options.MostEpochs = 8,
+    epochs: options.MostEpochs = None,
     seed: options.Seed = 0,
     benefit: options.Benefit = True,
     quiet: options.Quiet = False,
@@ -57,6 +57,39 @@ def pretrain(
 
     output, start = Output(quiet, json), time.perf_counter()
     check_model_out(out, table)
+    _refuse_idle(method, sequence, order, window, epochs)
+    in_order = window is not None and sequence is None  # lists, as rows have a sequence
+    with EpochProgress(output.notes, quiet=quiet) as progress:
+        pretrainer = EmbeddingPretrainer(
+            method=method,
+            sequence=sequence,
+            item=item or None,
+            order=True if in_order else order,
+            embedding_dim=options.width(embedding_dim),
+            min_frequency=min_frequency,
+            window=EmbeddingPretrainer.window if window is None else window,
+            max_epochs=EmbeddingPretrainer.max_epochs if epochs is None else epochs,
+            random_state=seed,
+            callback=progress.pretraining,
+        )
+        rows = _rows(table, pretrainer)
+        pretrainer.fit(rows)
+        pretrainer.save(out)
+        found = _benefit(pretrainer, rows, progress) if benefit else None
+    took = time.perf_counter() - start
+    _print_page(output, table, pretrainer, found, out, took)
+    output.result(_facts(pretrainer, found, out, took))
+
+
+def _refuse_idle(
+    method: str, sequence: str | None, order: str | None, window: int | None, epochs: int | None
+) -> None:
+    """Refuse options that would change nothing."""
+    if epochs is not None and method != "skipgram":
+        raise InputError(
+            f"--epochs is about passes of --method skipgram, and {method} counts what meets once;"
+            " leave --epochs out"
+        )
     if window is not None and method == "table":
         raise InputError(
             "--window is about sequences in an order, and --method table compares the columns of"
@@ -72,27 +105,6 @@ def pretrain(
             "--order is about rows of a sequence, and lists have an order of their own; name the"
             " column that tells which rows belong together by --sequence, or leave --order out"
         )
-    in_order = window is not None and sequence is None  # lists, as rows have a sequence
-    with EpochProgress(output.notes, quiet=quiet) as progress:
-        pretrainer = EmbeddingPretrainer(
-            method=method,
-            sequence=sequence,
-            item=item or None,
-            order=True if in_order else order,
-            embedding_dim=int(embedding_dim) if embedding_dim.isdecimal() else embedding_dim,
-            min_frequency=min_frequency,
-            window=EmbeddingPretrainer.window if window is None else window,
-            max_epochs=epochs,
-            random_state=seed,
-            callback=progress.pretraining,
-        )
-        rows = _rows(table, pretrainer)
-        pretrainer.fit(rows)
-        pretrainer.save(out)
-        found = _benefit(pretrainer, rows, progress) if benefit else None
-    took = time.perf_counter() - start
-    _print_page(output, table, pretrainer, found, out, took)
-    output.result(_facts(pretrainer, found, out, took))
 
 
 def _rows(table: str, pretrainer: EmbeddingPretrainer) -> Any:

@@ -242,7 +242,7 @@ def check_parameters(p: SharedParameters, losses: Sequence[str]) -> None:
     for name in ("min_frequency", "batch_size", "max_epochs"):
         check_int(name, getattr(p, name), minimum=1)
     for name in ("n_epochs", "n_networks"):
-        _check_count(name, getattr(p, name))
+        check_count(name, getattr(p, name))
     given = ["category_dropout"] if p.category_dropout != "auto" else []
     for name in ("dropout", "embedding_dropout", *given):
         check_float(name, getattr(p, name), minimum=0.0, maximum=0.99)
@@ -299,7 +299,8 @@ def is_list(value: object) -> TypeGuard[Sequence[Any]]:
     return isinstance(value, Sequence | np.ndarray) and not isinstance(value, str)
 
 
-def _check_count(name: str, value: Any) -> None:
+def check_count(name: str, value: Any) -> None:
+    """Refuse what is neither "auto" nor an int >= 1."""
     if isinstance(value, str) and value != "auto":
         raise refuse(name, '"auto" or an int >= 1', value)
     if value != "auto":

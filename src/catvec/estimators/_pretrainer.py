@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from catvec._checks import check_float, check_int, check_option, refuse
 from catvec.errors import ArtifactError, InputError
 from catvec.estimators import _files
-from catvec.estimators._parameters import draw_seed, is_list
+from catvec.estimators._parameters import check_count, draw_seed, is_list
 from catvec.frames import Frame, open_frame
 from catvec.frames._frame import is_frame
 from catvec.frames._source import Source, is_source, open_source
@@ -424,8 +424,7 @@ def _check(p: EmbeddingPretrainer) -> None:
     check_option("engine", p.engine, ("auto", "numpy", "numba"))
     for name in ("min_frequency", "window", "n_negatives", "max_epochs", "n_iter_no_change"):
         check_int(name, getattr(p, name), minimum=1)
-    if p.embedding_dim != "auto":
-        check_int("embedding_dim", p.embedding_dim, minimum=1)
+    check_count("embedding_dim", p.embedding_dim)
     check_float("smoothing", p.smoothing, minimum=-1.0, maximum=1.0)
     _check_chosen(p)
     check_float("subsample", p.subsample, minimum=0.0, maximum=1.0)
