@@ -10,7 +10,9 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import re
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -31,32 +33,48 @@ FLOAT = r"^-?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$|^[+-]?(inf
 BLOCK = 1 << 20  # bytes of CSV read at a time
 
 
-def header(label: str, stream: Callable[[], Any], delimiter: str | None) -> tuple[list[str], str]:
-    """The names in the first record, and what stands between them."""
+@dataclass(frozen=True)
+class Header:
+    """The first record of a CSV file.
+
+    Attributes
+    ----------
+    names : list of str
+        Of the columns.
+    delimiter : str
+        What stands between them.
+    n_blank : int
+        Lines before it that are empty.
+    """
+
+    names: list[str]
+    delimiter: str
+    n_blank: int
+
+
+def header(label: str, stream: Callable[[], Any], delimiter: str | None) -> Header:
+    """The names in the first record, and what stands between them, told where it is None."""
     with stream() as raw, io.TextIOWrapper(raw, "utf-8-sig", newline="") as text:
-        lines = iter(text)
-        first = next(lines, "")
-        if not first.strip():
+        lines = enumerate(text)
+        n_blank, first = next(((i, line) for i, line in lines if line.strip()), (0, ""))
+        if not first:
             raise InputError(f"{label} is empty; the first line must name the columns")
         if delimiter is None:
-            delimiter = "," if "," in first else max(",;\t|", key=first.count)
-        return next(csv.reader(chain([first], lines), delimiter=delimiter)), delimiter
+            unquoted = re.sub(r'"[^"]*("|$)', "", first)
+            delimiter = "," if "," in unquoted else max(",;\t|", key=unquoted.count)
+        records = csv.reader(chain([first], (line for _, line in lines)), delimiter=delimiter)
+        return Header(next(records), delimiter, n_blank)
 
 
-def read_texts(
-    stream: Callable[[], Any],
-    delimiter: str,
-    names: list[str],
-    columns: list[str],
-) -> pa.Table:
+def read_texts(stream: Callable[[], Any], first: Header, columns: list[str]) -> pa.Table:
     """The columns as text; a record longer than a block is tried again with longer blocks."""
     parse = pacsv.ParseOptions(
-        delimiter=delimiter,
+        delimiter=first.delimiter,
         newlines_in_values=True,
-        ignore_empty_lines=len(names) > 1,  # in a table of one column it is a missing value
+        ignore_empty_lines=len(first.names) > 1,  # in a table of one column it is a missing value
     )
     convert = pacsv.ConvertOptions(
-        column_types={name: pa.large_string() for name in names},
+        column_types={name: pa.large_string() for name in first.names},
         include_columns=columns,
         strings_can_be_null=True,
         quoted_strings_can_be_null=False,
@@ -64,7 +82,7 @@ def read_texts(
     )
     block = BLOCK
     while True:
-        read = pacsv.ReadOptions(block_size=block)
+        read = pacsv.ReadOptions(block_size=block, skip_rows=first.n_blank)
         try:
             with stream() as raw:
                 return pacsv.read_csv(raw, read, parse, convert)

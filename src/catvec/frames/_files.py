@@ -144,8 +144,8 @@ def open_table(source: str | os.PathLike[str] | BinaryIO, label: str | None = No
             return _open_parquet(label, path)
         if kind == "arrow":
             return _open_arrow(label, path)
-        delimiter = "\t" if ".tsv" in path.suffixes[-2:] else None
-        return _open_csv(label, lambda: pa.input_stream(str(path), compression="detect"), delimiter)
+        delimiter, packed = _csv_form(path)
+        return _open_csv(label, lambda: pa.input_stream(str(path), compression=packed), delimiter)
 
 
 def file_format(path: str | os.PathLike[str]) -> str:
@@ -216,10 +216,9 @@ def write_tables(tables: Iterator[pa.Table], path: str | os.PathLike[str]) -> in
     with replacing(path) as temporary, contextlib.ExitStack() as stack:
         first = next(tables)
         if kind == "csv":
-            packed = "gzip" if path.suffix.lower() == ".gz" else None
+            delimiter, packed = _csv_form(path)
             stream = stack.enter_context(pa.output_stream(str(temporary), compression=packed))
-            tabs = ".tsv" in [suffix.lower() for suffix in path.suffixes[-2:]]
-            return write_csv(chain([first], tables), stream, "\t" if tabs else ",")
+            return write_csv(chain([first], tables), stream, delimiter or ",")
         if kind == "parquet":
             import pyarrow.parquet as pq
 
@@ -376,18 +375,25 @@ def _open_arrow(label: str, path: Path) -> TableFile:
     return TableFile(label, reader.schema.names, read)
 
 
+def _csv_form(path: Path) -> tuple[str | None, str | None]:
+    """The delimiter and the compression that a name says, in whatever case."""
+    packed = path.suffix.lower() == ".gz"
+    ending = (path.with_suffix("") if packed else path).suffix.lower()
+    return "\t" if ending == ".tsv" else None, "gzip" if packed else None
+
+
 def _open_csv(label: str, stream: Callable[[], Any], delimiter: str | None) -> TableFile:
-    names, delimiter = header(label, stream, delimiter)
+    first = header(label, stream, delimiter)
 
     def read(columns: list[str], families: Mapping[str, Collection[str]]) -> pa.Table:
-        table = read_texts(stream, delimiter, names, columns)
+        table = read_texts(stream, first, columns)
         arrays = {
             name: typed(table[name], families.get(name))
             for name in columns  # one by one, so that the texts of one column live at a time
         }
         return pa.table(arrays)
 
-    return TableFile(label, names, read)
+    return TableFile(label, first.names, read)
 
 
 @contextlib.contextmanager
