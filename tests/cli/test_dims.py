@@ -84,6 +84,7 @@ def test_mistakes_are_one_line(mistake, sales, tmp_path, monkeypatch):
         ((sales, "--skip-gaps"), "give --target, too"),
         ((sales, "--target", "sales", "--drop", "sales"), "named by --target and another option"),
         ((sales, "--categorical", "shop", "--drop", "shop"), "named by --drop and"),
+        ((sales, "--time-column", "shop", "--drop", "shop"), "named by --drop and"),
         (
             (sales, "--drop", "city", "--drop", "part", "--drop", "busy"),
             "has no categorical column",

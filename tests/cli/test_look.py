@@ -133,3 +133,14 @@ def test_mistakes_of_export_are_one_line(mistake, model, tmp_path):
     ]:
         assert message in mistake("export", *arguments)
     assert os.listdir() == ["taken"]
+
+
+def test_a_hashed_column_leaves_no_files_of_others_behind(run, mistake, folder):
+    hashed = ("--categorical", "shop", "--table", "shop=hashed:8", "--epochs", 1, "--networks", 1)
+    fit = ("fit", folder / "sales.parquet", "-t", "sales", *hashed, "--out", "m", "--quiet")
+    assert run(*fit).code == 0
+    for format in ("word2vec", "projector"):
+        line = mistake("export", "m", "--format", format, "-o", "vectors")
+        assert "'shop' is hashed into 8 buckets" in line
+        assert "fit with `n_exact` in `tables`" in line
+    assert os.listdir() == ["m"]

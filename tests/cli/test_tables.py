@@ -35,6 +35,7 @@ def games(tmp_path, rng):
         ("a=hashed", {"kind": "hashed"}),
         ("a=hashed:64", {"kind": "hashed", "n_buckets": 64}),
         ("a=hashed:64:3", {"kind": "hashed", "n_buckets": 64, "n_hashes": 3}),
+        ("a=hashed:64:3:9", {"kind": "hashed", "n_buckets": 64, "n_hashes": 3, "n_exact": 9}),
         ("a=compositional", {"kind": "compositional"}),
         ("a=compositional:product", {"kind": "compositional", "combine": "product"}),
         ("a=shared:b=c", {"share": "b=c"}),
@@ -51,7 +52,7 @@ def test_what_a_table_is_to_be(text, expected):
 
 @pytest.mark.parametrize(
     "text",
-    ["a", "=hashed", "a=", "a=sparse", "a=hashed:x", "a=hashed:0", "a=hashed:1:2:3", "a=shared",
+    ["a", "=hashed", "a=", "a=sparse", "a=hashed:x", "a=hashed:0", "a=hashed:1:2:3:4", "a=shared",
      "a=full:3"],
 )  # fmt: skip
 def test_other_forms_are_refused(text):

@@ -29,6 +29,7 @@ INTERRUPTED = 130  # by Ctrl-C, as shells have it: 128 and the number of the sig
 CALLED = {  # parameters whose options have other names
     "columns": "categorical",
     "n_epochs": "epochs",
+    "n_jobs": "jobs",
     "n_networks": "networks",
     "random_state": "seed",
 }

@@ -9,7 +9,8 @@ from catvec.errors import InputError
 from catvec.frames import COMBINATIONS
 
 FORMS = (
-    "hashed[:BUCKETS[:HASHES]], compositional[:COMBINATION], shared:COLUMN, list[:WEIGHTS] or full"
+    "hashed[:BUCKETS[:HASHES[:EXACT]]], compositional[:COMBINATION], shared:COLUMN,"
+    " list[:WEIGHTS] or full"
 )
 
 
@@ -61,9 +62,9 @@ def _full(details: str, text: str) -> dict[str, Any]:
 
 def _hashed(details: str, text: str) -> dict[str, Any]:
     numbers = details.split(":") if details else []
-    if len(numbers) > 2 or not all(number.isdecimal() and int(number) for number in numbers):
+    if len(numbers) > 3 or not all(number.isdecimal() and int(number) for number in numbers):
         raise _refused(text)
-    sizes = dict(zip(("n_buckets", "n_hashes"), map(int, numbers), strict=False))
+    sizes = dict(zip(("n_buckets", "n_hashes", "n_exact"), map(int, numbers), strict=False))
     return {"kind": "hashed", **sizes}
 
 

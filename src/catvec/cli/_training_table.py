@@ -60,7 +60,7 @@ class Roles:
         features = [*self.categorical, *self.numeric]
         file.check([*features, *self.drop, *self.marks, *self.keep])
         _refuse_both(self.categorical, self.numeric, "--categorical and --numeric")
-        _refuse_both(features, self.drop, "--drop and --categorical or --numeric")
+        _refuse_both(self.drop, [*features, *self.marks], "--drop and another option")
         _refuse_both(self.numeric, self.marks, "--numeric and another option")
 
     @property

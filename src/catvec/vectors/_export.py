@@ -150,21 +150,21 @@ def _export_pair(vectors: CategoryVectors, path: Path, format: str, name: str) -
 
 
 def _export_word2vec(columns: list[ColumnVectors], path: Path) -> list[Path]:
-    if len(columns) == 1:
-        _write_word2vec(columns[0], path)
-        return [path]
-    _refuse_file_name(path)
-    paths = [path / f"{name}.txt" for name in _file_names(columns)]
-    for column, file in zip(columns, paths, strict=True):
-        _write_word2vec(column, file)
+    _refuse_no_vectors(columns)
+    paths = [path]
+    if len(columns) > 1:
+        _refuse_file_name(path)
+        paths = [path / f"{name}.txt" for name in _file_names(columns)]
+    with _replacing_all(paths) as temporaries:
+        for column, temporary in zip(columns, temporaries, strict=True):
+            _write_word2vec(column, temporary)
     return paths
 
 
 def _write_word2vec(column: ColumnVectors, path: Path) -> None:
-    _refuse_no_vectors(column)
     tokens = [_token(text) for text in _category_texts(column).to_pylist()]
     _refuse_alike(column, tokens)
-    with _replacing(path) as temporary, temporary.open("wb") as file:
+    with path.open("wb") as file:
         file.write(f"{len(column)} {column.embedding_dim}\n".encode())
         for start, rows in _number_texts(column.vectors, " "):
             words = pa.array(tokens[start : start + len(rows)], pa.large_string())
@@ -193,17 +193,19 @@ def _refuse_alike(column: ColumnVectors, tokens: list[str]) -> None:
 
 
 def _export_projector(columns: list[ColumnVectors], path: Path) -> list[Path]:
+    _refuse_no_vectors(columns)
     _refuse_file_name(path)
-    paths: list[Path] = []
-    for column, name in zip(columns, _file_names(columns), strict=True):
-        _refuse_no_vectors(column)
-        files = path / f"{name}_vectors.tsv", path / f"{name}_metadata.tsv"
-        with _replacing(files[0]) as temporary, temporary.open("wb") as file:
-            for _, rows in _number_texts(column.vectors, "\t"):
-                _write_lines(file, rows)
-        with _replacing(files[1]) as temporary, temporary.open("wb") as file:
-            _write_metadata(column, file)
-        paths += files
+    parts = ("vectors", "metadata")
+    paths = [path / f"{name}_{part}.tsv" for name in _file_names(columns) for part in parts]
+    with _replacing_all(paths) as temporaries:
+        for column, of_vectors, of_metadata in zip(
+            columns, temporaries[::2], temporaries[1::2], strict=True
+        ):
+            with of_vectors.open("wb") as file:
+                for _, rows in _number_texts(column.vectors, "\t"):
+                    _write_lines(file, rows)
+            with of_metadata.open("wb") as file:
+                _write_metadata(column, file)
     return paths
 
 
@@ -290,6 +292,13 @@ def _replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def _replacing_all(paths: list[Path]) -> Iterator[list[Path]]:
+    """The same of several files: all or none."""
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(_replacing(path)) for path in paths]
+
+
 def _file_names(columns: list[ColumnVectors]) -> list[str]:
     """A distinct file name for each column, also where the system ignores case."""
     names: list[str] = []
@@ -313,8 +322,9 @@ def _refuse_file_name(path: Path) -> None:
         )
 
 
-def _refuse_no_vectors(column: ColumnVectors) -> None:
-    if not column.embedding_dim:
-        raise ParameterError(f"column {column.name!r} has effects only: no vectors to export")
-    if column.vocabulary.n_codes > FIRST:
-        _ = column.categories  # a hashed column explains that it keeps none
+def _refuse_no_vectors(columns: list[ColumnVectors]) -> None:
+    for column in columns:
+        if not column.embedding_dim:
+            raise ParameterError(f"column {column.name!r} has effects only: no vectors to export")
+        if column.vocabulary.n_codes > FIRST:
+            _ = column.categories  # a hashed column explains that it keeps none
