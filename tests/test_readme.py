@@ -12,6 +12,7 @@ Those of `LONG` are read in every run of the tests, blocks, names and options, a
 
 import contextlib
 import io
+import json
 import os
 import re
 import runpy
@@ -21,9 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import typer.main
 
+from catvec import EmbeddingPretrainer, EmbeddingRegressor
 from catvec.cli import app
 from catvec.cli import run as run_catvec
 from tests.reading import check_script
@@ -168,6 +171,24 @@ def test_all_commands_and_options_are_told():
             names = p.secondary_opts if p.secondary_opts and p.default else p.opts
             known.update(option for option in names if option.startswith("--"))
     assert told == known - {"--help"}
+
+
+def test_all_fields_of_a_saved_estimator_are_told(in_tmp):
+    rng = np.random.default_rng(0)
+    texts = {"a": rng.choice(["x", "y", "z"], 80), "b": rng.choice(["u", "v"], 80)}
+    X = {**texts, "n": rng.normal(size=80)}
+    regressor = EmbeddingRegressor(n_networks=1, n_epochs=1, pairs=[("a", "b")], random_state=0)
+    regressor.fit(X, rng.normal(size=80)).save("regressor")
+    EmbeddingPretrainer(method="table", random_state=0).fit(X).save("pretrainer")
+    told = set(re.findall(r"`(\w+)`", (ROOT / "docs/file_format.md").read_text()))
+    for name in ("regressor", "pretrainer"):
+        schema = json.loads((in_tmp / name / "schema.json").read_text())
+        model = schema["model"]
+        parts = [schema, *schema["columns"], *schema["pairs"], model]
+        parts += [model[part] for part in ("target", "choice", "continuation") if part in model]
+        if "schema" in model:
+            parts += [model["schema"], *model["schema"]["numbers"]]
+        assert {field for part in parts for field in part} - told == set()
 
 
 # --- examples ---------------------------------------------------------------------------
