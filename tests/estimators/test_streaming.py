@@ -148,6 +148,18 @@ def test_counts_poisson_and_time(tmp_path):
 
 
 @pytest.mark.parametrize("small", [0, 10**6])
+def test_groups_that_last_to_the_end_are_refused_in_time(monkeypatch, small):
+    monkeypatch.setattr(source_module, "SMALL", small)
+    shop, day = np.repeat(np.arange(30), 20), np.tile(np.arange(20), 30)
+    columns = {"shop": shop.astype(str), "day": day, "y": np.sin(shop) + day}
+    encoder = EmbeddingEncoder(output="effects", columns=["shop"], time_column="day")
+    frames = [pa.table(columns)]
+    with pytest.raises(InputError, match=r"hold 100% of the rows.*only `time_column`"):
+        encoder.fit(frames, "y", groups="shop")
+    encoder.fit(frames, "y")
+
+
+@pytest.mark.parametrize("small", [0, 10**6])
 def test_groups_in_time_are_encoded_by_those_that_ended_before(tmp_path, monkeypatch, small):
     monkeypatch.setattr(source_module, "SMALL", small)
     begin = np.repeat(np.arange(300), 10)  # a group begins every day, and lasts for twenty

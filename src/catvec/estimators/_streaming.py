@@ -34,7 +34,7 @@ from catvec.estimators._training_set import (
     held_out_rows,
     read_training_set,
 )
-from catvec.frames import Arrays, StreamRoles, Ties, open_frame, survey
+from catvec.frames import Arrays, StreamRoles, Ties, open_frame, refuse_lasting, survey
 from catvec.frames._frame import resolve
 from catvec.frames._source import Chunk, content_of
 from catvec.frames._survey import label_vector
@@ -204,6 +204,8 @@ class StreamedLearner(Learner):
         of_deal = (self.survey.n_rows, max(n_folds, 1), fraction, self.seed)
         moments = self.reader.moments(Chunk(open_frame(self.survey.sample), "the sample", 0))
         if moments is not None:
+            if self.reader.ends is not None:
+                refuse_lasting(moments)
             return TimeDeal(moments, *of_deal)
         if self.survey.groups is not None:
             return GroupDeal(self.survey.groups.counts, *of_deal)

@@ -29,6 +29,7 @@ from catvec.frames import (
     open_frame,
     read_moments,
     read_specs,
+    refuse_lasting,
     twins,
 )
 from catvec.network import Inputs, TrainingData, looked_up
@@ -185,6 +186,8 @@ def read_training_set(
         bound, together = _bound_by_nature(arrays, values, target)
     strata = values.astype(np.int64) if target.classes is not None else None
     ties = Ties(len(values), bound, time, strata)
+    if groups is not None and ties.moments is not None:
+        refuse_lasting(ties.moments)
     # Lists are not told apart: models of them do not grow.
     rare = any(v.n_lines > v.n_codes for v in schema.vocabularies) and not schema.list_weights
     lines = schema.lines(frame) if rare else None

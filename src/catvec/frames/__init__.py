@@ -35,6 +35,7 @@ from catvec.frames._splits import Fold as Fold
 from catvec.frames._splits import Ties as Ties
 from catvec.frames._splits import make_folds as make_folds
 from catvec.frames._splits import make_held_out as make_held_out
+from catvec.frames._splits import refuse_lasting as refuse_lasting
 from catvec.frames._splits import twins as twins
 from catvec.frames._survey import StreamRoles as StreamRoles
 from catvec.frames._survey import Survey as Survey

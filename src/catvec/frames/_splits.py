@@ -12,8 +12,13 @@ from fractions import Fraction
 
 import numpy as np
 
+from catvec.errors import InputError
+
 DISTINCT_SHARE = 0.9  # above this share of distinct rows, twins stay together (FINDINGS 2)
 FINEST = 20  # a share of rows is rounded to one with this denominator, or its own if smaller
+
+
+MOST_LASTING = 0.5  # share of the rows in groups that last to the end, which are held out as one
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,27 @@ class Ties:
         """The same for some of the rows."""
         parts = (None if a is None else a[rows] for a in (self.groups, self.time, self.strata))
         return Ties(len(rows), *parts)
+
+
+def refuse_lasting(moments: np.ndarray) -> None:
+    """Refuse groups in time most of which last to the end: who learns would have few rows.
+
+    Parameters
+    ----------
+    moments : ndarray of shape (n_rows,)
+        Where the group of each row ends.
+
+    Raises
+    ------
+    InputError
+        If the groups that end last hold more than `MOST_LASTING` of the rows.
+    """
+    share = np.mean(moments == moments.max()) if len(moments) else 0.0
+    if share > MOST_LASTING:
+        raise InputError(
+            f"`groups` that last to the end of `time_column` hold {share:.0%} of the rows, and all"
+            " of them would be held out as one; give only `groups` or only `time_column`"
+        )
 
 
 def make_folds(ties: Ties, n_folds: int, rng: np.random.Generator) -> list[Fold]:
