@@ -18,7 +18,8 @@ import pyarrow as pa
 from catvec.effects import Evidence, RunningStatistics, Statistics
 from catvec.errors import InputError
 from catvec.frames import Arrays, Pair, Schema, Target, row_keys
-from catvec.frames._source import Chunk, Source, one_array
+from catvec.frames._chunk import Chunk, one_array
+from catvec.frames._source import Source
 from catvec.frames._survey import StreamRoles, Survey, label_vector
 from catvec.network import BLOCK_ROWS, Blocks, record_type
 

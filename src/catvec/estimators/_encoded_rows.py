@@ -15,7 +15,7 @@ from catvec.estimators._learning import averaged_scores
 from catvec.estimators._streaming import StreamedLearner
 from catvec.estimators._training_set import network_inputs
 from catvec.frames import Arrays, Schema, row_keys
-from catvec.frames._source import Chunk
+from catvec.frames._chunk import Chunk
 from catvec.network import Network, hidden_cells, hidden_shares
 from catvec.vectors import CategoryVectors
 

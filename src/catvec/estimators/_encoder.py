@@ -32,8 +32,9 @@ from catvec.estimators._source_table import SourceTable, opened
 from catvec.estimators._streaming import StreamedLearner
 from catvec.estimators._training_set import TrainingSet, network_inputs
 from catvec.frames import Arrays, Fold, make_folds, open_frame
+from catvec.frames._chunk import Chunk
 from catvec.frames._files import check_writable, write_tables
-from catvec.frames._source import Chunk, check_apart, copied_types
+from catvec.frames._source import check_apart, copied_types
 from catvec.network import make_loss
 from catvec.vectors import CategoryVectors
 

@@ -18,16 +18,9 @@ from catvec._checks import refuse
 from catvec.errors import InputError
 from catvec.estimators._parameters import SharedParameters
 from catvec.frames import Frame, open_frame
+from catvec.frames._chunk import Chunk, one_array
 from catvec.frames._files import replacing
-from catvec.frames._source import (
-    Chunk,
-    Source,
-    is_small,
-    is_source,
-    one_array,
-    open_source,
-    whole,
-)
+from catvec.frames._source import Source, is_small, is_source, open_source, whole
 from catvec.frames._survey import label_vector
 
 MARK = "catvec-cache.json"  # what tells a cache from a folder of the user's

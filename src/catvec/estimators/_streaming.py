@@ -35,8 +35,9 @@ from catvec.estimators._training_set import (
     read_training_set,
 )
 from catvec.frames import Arrays, StreamRoles, Ties, open_frame, refuse_lasting, survey
+from catvec.frames._chunk import Chunk
 from catvec.frames._frame import resolve
-from catvec.frames._source import Chunk, content_of
+from catvec.frames._source import content_of
 from catvec.frames._survey import label_vector
 from catvec.network import Checkpoint, Job, Network, StreamedData, TrainingData, learn_held_out
 

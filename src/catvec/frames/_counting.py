@@ -18,10 +18,11 @@ import pyarrow.compute as pc
 
 from catvec._checks import refuse, some
 from catvec.errors import InputError, MissingDependencyError
+from catvec.frames._chunk import one_array
 from catvec.frames._column import READ, Column, plain
 from catvec.frames._frame import one_column, open_frame
 from catvec.frames._keys import common_type, numbers_like, of_one_type
-from catvec.frames._source import Source, one_array, read_arrays
+from catvec.frames._source import Source, read_arrays
 from catvec.frames._vocabulary import Vocabulary
 
 MOST_VALUES = 2_000_000  # distinct values of a column that are counted without DuckDB

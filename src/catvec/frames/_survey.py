@@ -17,12 +17,13 @@ import pyarrow.compute as pc
 
 from catvec._checks import some
 from catvec.errors import InputError
+from catvec.frames._chunk import Chunk, one_array
 from catvec.frames._column import Column, plain
 from catvec.frames._counting import ValueCounter, count_by_duckdb, given_vocabularies
 from catvec.frames._frame import open_frame
 from catvec.frames._numbers import Number
 from catvec.frames._schema import Schema
-from catvec.frames._source import Chunk, Source, one_array
+from catvec.frames._source import Source
 from catvec.frames._splits import mixed
 from catvec.frames._target import Target, infer_task, learn_target, numbers_target
 from catvec.frames._vocabulary import Vocabulary

@@ -18,8 +18,9 @@ import pyarrow as pa
 
 from catvec.errors import InputError
 from catvec.frames import MISSING, Column, Vocabulary
+from catvec.frames._chunk import Chunk, one_array
 from catvec.frames._counting import ValueCounter, count_by_duckdb
-from catvec.frames._source import Chunk, Source, one_array
+from catvec.frames._source import Source
 from catvec.frames._splits import mixed
 from catvec.pretraining._sequences import Corpus, Sequences, arrange
 
