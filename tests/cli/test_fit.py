@@ -190,6 +190,11 @@ def test_rows_count_as_a_column_says(run, sales, table, mark):
     assert not np.allclose(ours.effects, regressor.vectors_["shop"].effects, rtol=0.01)
 
 
+def test_weights_are_numbers(mistake, sales):
+    options = ("fit", sales, "-t", "sales", *QUICK, *REST, "--sample-weight")
+    assert "'city' of --sample-weight must hold numbers" in mistake(*options, "city")
+
+
 def test_a_folder_counts_rows_as_a_column_says(run, table):
     os.mkdir("parts")
     weight = np.where(np.array(table["shop"].to_pylist()) == 3, 5.0, 0.5)

@@ -10,7 +10,7 @@ from catvec.cli import _options as options
 from catvec.cli._console import Output, grid, listed, number, plural, shown, signed
 from catvec.cli._places import STREAM, open_input
 from catvec.cli._predict import families_of_vectors
-from catvec.cli._training_table import target_column
+from catvec.cli._training_table import target_column, weights
 from catvec.errors import InputError
 from catvec.frames import open_frame
 
@@ -59,7 +59,7 @@ def drift(
     if target is not None:
         rows, _ = target_column(rows, target, skip_gaps=skip_gaps)
         y = _target(estimator, rows[target].to_numpy(), target)
-    weight = None if sample_weight is None else open_frame(rows).column(sample_weight).floats()
+    weight = None if sample_weight is None else weights(open_frame(rows).column(sample_weight))
     known = rows.select(list(families))
     report = estimator.drift_report(known, y, sample_weight=weight, alpha=alpha)
     label = "standard input" if table == STREAM else table

@@ -151,7 +151,7 @@ def read_training_table(
         y=y,
         held_out=None if roles.validation is None else _marked(frame.column(roles.validation)),
         groups=None if roles.groups is None else _group_labels(frame.column(roles.groups)),
-        weight=None if roles.weight is None else frame.column(roles.weight).floats(),
+        weight=None if roles.weight is None else weights(frame.column(roles.weight)),
     )
 
 
@@ -284,6 +284,16 @@ def _marked(column: Column) -> np.ndarray:
         state = "all" if mask.all() else "no"
         raise InputError(f"the column {column.name!r} of --validation holds out {state} rows")
     return mask
+
+
+def weights(column: Column) -> np.ndarray:
+    """How much each row counts (n_rows,), float64, from the column of --sample-weight."""
+    if column.kind not in ("number", "boolean"):
+        raise InputError(
+            f"the column {column.name!r} of --sample-weight must hold numbers, but holds"
+            f" {column.kind} values"
+        )
+    return column.floats()
 
 
 def _group_labels(column: Column) -> np.ndarray:
