@@ -267,7 +267,8 @@ class Reader:
 
     def places(self, deal: Deal, chunk: Chunk) -> np.ndarray:
         """The block of each row."""
-        groups, moments = self.groups(chunk), self.moments(chunk)
+        moments = self.moments(chunk)
+        groups = self.groups(chunk) if moments is None else None  # a deal in time asks for none
         return deal.blocks(chunk.start, chunk.frame.n_rows, groups, moments)
 
 

@@ -181,13 +181,7 @@ def read_training_set(
         raise InputError(f"the target has one class only, {only!r}; a classifier needs two")
     values = target.values(y)
     weight = _weights(frame, sample_weight, target, values, class_weight)
-    bound, together = _group_numbers(frame, groups), 1
-    if bound is None and time is None:
-        bound, together = _bound_by_nature(arrays, values, target)
-    strata = values.astype(np.int64) if target.classes is not None else None
-    ties = Ties(len(values), bound, time, strata)
-    if groups is not None and ties.moments is not None:
-        refuse_lasting(ties.moments)
+    ties, together = _ties(_group_numbers(frame, groups), time, arrays, values, target)
     # Lists are not told apart: models of them do not grow.
     rare = any(v.n_lines > v.n_codes for v in schema.vocabularies) and not schema.list_weights
     lines = schema.lines(frame) if rare else None
@@ -399,6 +393,25 @@ def _group_numbers(frame: Frame, groups: object) -> np.ndarray | None:
     # Numbered as they come, so that what they are called parts rows no other way.
     _, first, number = np.unique(codes, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[number]
+
+
+def _ties(
+    groups: np.ndarray | None,
+    time: np.ndarray | None,
+    arrays: Arrays,
+    values: np.ndarray,
+    target: Target,
+) -> tuple[Ties, int]:
+    """What binds rows, and how many rows side by side are one."""
+    together = 1
+    if groups is None and time is None:
+        groups, together = _bound_by_nature(arrays, values, target)
+    strata = values.astype(np.int64) if target.classes is not None else None
+    ties = Ties(len(values), groups, time, strata)
+    moments = ties.moments
+    if groups is not None and moments is not None:
+        refuse_lasting(moments)
+    return ties, together
 
 
 def _bound_by_nature(

@@ -60,8 +60,7 @@ class Frame:
             categories (lists, bytes, ...).
         """
         if name not in self._columns:
-            if name not in self.names:
-                raise InputError(f"no column {name!r}; the columns are {some(self.names)}")
+            self._refuse_absent(name)
             self._columns[name] = make_column(name, self._read(name), self.n_rows)
         return self._columns[name]
 
@@ -110,8 +109,7 @@ class Frame:
         ParameterError
             If the order of sets is asked for.
         """
-        if name not in self.names:
-            raise InputError(f"no column {name!r}; the columns are {some(self.names)}")
+        self._refuse_absent(name)
         if not self.is_list(name):
             cells = self._read(name)
             cells = cells.to_pylist() if isinstance(cells, pa.ChunkedArray) else cells.tolist()
@@ -124,8 +122,7 @@ class Frame:
 
     def cells(self, name: str) -> pa.Array | None:
         """A column as it came in Arrow's types, less its dictionary; None if it came in others."""
-        if name not in self.names:
-            raise InputError(f"no column {name!r}; the columns are {some(self.names)}")
+        self._refuse_absent(name)
         cells = self._read(name)
         cells = in_one(cells) if isinstance(cells, pa.ChunkedArray) else cells
         return plain(cells) if isinstance(cells, pa.Array) else None
@@ -187,6 +184,10 @@ class Frame:
             If there is no such column.
         """
         return resolve(self.names, columns, parameter)
+
+    def _refuse_absent(self, name: str) -> None:
+        if name not in self.names:
+            raise InputError(f"no column {name!r}; the columns are {some(self.names)}")
 
 
 def resolve(names: Sequence[str], columns: Collection[str | int], parameter: str) -> list[str]:
