@@ -12,6 +12,7 @@ import pytest
 
 from catvec import CategoryVectors, EmbeddingClassifier, EmbeddingRegressor
 from catvec.cli import _fit
+from catvec.estimators import _learning
 from catvec.frames._files import open_table, write_table
 
 QUICK = ("--epochs", 2, "--networks", 1, "--jobs", 1, "--categorical", "shop")
@@ -244,7 +245,22 @@ def test_rows_are_encoded_by_the_networks_that_were_asked_for(run, sales, option
     assert run(*fit, "--out", "a").code == 0
     assert run(*fit, "--out", "b", "--encoded-out", "z.parquet").code == 0
     a, b = CategoryVectors.load("a"), CategoryVectors.load("b")
-    np.testing.assert_allclose(b["city"].vectors, a["city"].vectors, rtol=1e-5, atol=1e-7)
+    assert a == b
+
+
+def test_encoded_rows_are_of_the_model_s_choices(run, sales, table, monkeypatch):
+    """Widths that were chosen anew might be others; then the model could not learn on."""
+    searches = []
+    search = _learning.search
+    monkeypatch.setattr(_learning, "search", lambda *a, **k: searches.append(a) or search(*a, **k))
+    options = ("--encoded-out", "z.parquet", "--out", "m")
+    assert run("fit", sales, "-t", "sales", *QUICK, *REST, *options).code == 0
+    assert len(searches) == 1
+    model = EmbeddingRegressor.load("m")
+    widths = [model.vectors_[name].embedding_dim for name in model.vectors_]
+    assert widths == list(model.choice_.dims[: len(widths)])
+    model.partial_fit(table.slice(0, 9), table["sales"][:9])
+    assert [model.vectors_[name].embedding_dim for name in model.vectors_] == widths
 
 
 def test_encoded_rows_of_marked_rows_come_in_the_order_of_the_table(run, sales, table):

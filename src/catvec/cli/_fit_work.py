@@ -94,14 +94,13 @@ class Work:
         return model
 
     def write_encoded(self, model: EmbeddingPredictor, out: str) -> None:
-        """Write the rows encoded by fits without them; the model takes the encoder's vectors.
+        """Write the rows encoded by fits without them, in the basis of the model's vectors.
 
-        So `catvec encode` answers new rows in the basis of these. Rows that only decided when to
-        stop are encoded by the fit on all others.
+        In these `catvec encode` answers new rows. Rows that only decided when to stop are encoded
+        by the fit on all others.
         """
         encoder = self._encoder(model)
         write_rows(self.file, self.data.rows, self.roles.keep, self._encoded(encoder), out)
-        model.vectors_ = encoder.vectors_
 
     def _fit(self, model: EmbeddingPredictor) -> None:
         model.fit(*self._rows(), **self._splits())
@@ -109,16 +108,17 @@ class Work:
     def _encoder(self, model: EmbeddingPredictor) -> EmbeddingEncoder:
         from catvec.estimators import EmbeddingEncoder
 
-        return EmbeddingEncoder(
+        encoder = EmbeddingEncoder(
             columns=self.data.categorical,
             task=self.data.task,
-            # `catvec encode` is to answer from the model's artifact alone, which has its pairs.
-            **{**self.parameters, "pairs": list(model.choice_.pairs)},
+            **self.parameters,
             output="both",
             joint_score=False,
             category_codes=False,
             callback=lambda epoch: self.progress.epoch(epoch, "encoding the rows"),
         )
+        encoder._model = model  # `catvec encode` is to answer from its artifact alone
+        return encoder
 
     def _encoded(self, encoder: EmbeddingEncoder) -> dict[str, Any]:
         matrix = encoder.fit_transform(*self._rows(), **self._splits())
@@ -172,7 +172,6 @@ class SourceWork(Work):
         """As `Work.write_encoded`."""
         encoder = self._encoder(model)
         encoder.fit_encode(self._source(), **self._named("rows"), out=out, keep=self.roles.keep)
-        model.vectors_ = encoder.vectors_
 
     def _fit(self, model: EmbeddingPredictor) -> None:
         model.fit(self._source(), **self._named("model"))

@@ -51,6 +51,8 @@ class EmbeddingEstimator(SharedParameters):
     _vectors: CategoryVectors | None = None
     _vectors_are_old = False  # whether rows were learned since
     _coded: Sequence[str] = ()  # columns whose codes an encoder writes, however they grow
+    _model: EmbeddingEstimator | None = None  # fitted to the same rows by the same parameters:
+    # an encoder takes its choices, and writes rows in the basis of its vectors
 
     def _task(self) -> str:
         raise NotImplementedError
@@ -347,6 +349,7 @@ class EmbeddingEstimator(SharedParameters):
         check_parameters(self, self.losses)
         check_transfer(self)
         learner: Learner
+        choice = None if self._model is None else self._model.choice_
         if seed is None:
             seed = draw_seed(self.random_state)
         if isinstance(X, SourceTable):
@@ -356,10 +359,12 @@ class EmbeddingEstimator(SharedParameters):
                 )
             from catvec.estimators._streaming import StreamedLearner
 
-            learner = StreamedLearner(self, X, seed, task=self._task(), n_fits=n_fits, **data)
+            data |= dict(task=self._task(), n_fits=n_fits, choice=choice)
+            learner = StreamedLearner(self, X, seed, **data)
         else:
             _, training = read_training_set(self, X, y, task=self._task(), **data)
-            learner = Learner(self, training, seed, n_fits=n_fits if self._trains(training) else 0)
+            n_fits = n_fits if self._trains(training) else 0
+            learner = Learner(self, training, seed, n_fits=n_fits, choice=choice)
         names = learner.training.schema.names
         self.n_features_in_ = len(names)
         if learner.training.schema.named:

@@ -428,9 +428,12 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         networks = committee.networks if committee else []
         self.networks_ = networks if self._scored else []
         self.history_ = committee.history if committee else []
-        self.vectors_ = learner.vectors(networks)
-        self._continuation = continuation(self, learner, committee)
-        keep_within_budget(self, training.limits)
+        if self._model is not None:
+            self.vectors_ = self._model.vectors_
+        else:
+            self.vectors_ = learner.vectors(networks)
+            self._continuation = continuation(self, learner, committee)
+            keep_within_budget(self, training.limits)
         self._coded = told_by_code(training.schema)
         self._columns.refuse_clashes()
 

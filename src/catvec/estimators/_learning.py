@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from catvec.estimators._choice import (
 from catvec.estimators._fitted_vectors import Findings, category_vectors, fold_vectors
 from catvec.estimators._pairs import named_pairs, with_pairs
 from catvec.estimators._parameters import SharedParameters, is_list, loss_of
-from catvec.estimators._plan import Plan
+from catvec.estimators._plan import Plan, Setting
 from catvec.estimators._search import reckoned_trials, search
 from catvec.estimators._training_set import TrainingSet
 from catvec.network import (
@@ -117,6 +117,8 @@ class Learner:
         that is wanted, and then nothing is tried.
     n_rows : int, optional
         Rows of the whole table, where those of the training set are a sample of it.
+    choice : Choice, optional
+        Of an earlier fit to the same rows, to be taken; by default it is made here.
 
     Attributes
     ----------
@@ -136,6 +138,7 @@ class Learner:
         *,
         n_fits: int = 1,
         n_rows: int | None = None,
+        choice: Choice | None = None,
     ) -> None:
         self.n_rows = n_rows = len(training) if n_rows is None else n_rows
         self.p, self.seed, self.row_epochs = p, seed, 0
@@ -150,12 +153,16 @@ class Learner:
             raise refuse(
                 "engine", '"auto", "numpy" or "numba" with the kinds of `tables` asked for', engine
             )
-        if is_list(p.pairs):
-            training = with_pairs(training, named_pairs(p.pairs, training.schema))
+        pairs_asked = p.pairs if choice is None else choice.pairs
+        if is_list(pairs_asked):
+            training = with_pairs(training, named_pairs(pairs_asked, training.schema))
         plan = Plan(p, training, self.loss, engine, _backend(p, engine), seed, n_rows=n_rows)
-        self.plan, setting, tried = search(
-            plan, lambda jobs: self._run(jobs, "choosing"), n_networks, judged=n_fits > 0
-        )
+        if choice is None:
+            self.plan, setting, tried = search(
+                plan, lambda jobs: self._run(jobs, "choosing"), n_networks, judged=n_fits > 0
+            )
+        else:
+            self.plan, setting, tried = _as_chosen(plan, choice)
         # Few epochs leave time for more networks than were reckoned with.
         self.n_networks = choose_n_networks(p, rows_of_fits * setting.n_epochs)
         self.training = self.plan.training
@@ -299,6 +306,14 @@ class Learner:
         rows = (len(job.data) * len(one.history) for job, one in zip(jobs, trained, strict=True))
         self.row_epochs += sum(rows)
         return trained
+
+
+def _as_chosen(plan: Plan, choice: Choice) -> tuple[Plan, Setting, Mapping[float, float]]:
+    """What `search` gave for an earlier fit; the plan has its pairs already."""
+    names = [vocabulary.name for vocabulary in plan.training.schema.vocabularies]
+    widths = dict(zip(names, choice.dims, strict=False))  # after these come those of pairs
+    setting = Setting(choice.shrinkage, choice.interactions, choice.n_epochs, choice.without_norm)
+    return plan.with_widths(widths), setting, choice.tried
 
 
 def _backend(p: SharedParameters, engine: str) -> Backend | None:

@@ -65,6 +65,8 @@ class StreamedLearner(Learner):
         As of `Learner`.
     n_folds : int, default=1
         Folds that the rows are dealt to.
+    choice
+        As of `Learner`.
     class_weight, X_val, y_val
         As `fit` takes them.
     """
@@ -78,6 +80,7 @@ class StreamedLearner(Learner):
         task: str,
         n_fits: int = 1,
         n_folds: int = 1,
+        choice: Choice | None = None,
         class_weight: Any = None,
         X_val: object = None,
         y_val: object = None,
@@ -105,7 +108,7 @@ class StreamedLearner(Learner):
             folder=table.workspace.folder,
             vocabulary_counts=table.vocabulary_counts,
         )
-        self._choose(p, seed, n_fits)
+        self._choose(p, seed, n_fits, choice)
         self.p = p
         weights = None
         if class_weight is not None and self.survey.class_rows is not None:
@@ -180,7 +183,7 @@ class StreamedLearner(Learner):
     def _rows_alike(self) -> bool:
         return self.roles.groups is not None and self.roles.time is None
 
-    def _choose(self, p: EmbeddingEstimator, seed: int, n_fits: int) -> None:
+    def _choose(self, p: EmbeddingEstimator, seed: int, n_fits: int, choice: Choice | None) -> None:
         """What is "auto", from the sample as a table of its own."""
         rows, roles = self.survey.sample, self.roles
         parameters = p.get_params(deep=False)
@@ -197,7 +200,8 @@ class StreamedLearner(Learner):
             groups=None if roles.groups is None else rows[roles.groups].combine_chunks(),
         )
         n_fits = n_fits if p._trains(training) else 0
-        super().__init__(sampled, training, seed, n_fits=n_fits, n_rows=self.survey.n_rows)
+        n_rows = self.survey.n_rows
+        super().__init__(sampled, training, seed, n_fits=n_fits, n_rows=n_rows, choice=choice)
         self._tried = self.choice.tried
 
     def _make_deal(self, n_folds: int) -> Deal:
