@@ -81,6 +81,41 @@ def test_a_budget_bounds_the_model(run):
     assert model_bytes(EmbeddingRegressor.load("m")) <= 150_000
 
 
+def test_a_packed_model_stays_whole_beside_encoded_rows(run, rng, tmp_path):
+    """Its networks are packed by the same coordinates as its vectors, which go with them."""
+    of_user = rng.permutation(np.arange(400) % 200)
+    columns = {"user": [f"user {k}" for k in of_user], "y": of_user % 7 + rng.normal(size=400)}
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+    fit = ("fit", "t.parquet", *FIT, "--networks", 2, "--memory-budget", "50kB", "--out")
+    assert run(*fit, "alone").code == 0
+    assert run(*fit, "m", "--encoded-out", "e.parquet").code == 0
+    model, alone = EmbeddingRegressor.load("m"), EmbeddingRegressor.load("alone")
+    assert model.vectors_["user"].precision == "packed"
+    np.testing.assert_array_equal(model.predict(columns), alone.predict(columns))
+    assert run("encode", "t.parquet", "-m", "m", "-o", "new.parquet").code == 0
+    new, crossed = pq.read_table("new.parquet"), pq.read_table("e.parquet")
+    assert new.column_names == crossed.column_names
+    first = "user_00"
+    assert np.corrcoef(new[first], crossed[first])[0, 1] > 0.5
+
+
+def test_weights_of_lists_are_used_by_encode_too(run, mistake, rng, tmp_path):
+    lengths = rng.integers(1, 4, 300)
+    heavy = [[10 * float(v) for v in rng.random(n)] for n in lengths]
+    tags = [[f"t{k}" for k in rng.integers(0, 9, n)] for n in lengths]
+    y = [sum(cell) + rng.normal() for cell in heavy]
+    pq.write_table(pa.table({"tags": tags, "w": heavy, "y": y}), tmp_path / "t.parquet")
+    fit = ("fit", "t.parquet", *FIT, "--table", "tags=list:w", "--encoded-out", "e.parquet")
+    assert run(*fit, "--out", "m").code == 0
+    assert run("encode", "t.parquet", "-m", "m", "-o", "new.parquet").code == 0
+    new, crossed = pq.read_table("new.parquet"), pq.read_table("e.parquet")
+    spread = [np.std([table[f"tags_0{i}"] for i in range(2)]) for table in (new, crossed)]
+    assert spread[0] == pytest.approx(spread[1], rel=0.5)  # means are a tenth of it
+    pq.write_table(pa.table({"tags": tags}), "bare.parquet")
+    line = mistake("encode", "bare.parquet", "-m", "m", "-o", "p.parquet")
+    assert "'w'" in line
+
+
 def test_lists_in_files(run, games):
     """Alone, as several files, kept, encoded, and beside the model."""
     pq.write_table(games.slice(0, 200), "part-0.parquet")

@@ -1,5 +1,7 @@
 """Columns whose cells hold several categories, through the estimators."""
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -106,6 +108,16 @@ def test_weighted_sums(films, tmp_path):
     np.testing.assert_array_equal(again.predict(frame[:9]), model.predict(frame[:9]))
     with pytest.raises(InputError, match="columns of the training table are missing: 'w'"):
         model.predict(frame.drop(columns="w"))
+    vectors, loaded = model.vectors_, CategoryVectors.load(tmp_path / "m")
+    rows = pd.DataFrame({"tags": [["t1", "t2"]], "w": [[2.0, 0.5]], "country": ["c0"]})
+    expected = 2 * vectors["tags"]["t1"] + 0.5 * vectors["tags"]["t2"]
+    for one in (vectors, loaded, pickle.loads(pickle.dumps(vectors)), vectors.compress("float32")):
+        found = one.encode(rows, output="vectors")[0, : len(expected)]
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert loaded == vectors
+    renamed = vectors.rename(columns={"tags": "labels"})
+    with pytest.raises(InputError, match="'labels' were learned with the weights in column 'w'"):
+        renamed.encode({"labels": rows["tags"], "country": rows["country"]})
 
 
 def test_an_encoder_is_cross_fitted(films):

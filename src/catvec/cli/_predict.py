@@ -21,7 +21,6 @@ from catvec.vectors import CategoryVectors, codes_of, read_artifact
 
 if TYPE_CHECKING:
     from catvec.estimators import EmbeddingEncoder
-    from catvec.estimators._base import EmbeddingEstimator
     from catvec.estimators._predictors import EmbeddingPredictor
 
 
@@ -117,15 +116,14 @@ class Encoder:
     @property
     def families(self) -> dict[str, Collection[str]]:
         """As `families_of_vectors`, of what is read."""
-        of_lists = [] if self.estimator is None else _list_weights(self.estimator)
-        return families_of_vectors(self.vectors, self.numbers + of_lists)
+        return families_of_vectors(self.vectors, self.numbers)
 
     def encode(self, rows: Any, met: _Met) -> dict[str, Any]:
         """Encoded rows, column by column; their categories are counted."""
         frame = open_frame(rows)
         for name in self.lists:
             frame.list_column(name)  # refuses other cells, which may hold categories elsewhere
-        codes = [codes_of(frame, self.vectors[name].vocabulary) for name in self.vectors]
+        codes = [codes_of(frame, self.vectors[name]) for name in self.vectors]
         first = [_first(seen) for seen in codes]
         met.add(first)
         if self.estimator is not None:
@@ -177,21 +175,16 @@ def families_of_vectors(
     vectors: CategoryVectors, numbers: Sequence[str]
 ) -> dict[str, Collection[str]]:
     """The columns a model reads, and which families of keys each held in training."""
-    families: dict[str, Collection[str]] = {
-        name: vectors[name].vocabulary.families for name in vectors
-    }
-    return families | {name: ("number",) for name in numbers}
+    columns = [vectors[name] for name in vectors]
+    families: dict[str, Collection[str]] = {c.name: c.vocabulary.families for c in columns}
+    of_lists = [c.list_weights for c in columns if c.list_weights is not None]
+    return families | {name: ("number",) for name in [*numbers, *of_lists]}
 
 
 def families_of_model(estimator: EmbeddingPredictor) -> dict[str, Collection[str]]:
     """As `families_of_vectors`, of a whole model."""
     numbers = [number.name for number in estimator.schema_.numbers]
-    return families_of_vectors(estimator.vectors_, numbers + _list_weights(estimator))
-
-
-def _list_weights(estimator: EmbeddingEstimator) -> list[str]:
-    """Columns with the weights of list columns' elements."""
-    return [name for name in estimator.schema_.list_weights if name is not None]
+    return families_of_vectors(estimator.vectors_, numbers)
 
 
 @dataclass

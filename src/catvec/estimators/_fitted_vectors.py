@@ -154,10 +154,15 @@ def assembled(
     ]
     n_columns = len(schema.vocabularies)
     columns = [
-        ColumnVectors(vocabulary, of_column, *of_code, classes=classes, importances=weights)
-        for vocabulary, of_column, of_code, weights in zip(
-            schema.vocabularies, vectors, found[:n_columns], importances, strict=True
+        ColumnVectors(
+            vocabulary,
+            vectors[c],
+            *found[c],
+            classes=classes,
+            importances=importances[c],
+            list_weights=schema.weights_of(c),
         )
+        for c, vocabulary in enumerate(schema.vocabularies)
     ]
     known = {vocabulary.name: vocabulary for vocabulary in schema.vocabularies}
     pairs = [

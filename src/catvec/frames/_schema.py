@@ -170,6 +170,11 @@ class Schema:
         weights = [name for name in self.list_weights if name is not None]
         return (*(v.name for v in self.vocabularies), *(n.name for n in self.numbers), *weights)
 
+    def weights_of(self, c: int) -> str | None:
+        """The column with the weights of the lists in categorical column `c`, if it has such."""
+        kind = self.kinds[c] if self.kinds else FULL
+        return self.list_weights[kind.number] if kind.name == "list" else None
+
     @property
     def n_codes(self) -> tuple[int, ...]:
         """Codes of each categorical column, then of each pair."""
@@ -358,7 +363,7 @@ class Schema:
         vocabulary, kind = self.vocabularies[c], self.kinds[c] if self.kinds else FULL
         if kind.name != "list":
             return vocabulary.all_codes(frame.column(place[vocabulary.name]))
-        column, weights = frame.list_column(place[vocabulary.name]), self.list_weights[kind.number]
+        column, weights = frame.list_column(place[vocabulary.name]), self.weights_of(c)
         of_weights = None if weights is None else frame.list_column(place[weights])
         return make_lists(vocabulary.encode(column.elements), column, of_weights)
 

@@ -368,7 +368,7 @@ def _with_counts(column: ColumnVectors) -> tuple[np.ndarray, np.ndarray]:
 
 def _with_vectors(column: ColumnVectors, vectors: np.ndarray) -> ColumnVectors:
     _, effects, confidences = column.by_code()
-    return ColumnVectors(column.vocabulary, vectors, effects, confidences, classes=column.classes)
+    return column._with(column.vocabulary, vectors, effects, confidences)
 
 
 def _loss_name(estimator: Any) -> str:

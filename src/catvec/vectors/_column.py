@@ -49,6 +49,8 @@ class ColumnVectors:
     importances : ndarray of shape (n_codes, n_hashes), float32, optional
         Weights of a hashed column's hash functions, by code; each row adds up to 1. Needed where
         it has several, and then `vectors` are those of its buckets.
+    list_weights : str, optional
+        The column with the weights of the elements, where cells are lists that are summed by them.
 
     Raises
     ------
@@ -70,8 +72,9 @@ class ColumnVectors:
         *,
         classes: Sequence[object] | None = None,
         importances: npt.ArrayLike | None = None,
+        list_weights: str | None = None,
     ) -> None:
-        self.vocabulary = vocabulary
+        self.vocabulary, self.list_weights = vocabulary, list_weights
         owner, n_codes = f"column {vocabulary.name!r}", vocabulary.n_codes
         self._vectors = kept_vectors(vocabulary, vectors)
         self._effects = kept_effects(vocabulary, effects)
@@ -428,7 +431,7 @@ class ColumnVectors:
         """Whether the other holds the same categories and, bit for bit, the same numbers."""
         if not isinstance(other, ColumnVectors):
             return NotImplemented
-        own, others = ((c.name, c.classes, c.precision) for c in (self, other))
+        own, others = ((c.name, c.classes, c.precision, c.list_weights) for c in (self, other))
         if own != others:
             return False
         if not np.array_equal(self.importances, other.importances):  # type: ignore[arg-type]
@@ -452,14 +455,20 @@ class ColumnVectors:
         if isinstance(kept, CountedConfidences):
             kept = kept.strength
         arrays = self._vectors, self._effects, kept
-        return _restore, (self.vocabulary, arrays, self.classes, self._importances)
+        told = self.classes, self._importances, self.list_weights
+        return _restore, (self.vocabulary, arrays, *told)
 
     # --- inside ---
 
     def _with(self, vocabulary: Vocabulary, *arrays: Any) -> ColumnVectors:
         """The column with another vocabulary of the same codes, and vectors and effects so kept."""
-        classes, importances = self.classes, self.importances
-        return ColumnVectors(vocabulary, *arrays, classes=classes, importances=importances)
+        return ColumnVectors(
+            vocabulary,
+            *arrays,
+            classes=self.classes,
+            importances=self.importances,
+            list_weights=self.list_weights,
+        )
 
     @property
     def _known(self) -> slice:
@@ -511,10 +520,13 @@ def _restore(
     arrays: tuple[StoredNumbers | PackedRows, StoredNumbers, StoredNumbers | float],
     classes: Any,
     importances: Floats | None = None,
+    list_weights: str | None = None,
 ) -> ColumnVectors:
     """Unpickle; NumPy's pickles forget that an array was read-only."""
     kept = None if importances is None else locked(importances)
-    return ColumnVectors(vocabulary, *arrays, classes=classes, importances=kept)
+    return ColumnVectors(
+        vocabulary, *arrays, classes=classes, importances=kept, list_weights=list_weights
+    )
 
 
 def _is_vector(category: object) -> bool:

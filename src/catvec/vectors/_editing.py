@@ -104,7 +104,7 @@ class Editing:
                 numbers[places] = _given(name, values, (len(codes), *array.shape[1:]))
             arrays.append(numbers)
         stored = _longer(old, places, vectors)
-        grown = ColumnVectors(of_old.vocabulary, stored, *arrays, classes=old.classes)
+        grown = old._with(of_old.vocabulary, stored, *arrays)
         return _replaced(self, {column: grown}, {column: of_old})
 
     def merge(self, other: CategoryVectors) -> Self:
@@ -419,7 +419,7 @@ def _merged_column(
     mixed = (share[:, 0] > 0) & (share[:, 0] < 1)
     vectors[mixed] = (share * ours + (1 - share) * theirs)[mixed]
     effects, confidences = _combined(sides[0].effect, sides[1].effect)
-    merged = ColumnVectors(vocabulary, vectors, effects, confidences, classes=one.classes)
+    merged = one._with(vocabulary, vectors, effects, confidences)
     alike = one.precision == other.precision in PRECISIONS
     return merged.compress(one.precision) if alike else merged
 

@@ -56,6 +56,7 @@ def column_section(column: ColumnVectors, file: str) -> dict[str, Any]:
         **hashed,
         **precision,
         **effects_section(column),
+        **({} if column.list_weights is None else {"list_weights": column.list_weights}),
     }
 
 
@@ -318,7 +319,14 @@ def _read_column(
     told: Sequence[Any] = (effects, confidences)
     if "effect_scale" in section:
         vocabulary, told = vocabulary.compact(), packed_effects(section, effects, confidences)
-    return ColumnVectors(vocabulary, stored, *told, classes=classes, importances=importances)
+    return ColumnVectors(
+        vocabulary,
+        stored,
+        *told,
+        classes=classes,
+        importances=importances,
+        list_weights=section.get("list_weights"),
+    )
 
 
 def _vocabulary(keys: pa.Table, section: Mapping[str, Any]) -> Vocabulary:
@@ -449,6 +457,8 @@ def checked_section(artifact: Artifact, section: object) -> dict[str, Any]:
     scales = [section.get(name, 0.0) for name in SCALES]
     if not all(type(scale) is float and scale >= 0 for scale in scales):
         raise artifact.damage("its schema.json gives effects wrong scales")
+    if not isinstance(section.get("list_weights"), str | None):
+        raise artifact.damage("its schema.json names weights of lists wrongly")
     if section["embedding_dim"] < 0:
         raise artifact.damage("its schema.json gives a column a negative width")
     return section

@@ -14,7 +14,7 @@ import safetensors.numpy
 
 from catvec._checks import check_distinct, check_option, some
 from catvec.errors import CategoryError, InputError, ParameterError
-from catvec.frames import Codes, Lists, Vocabulary, make_lists, open_frame
+from catvec.frames import Codes, Lists, make_lists, open_frame
 from catvec.vectors._bridge import Bridging
 from catvec.vectors._column import ColumnVectors
 from catvec.vectors._editing import Editing
@@ -132,7 +132,8 @@ class CategoryVectors(Bridging, Editing):
         Parameters
         ----------
         frame : DataFrame, pyarrow.Table, mapping of columns, or array-like
-            With at least the columns of these names, in any order; others are ignored.
+            With at least the columns of these names, in any order; others are ignored. Lists that
+            were learned with weights need the column of these, too.
         output : {"both", "effects", "vectors"}, default="both"
             What to write: effects with their confidence, vectors, or both.
 
@@ -149,7 +150,7 @@ class CategoryVectors(Bridging, Editing):
         """
         check_option("output", output, OUTPUTS)
         opened = self._opened(frame)
-        codes = [codes_of(opened, column.vocabulary) for column in self._columns.values()]
+        codes = [codes_of(opened, column) for column in self._columns.values()]
         return self.encode_codes(codes, opened.n_rows, output=output)
 
     def codes(self, frame: object) -> npt.NDArray[np.int32]:
@@ -481,9 +482,16 @@ def _of_rows(by_code: StoredNumbers | CountedConfidences, codes: Codes) -> npt.N
     return by_code[codes if codes.ndim == 1 else codes[:, 0]]
 
 
-def codes_of(frame: Frame, vocabulary: Vocabulary) -> Codes:
-    """Codes of a column of a frame; lists are means."""
-    if not frame.is_list(vocabulary.name):
-        return vocabulary.all_codes(frame.column(vocabulary.name))
-    column = frame.list_column(vocabulary.name)
-    return make_lists(vocabulary.encode(column.elements), column)
+def codes_of(frame: Frame, column: ColumnVectors) -> Codes:
+    """Codes of a column of a frame; lists are means, or sums by their weights."""
+    name, vocabulary, of_weights = column.name, column.vocabulary, column.list_weights
+    if of_weights is None and not frame.is_list(name):
+        return vocabulary.all_codes(frame.column(name))
+    if of_weights is not None and of_weights not in frame.names:
+        raise InputError(
+            f"the lists of column {name!r} were learned with the weights in column {of_weights!r},"
+            f" which is not there; add it, or `drop` {name!r}; the columns are {some(frame.names)}"
+        )
+    lists = frame.list_column(name)
+    weights = None if of_weights is None else frame.list_column(of_weights)
+    return make_lists(vocabulary.encode(lists.elements), lists, weights)
