@@ -86,6 +86,16 @@ def test_counts_and_quantiles(regressor, small_data, rng):
     assert 0.55 < inside.mean() < 0.98
 
 
+@pytest.mark.learns
+def test_rows_of_no_weight_may_have_any_target(regressor, small_data):
+    X, y = small_data.frame, small_data.regression
+    weight = 1.0 * (np.arange(len(y)) >= 100)
+    far = np.where(weight > 0, y, y + 1e6)
+    regressor.fit(X, far, sample_weight=weight)
+    counted = weight > 0
+    assert r2_score(y[counted], regressor.predict(X[counted])) > 0.5
+
+
 def test_own_held_out_rows(regressor, small_data):
     train, test = halves(small_data)
     y = small_data.regression

@@ -67,6 +67,14 @@ def test_a_regression_is_standardised():
     np.testing.assert_allclose(target.standardized(y) * target.scale + target.center, y, rtol=1e-6)
 
 
+def test_a_row_of_weight_two_counts_as_two_and_of_none_not_at_all():
+    y, weight = np.array([1.0, 2.0, 6.0, 1e12]), np.array([2.0, 1.0, 1.0, 0.0])
+    target, wanted = learn_target(y, "regression", weight=weight), np.array([1.0, 1.0, 2.0, 6.0])
+    assert (target.center, target.scale) == pytest.approx((wanted.mean(), wanted.std()))
+    grown = learn_target(np.ones(3), "regression").with_spread(y, weight)
+    assert (grown.center, grown.scale) == pytest.approx((1, np.mean((wanted - 1) ** 2) ** 0.5))
+
+
 def test_a_target_of_tiny_units_is_no_constant():
     farads = 1e-12 * np.array([1.0, 2.0, 6.0])
     assert learn_target(farads, "regression").scale == pytest.approx(farads.std())

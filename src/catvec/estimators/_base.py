@@ -199,7 +199,7 @@ class EmbeddingEstimator(SharedParameters):
         frozen = existing == "frozen"
         if frozen and not self._continuation.is_frozen:  # what was learned until now is what stays
             self.vectors_  # noqa: B018
-        target = self.target_.with_spread(values)
+        target = self.target_.with_spread(values, weight)
         state = learn_further(
             self,
             growth,

@@ -171,7 +171,8 @@ def read_training_set(
     if time is None and in_order:  # a splitter in time says that the rows are in its order
         time = np.arange(frame.n_rows)
     init = sources(p, frame)
-    target = learn_target(y, task, classes) if target is None else target
+    weight = None if sample_weight is None else _checked_weights(frame, sample_weight)
+    target = learn_target(y, task, classes, weight) if target is None else target
     weighted = sample_weight is not None or class_weight is not None
     schema, arrays, limits = _learn_schema(
         p, frame, leave_out, target, init, vocabulary_counts, weighted
@@ -180,7 +181,7 @@ def read_training_set(
         (only,) = target.classes.tolist()
         raise InputError(f"the target has one class only, {only!r}; a classifier needs two")
     values = target.values(y)
-    weight = _weights(frame, sample_weight, target, values, class_weight)
+    weight = _with_class_weight(weight, target, values, class_weight)
     ties, together = _ties(_group_numbers(frame, groups), time, arrays, values, target)
     # Lists are not told apart: models of them do not grow.
     rare = any(v.n_lines > v.n_codes for v in schema.vocabularies) and not schema.list_weights
@@ -227,7 +228,8 @@ def read_further_rows(
     y = read_target(y)
     _same_length(frame, y, "y")
     values = target.checked_values(y)
-    weight = _weights(frame, sample_weight, target, values, class_weight)
+    weight = None if sample_weight is None else _checked_weights(frame, sample_weight)
+    weight = _with_class_weight(weight, target, values, class_weight)
     return values, np.ones(len(values)) if weight is None else weight
 
 
@@ -327,22 +329,20 @@ def _time(frame: Frame, p: SharedParameters) -> tuple[np.ndarray | None, list[st
     return np.unique(moments, return_inverse=True)[1], [] if is_feature else [name]
 
 
-def _weights(
-    frame: Frame,
-    sample_weight: object,
+def _with_class_weight(
+    weight: np.ndarray | None,
     target: Target,
     values: np.ndarray,
     class_weight: Mapping[Any, float] | str | None,
 ) -> np.ndarray | None:
-    weight = None
-    if sample_weight is not None:
-        weight = _checked_weights(frame, sample_weight)
-    if class_weight is not None:
-        rows = np.bincount(values.astype(np.int64), weight, target.n_labels)
-        by_class = class_weights(class_weight, target, rows)
-        weight = by_class[values.astype(np.int64)] * (1.0 if weight is None else weight)
-        if not weight.any():
-            raise InputError("`class_weight` leaves no row any weight; give some class more than 0")
+    """Weights of the rows times those of their classes."""
+    if class_weight is None:
+        return weight
+    rows = np.bincount(values.astype(np.int64), weight, target.n_labels)
+    by_class = class_weights(class_weight, target, rows)
+    weight = by_class[values.astype(np.int64)] * (1.0 if weight is None else weight)
+    if not weight.any():
+        raise InputError("`class_weight` leaves no row any weight; give some class more than 0")
     return weight
 
 
@@ -369,7 +369,7 @@ def _checked_weights(frame: Frame, sample_weight: object) -> np.ndarray:
 def class_weights(
     class_weight: Mapping[Any, float] | str, target: Target, rows: np.ndarray
 ) -> np.ndarray:
-    """Weights by class, from what was asked for and the rows of each class."""
+    """Weights by class, from what was asked for and the rows of each class, as they weigh."""
     classes = target.classes
     assert classes is not None
     if class_weight == "balanced":

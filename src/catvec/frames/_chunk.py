@@ -56,6 +56,21 @@ class Chunk:
         with self._named():
             return read_moments(self.frame, name, role, rows=rows, start=self.start)
 
+    def weights(self, name: str) -> np.ndarray:
+        """Weights of the rows, from a column, float64.
+
+        Raises
+        ------
+        InputError
+            If one is missing or negative; the message names the file.
+        """
+        weight = self.column(name).floats()
+        if not (weight >= 0).all():
+            raise InputError(
+                f"{self.label}: the weights in column {name!r} must not be missing or negative"
+            )
+        return weight
+
     @contextlib.contextmanager
     def _named(self) -> Iterator[None]:
         """Errors of the frame, with the name of the file."""

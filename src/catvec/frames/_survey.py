@@ -132,7 +132,7 @@ def survey(
     given = given_vocabularies(vocabulary_counts or {}, roles.categorical, min_frequency)
     to_count = [name for name in (*roles.categorical, roles.groups) if name and name not in given]
     counters = {name: ValueCounter(name) for name in to_count}
-    labels = TargetSurvey(roles.target, task)
+    labels = TargetSurvey(roles.target, task, roles.weight)
     sample = RowSample(SAMPLE_ROWS, seed)
     gaps = dict.fromkeys(roles.numeric, False)
     n_rows = 0
@@ -223,13 +223,16 @@ class TargetSurvey:
         Its column.
     task : str
         As `learn_target` takes it.
+    weight : str, optional
+        The column with the weights of the rows.
     """
 
-    def __init__(self, name: str, task: str) -> None:
-        self.name, self.task = name, task
+    def __init__(self, name: str, task: str, weight: str | None = None) -> None:
+        self.name, self.task, self.weight = name, task, weight
         self._counter = ValueCounter(name)
         self._is_float = False
-        self._n, self._mean, self._squares, self._smallest = 0, 0.0, 0.0, np.inf
+        self._n, self._total, self._mean, self._squares = 0, 0.0, 0.0, 0.0
+        self._smallest = np.inf
 
     def add(self, chunk: Chunk) -> None:
         """Look at some rows.
@@ -251,22 +254,27 @@ class TargetSurvey:
         if not self._is_measure:
             self._counter.add(column)
         if column.kind in ("number", "boolean"):
-            self._measure(column.floats())
+            weight = None if self.weight is None else chunk.weights(self.weight)
+            self._measure(column.floats(), weight)
 
     @property
     def _is_measure(self) -> bool:
         return self.task in ("regression", "count") or (self.task == "auto" and self._is_float)
 
-    def _measure(self, values: np.ndarray) -> None:
+    def _measure(self, values: np.ndarray, weight: np.ndarray | None) -> None:
         """Mean and squares about it, chunk by chunk (Chan, Golub & LeVeque 1983, formula 2.1)."""
-        if not len(values):
+        self._n += len(values)
+        self._smallest = min(self._smallest, float(values.min(initial=np.inf)))
+        weight = np.ones(len(values)) if weight is None else weight
+        n = float(weight.sum())
+        if not n:
             return
-        n, mean = len(values), float(values.mean())
+        mean = float(np.average(values, weights=weight))
         shift = mean - self._mean
-        total = self._n + n
-        self._squares += float(((values - mean) ** 2).sum()) + shift**2 * self._n * n / total
+        total = self._total + n
+        self._squares += float(weight @ (values - mean) ** 2) + shift**2 * self._total * n / total
         self._mean += shift * n / total
-        self._n, self._smallest = total, min(self._smallest, float(values.min()))
+        self._total = total
 
     def target(self) -> tuple[Target, np.ndarray | None]:
         """The target, and its rows by class.
@@ -303,7 +311,7 @@ class TargetSurvey:
             raise InputError(
                 f"the target {self.name!r} must be numeric for this task; labels need a classifier"
             )
-        deviation = (self._squares / self._n) ** 0.5
+        deviation = (self._squares / (self._total or 1.0)) ** 0.5
         return numbers_target(task, self._mean, deviation, self._smallest)
 
 

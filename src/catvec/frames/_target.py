@@ -32,7 +32,8 @@ class Target:
     classes : ndarray of shape (n_classes,) or None
         The labels in ascending order; None for regressions and counts.
     center, scale : float
-        Mean and standard deviation, by which a regression's target is standardised; else 0 and 1.
+        Mean and standard deviation, each row by its weight, by which a regression's target is
+        standardised; else 0 and 1.
         A constant target has scale 0, so that whatever a network says is predicted as the constant.
     """
 
@@ -99,14 +100,15 @@ class Target:
         """What the network learns, float32 of shape (n_rows,)."""
         return ((values - self.center) / (self.scale or 1.0)).astype(np.float32)
 
-    def with_spread(self, values: np.ndarray) -> Target:
+    def with_spread(self, values: np.ndarray, weight: np.ndarray) -> Target:
         """The same; of a target that was constant so far, with the scale of further rows.
 
         What networks learned of a constant is nothing, at any scale.
         """
         if self.scale or not len(values):
             return self
-        return replace(self, scale=float(np.sqrt(np.mean((values - self.center) ** 2))))
+        squares = (values - self.center) ** 2
+        return replace(self, scale=float(np.average(squares, weights=weight) ** 0.5))
 
     def to_json(self) -> dict[str, Any]:
         """What JSON can hold."""
@@ -139,7 +141,9 @@ def plain_labels(classes: np.ndarray) -> list[Any]:
     return list(classes.tolist())
 
 
-def learn_target(y: np.ndarray, task: str, classes: object = None) -> Target:
+def learn_target(
+    y: np.ndarray, task: str, classes: object = None, weight: np.ndarray | None = None
+) -> Target:
     """What the target of the training rows tells.
 
     Parameters
@@ -150,6 +154,8 @@ def learn_target(y: np.ndarray, task: str, classes: object = None) -> Target:
         ``"auto"`` decides by `infer_task`; ``"classification"`` by the number of labels.
     classes : array-like, optional
         All labels, those that only later rows will hold as well.
+    weight : ndarray of shape (n_rows,), optional
+        Of the rows, not all 0; by default they count alike.
 
     Returns
     -------
@@ -168,7 +174,7 @@ def learn_target(y: np.ndarray, task: str, classes: object = None) -> Target:
     if task in ("regression", "count"):
         if classes is not None:
             raise refuse("classes", f"None for a {task}", classes)
-        return _learn_numbers(_numeric(y), task)
+        return _learn_numbers(_numeric(y), task, weight)
     target = _learn_classes(_distinct_labels(labels), task)
     if classes is not None:
         target.values(y)  # refuses other labels
@@ -213,9 +219,10 @@ def infer_task(y: np.ndarray) -> str:
     return "multiclass" if n_labels > 2 else "binary"
 
 
-def _learn_numbers(values: np.ndarray, task: str) -> Target:
+def _learn_numbers(values: np.ndarray, task: str, weight: np.ndarray | None) -> Target:
     with np.errstate(over="ignore", invalid="ignore"):
-        mean, deviation = float(values.mean()), float(values.std())
+        mean = float(np.average(values, weights=weight))
+        deviation = float(np.average((values - mean) ** 2, weights=weight) ** 0.5)
     if not np.isfinite(values).all():
         raise InputError("the target contains infinity or NaN; remove those rows")
     if task == "count" and (values < 0).any():
