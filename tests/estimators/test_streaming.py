@@ -1,9 +1,12 @@
 """Fits to tables that need not fit into memory, beside fits to the same tables in memory."""
 
+from functools import partial
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from sklearn.base import clone
 
 from catvec import EmbeddingClassifier, EmbeddingEncoder, EmbeddingRegressor
 from catvec.errors import InputError
@@ -133,6 +136,65 @@ def test_a_classifier_with_weights_and_groups(tmp_path):
     assert on_disk.classes_.tolist() == in_memory.classes_.tolist() == ["high", "low"]
     assert on_disk.feature_names_in_.tolist() == in_memory.feature_names_in_.tolist() == FEATURES
     assert on_disk.validation_scores_["AUC"]["model"] > 0.8
+
+
+def fit_anew(model, *table, **data):
+    return clone(model).fit(*table, **data)
+
+
+def beside_memory(monkeypatch, fit):
+    """What `fit` gives where a table is in memory, and where it is on disk."""
+    in_memory = fit()
+    monkeypatch.setattr(source_module, "SMALL", 0)
+    return in_memory, fit()
+
+
+def test_classes_are_balanced_by_their_weights(monkeypatch):
+    heavy = np.where(np.asarray(TABLE["label"]) == "high", 5.0, 1.0)
+    table = TABLE.select(["city", "label"]).append_column("w", pa.array(heavy)).slice(0, 600)
+    model = EmbeddingClassifier(**QUICK, class_weight="balanced")
+    fit = partial(fit_anew, model, [table], "label", sample_weight="w")
+    for one in beside_memory(monkeypatch, fit):
+        total, of_second = one._continuation.statistics.totals
+        assert of_second == pytest.approx(total / 2)
+
+
+def test_a_target_is_standardised_by_the_weights_of_its_rows(monkeypatch):
+    away = np.arange(600) < 300  # of no weight
+    y = np.asarray(TABLE["y"])[:600]
+    columns = {"city": TABLE["city"].slice(0, 600), "y": y + 1000 * away, "w": 1.0 * ~away}
+    model = EmbeddingRegressor(**QUICK)
+    fit = partial(fit_anew, model, [pa.table(columns)], "y", sample_weight="w")
+    for one in beside_memory(monkeypatch, fit):
+        assert one.target_.center == pytest.approx(y[~away].mean())
+        assert one.target_.scale == pytest.approx(y[~away].std())
+
+
+def test_choices_look_at_class_weights_and_at_rows_to_choose_by(monkeypatch):
+    table = TABLE.select(["city", "label"]).slice(0, 600)
+    X_val = pa.table({"city": table["city"], "label": table["label"][::-1]}).slice(0, 100)
+    model = EmbeddingClassifier(**{**QUICK, "shrinkage": "auto"}, handle_unknown="error")
+    for weights, rows in (({"high": 5.0}, None), (None, X_val)):
+        asked = clone(model).set_params(class_weight=weights)
+        fit = partial(fit_anew, asked, [table], "label", X_val=rows)
+        with monkeypatch.context() as patch:
+            in_memory, on_disk = beside_memory(patch, fit)
+        assert on_disk.choice_.tried == pytest.approx(in_memory.choice_.tried, rel=1e-3)
+
+
+@pytest.mark.parametrize("judged_by", ["the latest rows", "rows that are given"])
+def test_a_constant_is_that_of_the_training_rows(monkeypatch, judged_by):
+    days = np.arange(600)
+    table = pa.table({"city": TABLE["city"].slice(0, 600), "day": days, "y": days / 60})
+    settings, given = {"time_column": "day"}, {}
+    if judged_by == "rows that are given":
+        settings, given = {"validation_fraction": 0.0}, {"X_val": table.slice(500)}
+    model = EmbeddingRegressor(**QUICK, **settings)
+    fit = partial(fit_anew, model, [table], "y", **given)
+    in_memory, on_disk = beside_memory(monkeypatch, fit)
+    for name, score in in_memory.validation_scores_.items():
+        assert on_disk.validation_scores_[name]["constant"] == pytest.approx(score["constant"])
+    assert on_disk.validation_scores_["R2"]["constant"] < -1
 
 
 @pytest.mark.usefixtures("large")

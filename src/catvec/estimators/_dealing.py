@@ -232,15 +232,22 @@ class Reader:
         """Weights, float64; ones where there are none."""
         weight = np.ones(len(values))
         if self.roles.weight is not None:
-            weight = chunk.column(self.roles.weight).floats()
-            if not (weight >= 0).all():
-                raise InputError(
-                    f"{chunk.label}: the weights in column {self.roles.weight!r} must not be"
-                    " missing or negative"
-                )
+            weight = chunk.weights(self.roles.weight)
         if self.class_weights is not None:
             weight = weight * self.class_weights[values.astype(np.int64)]
         return weight
+
+    def class_totals(self, source: Source) -> np.ndarray:
+        """Weight of the rows by class, by a walk over two columns of the table if they have any."""
+        class_rows, weight = self.survey.class_rows, self.roles.weight
+        assert class_rows is not None
+        if weight is None:
+            return class_rows
+        totals = np.zeros(len(class_rows))
+        for chunk in source.chunks([self.roles.target, weight]):
+            values = self.values(chunk).astype(np.int64)
+            totals += np.bincount(values, chunk.weights(weight), len(totals))
+        return totals
 
     def groups(self, chunk: Chunk) -> np.ndarray | None:
         """The code of each row's group (n_rows,), int32; None without groups."""

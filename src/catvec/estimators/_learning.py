@@ -259,6 +259,10 @@ class Learner:
             alike=self._rows_alike,
         )
 
+    def target_rows(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """Target and weights of the rows, which tell the constant that is best on them."""
+        return self.training.values, self.training.weight
+
     def line_statistics(self) -> Statistics:
         """What later rows are added to; see `TrainingSet.statistics`."""
         return self.training.statistics()

@@ -12,7 +12,7 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from catvec.estimators._base import EmbeddingEstimator
 from catvec.estimators._explanation import Explanation, column_importances, explain
 from catvec.estimators._growth import continuation
-from catvec.estimators._learning import Committee, averaged_scores, n_threads
+from catvec.estimators._learning import Committee, Learner, averaged_scores, n_threads
 from catvec.estimators._packing import keep_within_budget
 from catvec.estimators._parameters import document
 from catvec.estimators._scores import held_out_scores
@@ -50,7 +50,7 @@ class EmbeddingPredictor(EmbeddingEstimator):
         self.loss_ = learner.loss
         self.networks_ = committee.networks
         self.history_ = committee.history
-        self.validation_scores_ = self._score_held_out(training, committee)
+        self.validation_scores_ = self._score_held_out(learner, committee)
         self.column_importances_ = column_importances(
             training, committee.networks, committee.held_out, self._link(), learner.seed
         )
@@ -109,9 +109,9 @@ class EmbeddingPredictor(EmbeddingEstimator):
             return np.column_stack([1 - mean, mean])
         return mean * self.target_.scale + self.target_.center
 
-    def _score_held_out(self, training: TrainingSet, committee: Committee) -> dict[str, Any]:
+    def _score_held_out(self, learner: Learner, committee: Committee) -> dict[str, Any]:
         """Scores on held-out rows, each predicted by the networks that did not train on it."""
-        weight = None
+        training, weight = learner.training, None
         if training.held_out is not None:
             scores = averaged_scores(committee.networks, training.held_out.inputs)
             y = training.held_out.target * training.target.scale + training.target.center
@@ -122,8 +122,7 @@ class EmbeddingPredictor(EmbeddingEstimator):
         else:
             return {}
         predicted, y = self._predictions(scores), y.astype(np.float64)
-        train, train_weight = training.values, training.weight
-        return held_out_scores(training.target, y, predicted, weight, train, train_weight)
+        return held_out_scores(training.target, y, predicted, weight, *learner.target_rows())
 
 
 @document(

@@ -108,12 +108,15 @@ class StreamedLearner(Learner):
             folder=table.workspace.folder,
             vocabulary_counts=table.vocabulary_counts,
         )
-        self._choose(p, seed, n_fits, choice)
+        to_choose = dict(class_weight=class_weight, X_val=X_val, y_val=y_val)
+        self._choose(p, seed, n_fits, choice, to_choose)
         self.p = p
-        weights = None
+        reader = Reader(self.roles, self.survey, None)
         if class_weight is not None and self.survey.class_rows is not None:
-            weights = class_weights(class_weight, self.survey.target, self.survey.class_rows)
-        self.reader = Reader(self.roles, self.survey, weights).with_ends(table.source)
+            rows = reader.class_totals(table.source)
+            by_class = class_weights(class_weight, self.survey.target, rows)
+            reader = replace(reader, class_weights=by_class)
+        self.reader = reader.with_ends(table.source)
         self.deal = self._make_deal(n_folds)
         self._deal()
         self._make_shell(X_val, y_val)
@@ -157,6 +160,12 @@ class StreamedLearner(Learner):
                 return
         learn_held_out(trained, **self._last_passes, n_jobs=self.n_jobs)
 
+    def target_rows(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """As `Learner.target_rows`, of the sample."""
+        sample = self._sample_chunk
+        values = self.reader.values(sample)
+        return values, self.reader.weights(sample, values) if self.reader.is_weighted else None
+
     def line_statistics(self) -> Statistics:
         """As `Learner.line_statistics`."""
         of_lines, n = self.dealt.of_lines, len(self.schema.vocabularies)
@@ -183,12 +192,20 @@ class StreamedLearner(Learner):
     def _rows_alike(self) -> bool:
         return self.roles.groups is not None and self.roles.time is None
 
-    def _choose(self, p: EmbeddingEstimator, seed: int, n_fits: int, choice: Choice | None) -> None:
-        """What is "auto", from the sample as a table of its own."""
+    def _choose(
+        self,
+        p: EmbeddingEstimator,
+        seed: int,
+        n_fits: int,
+        choice: Choice | None,
+        data: dict[str, Any],
+    ) -> None:
+        """What is "auto", from the sample as a table of its own; `data` as `fit` takes them."""
         rows, roles = self.survey.sample, self.roles
         parameters = p.get_params(deep=False)
         sampled = type(p)(**{**parameters, "columns": roles.categorical, "min_frequency": 1})
         sampled.time_column = roles.time
+        sampled.handle_unknown = "prior"  # what only the sample does not know is no error
         frame = open_frame(rows)
         _, training = read_training_set(
             sampled,
@@ -198,16 +215,21 @@ class StreamedLearner(Learner):
             target=self.survey.target,
             sample_weight=None if roles.weight is None else frame.column(roles.weight).floats(),
             groups=None if roles.groups is None else rows[roles.groups].combine_chunks(),
+            **data,
         )
         n_fits = n_fits if p._trains(training) else 0
         n_rows = self.survey.n_rows
         super().__init__(sampled, training, seed, n_fits=n_fits, n_rows=n_rows, choice=choice)
         self._tried = self.choice.tried
 
+    @property
+    def _sample_chunk(self) -> Chunk:
+        return Chunk(open_frame(self.survey.sample), "the sample", 0)
+
     def _make_deal(self, n_folds: int) -> Deal:
         fraction = float(self.p.validation_fraction)
         of_deal = (self.survey.n_rows, max(n_folds, 1), fraction, self.seed)
-        moments = self.reader.moments(Chunk(open_frame(self.survey.sample), "the sample", 0))
+        moments = self.reader.moments(self._sample_chunk)
         if moments is not None:
             if self.reader.ends is not None:
                 refuse_lasting(moments)
@@ -254,7 +276,7 @@ class StreamedLearner(Learner):
         training = TrainingSet(
             self.schema, self.survey.target, arrays, dealt.values, dealt.weight, ties
         )
-        held_out = held_out_rows(self.plan.p, training, X_val, y_val)
+        held_out = held_out_rows(self.p, training, X_val, y_val)
         self.training = replace(training, held_out=held_out)
         self.plan = self.plan.of(self.training)
         self.choice = Choice(
