@@ -145,9 +145,10 @@ def test_class_weight_moves_the_odds(classifier, small_data):
         clone(classifier).set_params(class_weight={"maybe": 2.0}).fit(X, y)
 
 
-def test_missing_in_new_rows_only_is_answered_as_unknown(regressor, small_data):
+@pytest.mark.parametrize("pairs", [None, [("city", "store")]])
+def test_missing_in_new_rows_only_is_answered_as_unknown(regressor, small_data, pairs):
     X = small_data.frame.dropna()
-    regressor.fit(X, small_data.regression[X.index])
+    regressor.set_params(pairs=pairs).fit(X, small_data.regression[X.index])
     row = X.head(1)
     unknown, missing = (regressor.predict(row.assign(city=[v])) for v in ("nowhere", None))
     np.testing.assert_array_equal(unknown, missing)

@@ -16,6 +16,7 @@ from catvec.cli._places import STREAM, open_input, started
 from catvec.errors import InputError
 from catvec.frames import Codes, Lists, open_frame
 from catvec.frames._files import TableFile, write_csv, write_table, write_tables
+from catvec.frames._pairs import codes_met
 from catvec.frames._source import SourceFile
 from catvec.vectors import CategoryVectors, codes_of, read_artifact
 
@@ -129,7 +130,10 @@ class Encoder:
         if self.estimator is not None:
             encoded = self.estimator.transform(rows)
             return dict(zip(self.estimator.get_feature_names_out(), encoded.T, strict=True))
-        of_column = dict(zip(self.vectors, first, strict=True))
+        of_column = {
+            name: codes_met(self.vectors[name].vocabulary, seen)
+            for name, seen in zip(self.vectors, first, strict=True)
+        }
         for pair in (effects.pair for effects in self.vectors.pairs.values()):
             codes.append(pair.encode(of_column[pair.first], of_column[pair.second]))
         matrix = self.vectors.encode_codes(codes, frame.n_rows, output=self.output, pairs=True)

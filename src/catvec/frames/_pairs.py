@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from catvec.frames._vocabulary import FIRST, UNKNOWN
+from catvec.frames._vocabulary import FIRST, MISSING, UNKNOWN, Vocabulary
 
 OTHER = 1  # code of combinations that are not among the keys; single columns have missing there
 
@@ -159,6 +159,16 @@ class Pair:
         """Codes of the first and of the second column by combination, int32 of shape (n,)."""
         first, second = np.divmod(self.keys, self.n_second)
         return first.astype(np.int32), second.astype(np.int32)
+
+
+def codes_met(vocabulary: Vocabulary, codes: np.ndarray) -> np.ndarray:
+    """Codes of a column as its pairs take them: a missing value that training never met is unknown.
+
+    Its combinations would else be answered as rare ones are, about which something was learned.
+    """
+    if vocabulary.counts[MISSING]:
+        return codes
+    return np.where(codes == MISSING, np.int32(UNKNOWN), codes)
 
 
 def _keys(first: np.ndarray, second: np.ndarray, n_second: int) -> np.ndarray:

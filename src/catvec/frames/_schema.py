@@ -16,7 +16,7 @@ from catvec.frames._frame import Frame
 from catvec.frames._kinds import FULL, Kind, TableSpec, check_specs, kinds_of
 from catvec.frames._lists import Codes, Lists, make_lists
 from catvec.frames._numbers import Number
-from catvec.frames._pairs import Pair
+from catvec.frames._pairs import Pair, codes_met
 from catvec.frames._schema_learning import learned_columns, roles, with_lists
 from catvec.frames._vocabulary import UNKNOWN, Vocabulary
 
@@ -249,8 +249,9 @@ class Schema:
 
     def pair_codes(self, codes: np.ndarray) -> np.ndarray:
         """Codes of the pairs, int32 (n_rows, n_pairs), from those of the categorical columns."""
+        met = [codes_met(v, codes[:, c]) for c, v in enumerate(self.vocabularies)]
         places = zip(self.pairs, self.pair_columns, strict=True)
-        of_pairs = [pair.encode(codes[:, a], codes[:, b]) for pair, (a, b) in places]
+        of_pairs = [pair.encode(met[a], met[b]) for pair, (a, b) in places]
         return _stacked(of_pairs, len(codes), np.int32)
 
     def read(self, frame: Frame) -> Arrays:
