@@ -152,6 +152,10 @@ def test_training_the_module_changes_what_comes_back_and_not_the_estimator(fitte
     back.save(tmp_path / "tuned.catvec")
     again = EmbeddingRegressor.load(tmp_path / "tuned.catvec")
     np.testing.assert_array_equal(again.predict(frame), back.predict(frame))
+    for of_module in (back, again):  # no optimizer knows of these networks
+        with pytest.raises(ParameterError, match=r"not those that this model's own fit .* fit it"):
+            of_module.partial_fit(frame, y)
+        assert of_module.drift_report(frame, y).effects is not None
 
 
 def made_in(way, n_networks):

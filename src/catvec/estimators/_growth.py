@@ -438,5 +438,8 @@ def refuse_without(state: Continuation | None, networks: Sequence[Network]) -> N
             " made of a PyTorch model, or cut to a `memory_budget`; fit it anew"
         )
     own = [one.network for one in state.learned]
-    if networks and any(a is not b for a, b in zip(networks, own, strict=False)):
-        raise ParameterError("the networks are not those that this model's own fit trained")
+    if networks and [*map(id, networks)] != [*map(id, own)]:
+        raise ParameterError(
+            "the networks are not those that this model's own fit trained, but those of a PyTorch"
+            " module or others of which no optimizer knows: fit it anew"
+        )

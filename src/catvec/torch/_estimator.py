@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -306,7 +307,8 @@ def to_estimator(module: EstimatorModule) -> Any:
     EmbeddingRegressor, EmbeddingClassifier or EmbeddingEncoder
         A fitted one of the class it came from: columns, categories, counts and effects are those of
         its own fit; networks and ``vectors_`` are the module's. Scores and importances that were
-        measured before are left out, since nobody measured them since.
+        measured before are left out, since nobody measured them since. It answers `drift_report`,
+        but no `partial_fit`: optimizers know nothing of networks that were trained elsewhere.
 
     Raises
     ------
@@ -321,6 +323,8 @@ def to_estimator(module: EstimatorModule) -> Any:
     for name in ("validation_scores_", "column_importances_"):
         if hasattr(estimator, name):
             setattr(estimator, name, {})
+    if estimator._continuation is not None:  # what optimizers know is of the fit's own networks
+        estimator._continuation = replace(estimator._continuation, learned=[])
     return estimator
 
 
