@@ -111,6 +111,19 @@ def test_effects_are_those_of_a_fit_on_all_rows(task, min_frequency, weighted):
     np.testing.assert_allclose(grown.transform(frame), whole.transform(frame), rtol=1e-4, atol=1e-5)
 
 
+def test_the_unit_of_weights_changes_nothing():
+    """As in a fit: weights and a prior that are so many times as large are the same."""
+    frame, y, _ = table(3, 300)
+    predicted = []
+    for unit in (1.0, 2.0**13):
+        weights = np.full(300, unit)
+        model = quick(EmbeddingRegressor, shrinkage=300 * unit, n_networks=1)
+        model.fit(frame[:200], y[:200], sample_weight=weights[:200])
+        model.partial_fit(frame[200:], y[200:], sample_weight=weights[200:])
+        predicted.append(model.predict(frame))
+    np.testing.assert_array_equal(*predicted)
+
+
 def test_effects_of_pairs_are_those_of_a_fit_on_all_rows():
     frame, y, _ = table(2, 300)
     parameters = {"output": "effects", "pairs": [("city", "kind")]}

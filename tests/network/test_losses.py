@@ -57,6 +57,16 @@ def test_no_constant_is_much_better_than_the_initial_score(name, weighted):
     assert value(loss.initial(target, weight)[0]) <= best + 1e-3
 
 
+@pytest.mark.parametrize("unit", [1e-7, 1.0, 1e7])
+def test_an_initial_rate_does_not_depend_on_the_unit_of_the_exposure(unit):
+    """Neither where exposures are weights, nor where there are none and rates are small."""
+    loss, years, claims = make_loss("poisson", 1), np.full(50, 2.0), np.arange(50) % 3
+    rate = claims / years * unit
+    expected = np.log(claims.sum() / years.sum() * unit)
+    assert loss.initial(rate, years / unit)[0] == pytest.approx(expected)
+    assert loss.initial(rate)[0] == pytest.approx(expected)
+
+
 def test_initial_softmax_is_the_log_of_the_shares():
     loss = make_loss("softmax", 3)
     target = np.repeat([0, 1, 2], [600, 300, 100])

@@ -210,9 +210,10 @@ class Poisson(Loss):
         return slopes
 
     def initial(self, target: Array, weight: Array | None = None) -> Array:
-        # Half an event more keeps the logarithm finite where nothing was counted.
-        total = _mean(target, weight) * len(target) + 0.5
-        return np.array([np.log(total / (len(target) + 0.5))])
+        mean = _mean(target, weight)
+        if mean <= 0:  # half an event keeps the logarithm finite where nothing was counted
+            mean = 0.5 / ((len(target) if weight is None else float(weight.sum())) + 0.5)
+        return np.array([np.log(mean)])
 
     def mean(self, scores: Array) -> Array:
         rates: Array = np.exp(scores[:, 0])

@@ -277,7 +277,7 @@ class Learned:
         step.adamw.n_steps = memory.n_steps
         return step
 
-    def _bounds(self, settings: TrainingConfig, lines: Array) -> Array:
+    def _bounds(self, step: Step, lines: Array) -> Array:
         r"""Least accumulators of some lines, which bound how far an occurrence moves a row.
 
         .. math:: |\Delta v| \le g / (\lambda + c \textstyle\sum_i g_i^2)
@@ -288,12 +288,15 @@ class Learned:
         Squared gradients stand for the curvature, as in the Fisher information (Amari 1998, Natural
         Gradient Works Efficiently in Learning). Adagrad's first steps are far longer and its later
         ones hardly shrink, which a fit mends by many epochs at a falling rate; a single pass does
-        not. Accumulators are the sums of squares of gradients over `batch_size`.
+        not. Accumulators are the sums of squares of gradients over `batch_size`, and gradients are
+        in units of the mean weight, so that the prior has to be, too.
         """
-        batch, tables = settings.batch_size, self.network.tables
+        settings, tables = step.settings, self.network.tables
+        batch = settings.batch_size
         rate, squares = settings.learning_rate * TABLE_RATE / batch, self.memory.squares[lines]
         table = np.searchsorted(tables.centers(), lines, side="right") - 1
         strength = np.asarray(settings.shrinkage, squares.dtype)[np.asarray(tables.owners)[table]]
+        strength *= squares.dtype.type(step.mass_scale)
         return np.asarray((rate * (strength + CURVATURE * batch**2 * squares)) ** 2)
 
     def _move(self, step: Step, rows: Array, key: int, frozen: bool) -> float:
@@ -311,7 +314,7 @@ class Learned:
         before = self._kept_rows(step) if frozen else []
         lines = self._looked_at(step)
         squares = tables.squares[lines]
-        bounded = np.maximum(squares, self._bounds(settings, lines))
+        bounded = np.maximum(squares, self._bounds(step, lines))
         tables.squares[lines] = bounded
         rate = settings.learning_rate
         tables.step(step.kernels, step.lookup, masses * part, gradient * part, rate)
