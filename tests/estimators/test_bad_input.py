@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GroupKFold
 
 from catvec import EmbeddingClassifier, EmbeddingEncoder, EmbeddingRegressor
 from catvec.errors import InputError, ParameterError
@@ -235,9 +236,38 @@ def test_a_seed_is_named(given):
         EmbeddingRegressor(**{**QUICK, "random_state": given}).fit(FRAME, NUMBERS)
 
 
-def test_folds_are_checked_before_anything_is_trained():
-    with pytest.raises(ParameterError, match='`cv` must be "auto", an int >= 2, a splitter'):
-        EmbeddingEncoder(cv=2.5, **QUICK).fit_transform(FRAME, NUMBERS)
+ROWS = np.arange(60)
+
+
+@pytest.mark.parametrize(
+    ("cv", "message"),
+    [
+        (2.5, '`cv` must be "auto", an int >= 2, a splitter'),
+        ([(ROWS[:30] - 60, ROWS[30:])], "fold 0 of `cv` must hold numbers of rows, from 0 to 59"),
+        ([(ROWS[:30], ROWS[30:] + 1)], "fold 0 of `cv` must hold numbers of rows, from 0 to 59"),
+        ([(ROWS[:30] * 1.0, ROWS[30:])], r"or masks of 60 rows, got 0.0, .*numpy.flatnonzero"),
+        ([(ROWS[:9] < 5, ROWS[30:])], r"or masks of 60 rows, got True, .* of shape \(9,\)"),
+        ([(ROWS[:30], ROWS[30:]), (ROWS, ROWS[:2])], r"fold 1 of `cv` learns from .*: 0, 1; leave"),
+        ([([], ROWS)], "fold 0 of `cv` has no rows to learn from; leave it out"),
+        ([ROWS], "fold 0 of `cv` must be a pair"),
+        ([], "`cv` gives no folds"),
+        (GroupKFold(2), "`cv` cannot split these rows: The 'groups' parameter should not be None"),
+    ],
+)
+def test_folds_are_checked_before_anything_is_trained(cv, message):
+    with pytest.raises(ValueError, match=message):
+        EmbeddingEncoder(cv=cv, **QUICK).fit_transform(FRAME, NUMBERS)
+
+
+def test_folds_may_be_masks():
+    masks = [(ROWS % 3 != k, ROWS % 3 == k) for k in range(3)]
+    numbers = [(np.flatnonzero(a), np.flatnonzero(b)) for a, b in masks]
+    encoded = [
+        EmbeddingEncoder(cv=cv, output="effects", **QUICK).fit_transform(FRAME, NUMBERS)
+        for cv in (masks, numbers, iter(numbers))
+    ]
+    np.testing.assert_array_equal(encoded[0], encoded[1])
+    np.testing.assert_array_equal(encoded[2], encoded[1])
 
 
 def test_classes_of_several_types_are_not_those_of_before():

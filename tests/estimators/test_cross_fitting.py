@@ -38,7 +38,7 @@ ROWS = np.arange(60)
         ({"time_column": "t"}, None, "no row could be encoded"),
         ({"output": "effects"}, np.zeros(60), "no row could be encoded"),
         ({"cv": []}, None, "no row could be encoded"),
-        ({"cv": [([], ROWS[:30]), (ROWS[:30], ROWS[30:])]}, None, "a fold without rows"),
+        ({"cv": [([], ROWS[:30]), (ROWS[:30], ROWS[30:])]}, None, "fold 0 of `cv` has no rows"),
     ],
 )
 def test_folds_that_encode_nothing_are_refused(parameters, groups, message, rng):

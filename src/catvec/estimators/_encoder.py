@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import pyarrow as pa
 from sklearn.base import TransformerMixin
-from sklearn.model_selection import TimeSeriesSplit, check_cv
+from sklearn.model_selection import TimeSeriesSplit
 from sklearn.utils.validation import check_is_fitted
 
 from catvec._checks import check_int, check_option, refuse
@@ -31,7 +31,7 @@ from catvec.estimators._parameters import document
 from catvec.estimators._source_table import SourceTable, opened
 from catvec.estimators._streaming import StreamedLearner
 from catvec.estimators._training_set import TrainingSet, network_inputs
-from catvec.frames import Arrays, Fold, make_folds, open_frame
+from catvec.frames import Arrays, Fold, checked_folds, make_folds, open_frame
 from catvec.frames._chunk import Chunk
 from catvec.frames._files import check_writable, write_tables
 from catvec.frames._source import check_apart, copied_types
@@ -57,9 +57,10 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
     task : {"auto", "regression", "binary", "multiclass", "count"}, default="auto"
         What the target is. ``"auto"``: floats, and integers with more than 20 values, are a
         regression; else classes. Counts only when asked.
-    cv : int, splitter or "auto", default="auto"
-        Folds of ``fit_transform``. Rows that a splitter never tests, such as the first block of a
-        ``TimeSeriesSplit``, are encoded as unknown. ``"auto"``: 5, or 10 where these expand in time
+    cv : int, splitter, list of splits or "auto", default="auto"
+        Folds of ``fit_transform``; of a list, each a pair of rows to learn from and rows to encode,
+        by number or by mask, which share no row. Rows that are never tested, such as the first
+        block of a ``TimeSeriesSplit``, are encoded as unknown. ``"auto"``: 5, or 10 where these expand in time
         and effects alone are written: the first block is then smaller.
     output : {"auto", "both", "effects", "vectors"}, default="auto"
         What to write by categorical column: effects with their confidence, vectors, or both.
@@ -388,6 +389,8 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
             del self.cross_fitted_
         self.output_, self._cv = self._output_and_folds()
         self._scored = self.joint_score and self.output_ == "both"
+        if cross_fitted and not (isinstance(self._cv, int) or hasattr(self._cv, "split")):
+            self._cv = checked_folds(self._cv, open_frame(X).n_rows)
         n_folds = self._cv if isinstance(self._cv, int) else FOLDS  # about as much work as that
         self._n_fits = 1 + n_folds * (cross_fitted and self.output_ != "effects")
         if not isinstance(X, SourceTable):
@@ -441,13 +444,16 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         if isinstance(self._cv, int):
             rng = np.random.default_rng([learner.seed, 3])
             folds = make_folds(training.ties, self._cv, rng)
+        elif isinstance(self._cv, list):  # as `_start` checked it
+            folds = self._cv
         else:
             rows = np.zeros((len(training), 1))
-            pairs = check_cv(self._cv).split(rows, np.asarray(y), training.ties.groups)
-            folds = [Fold(np.asarray(train), np.asarray(test)) for train, test in pairs]
+            try:
+                pairs = list(self._cv.split(rows, np.asarray(y), training.ties.groups))
+            except ValueError as error:
+                raise InputError(f"`cv` cannot split these rows: {error}") from error
+            folds = checked_folds(pairs, len(training))
         _refuse_none(folds)
-        if not all(len(fold.train) for fold in folds):
-            raise InputError("`cv` has a fold without rows to learn from; leave it out")
         return folds
 
     def _some_unknown(self, training: TrainingSet, seed: int) -> Arrays:

@@ -33,6 +33,7 @@ from catvec.frames._schema_growth import SchemaGrowth as SchemaGrowth
 from catvec.frames._schema_growth import grow_schema as grow_schema
 from catvec.frames._splits import Fold as Fold
 from catvec.frames._splits import Ties as Ties
+from catvec.frames._splits import checked_folds as checked_folds
 from catvec.frames._splits import make_folds as make_folds
 from catvec.frames._splits import make_held_out as make_held_out
 from catvec.frames._splits import refuse_lasting as refuse_lasting

@@ -7,11 +7,14 @@ learned of nothing that was later.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
+from catvec._checks import some
 from catvec.errors import InputError
 
 DISTINCT_SHARE = 0.9  # above this share of distinct rows, twins stay together (FINDINGS 2)
@@ -115,6 +118,48 @@ def make_folds(ties: Ties, n_folds: int, rng: np.random.Generator) -> list[Fold]
         pairs = ((part != i, part == i) for i in range(int(part.max(initial=-1)) + 1))
     folds = [Fold(np.flatnonzero(train), np.flatnonzero(test)) for train, test in pairs]
     return [fold for fold in folds if len(fold.train) and len(fold.test)]
+
+
+def checked_folds(splits: Iterable[Any], n_rows: int) -> list[Fold]:
+    """Folds as a user, or a splitter of scikit-learn, gives them.
+
+    Parameters
+    ----------
+    splits : iterable of pairs of array-like
+        Rows to learn from and rows to test, by number or by mask.
+    n_rows : int
+        Of the table.
+
+    Returns
+    -------
+    list of Fold
+        Rows in the order in which they were given.
+
+    Raises
+    ------
+    InputError
+        If one is no such pair, learns from no row, or from one that it tests.
+    """
+    folds = []
+    for number, split in enumerate(splits):
+        which = f"fold {number} of `cv`"
+        try:
+            train, test = split
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"{which} must be a pair: rows to learn from, and rows to test; got {some([split])}"
+            ) from error
+        fold = Fold(_row_numbers(train, n_rows, which), _row_numbers(test, n_rows, which))
+        if not len(fold.train):
+            raise InputError(f"{which} has no rows to learn from; leave it out")
+        shared = np.intersect1d(fold.train, fold.test)
+        if len(shared):
+            raise InputError(
+                f"{which} learns from rows that it tests: {some(shared.tolist())}; leave them out"
+                " of one of the two, as their own targets would be known"
+            )
+        folds.append(fold)
+    return folds
 
 
 def make_held_out(
@@ -222,3 +267,18 @@ def _time_blocks(time: np.ndarray, n_blocks: int) -> np.ndarray:
     middle = np.cumsum(rows) - rows / 2
     block = np.minimum((middle * n_blocks / max(len(time), 1)).astype(np.int64), n_blocks - 1)
     return np.unique(block, return_inverse=True)[1][moment]
+
+
+def _row_numbers(given: Any, n_rows: int, which: str) -> np.ndarray:
+    """Rows of a fold as numbers, int64."""
+    rows = np.asarray(given)
+    if rows.dtype == bool and rows.shape == (n_rows,):
+        return np.flatnonzero(rows)
+    numbers = rows.ndim == 1 and (rows.dtype.kind in "iu" or not len(rows))
+    if not numbers or ((rows < 0) | (rows >= n_rows)).any():
+        raise InputError(
+            f"{which} must hold numbers of rows, from 0 to {n_rows - 1}, or masks of {n_rows} rows,"
+            f" got {some(rows.ravel()[:4].tolist())} of shape {rows.shape}; make them"
+            " numpy.flatnonzero(mask)"
+        )
+    return rows.astype(np.int64)
