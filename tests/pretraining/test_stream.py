@@ -73,6 +73,23 @@ def test_sequences_are_those_in_memory(
     np.testing.assert_array_equal(streamed.counts(), plain.counts())
 
 
+@pytest.mark.parametrize("start", [-(2.0**63), 2.0**63, 1.8e19, 1e25])
+def test_ids_beyond_64_bits_are_told_apart(events, tmp_path, start):
+    """Floats, as pandas reads hashes with a gap; a file without a gap holds them as integers."""
+    step = 4096.0 if start < 2**64 else 1e22
+    ids = start + step * events["s"].fill_null(0).to_numpy()
+    table = pa.table({"s": ids, "item": events["item"]})
+    parts = [table.slice(0, 300), table.slice(300)]
+    if 0 < start < 2**64:
+        parts[1] = parts[1].set_column(0, "s", pa.array(ids[300:].astype(np.uint64)))
+    source = open_source(parts, tmp_path / "frames")
+    options = {"sequence": "s", "order": None, "min_frequency": 1}
+    streamed = stream_corpus(source, ["item"], folder=tmp_path / "kept", **options)
+    plain = read_corpus(open_frame(table), ["item"], **options)
+    assert len(as_set(plain)) > 100
+    assert as_set(streamed) == as_set(plain)
+
+
 def test_a_path_gives_the_vectors_of_its_table(events, files, monkeypatch):
     monkeypatch.setattr(_stream, "PART_ROWS", 100)
     pretrainer = EmbeddingPretrainer(

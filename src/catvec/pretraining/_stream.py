@@ -241,7 +241,10 @@ def _distinct_keys(vocabulary: Vocabulary) -> np.ndarray:
         )
         return np.frombuffer(digests, np.uint64)
     if categories.dtype.kind == "f":  # 1.0 here is 1 in a chunk without fractions
-        whole = categories == np.trunc(categories)
-        integers = np.where(whole, categories, 0).astype(np.int64).view(np.uint64)
-        return np.where(whole, integers, categories.view(np.uint64))
+        whole, keys = categories == np.trunc(categories), categories.view(np.uint64).copy()
+        for kind in (np.int64, np.uint64):  # other whole numbers are in no column of integers
+            low, high = map(float, (np.iinfo(kind).min, np.iinfo(kind).max))  # to 2**63, 2**64
+            integers = whole & (categories >= low) & (categories < high)
+            keys[integers] = categories[integers].astype(kind).view(np.uint64)
+        return keys
     return categories.astype(np.int64).view(np.uint64)
