@@ -374,11 +374,35 @@ def test_columns_may_be_positions_and_their_names_numbers(monkeypatch, small):
     monkeypatch.setattr(source_module, "SMALL", small)
     frame = TABLE.select(["city", "home", "day", "y"]).to_pandas()
     frames = [frame[:1000], frame[1000:]]
-    settings = {**QUICK, "output": "effects", "columns": [0, -2], "time_column": 2}
+    settings = {**QUICK, "output": "effects", "columns": [0, -3], "time_column": 2}
     assert EmbeddingEncoder(**settings).fit(frames, "y").vectors_.columns == ("city", "home")
     numbered = [rows.set_axis([7, 8, 9, 10], axis="columns") for rows in frames]
     settings = {**settings, "columns": [7, 8], "time_column": 9}
     assert EmbeddingEncoder(**settings).fit(numbered, "10").vectors_.columns == ("7", "8")
+
+
+@pytest.mark.parametrize("small", [0, 10**6])
+def test_positions_are_those_of_the_whole_table(monkeypatch, small):
+    monkeypatch.setattr(source_module, "SMALL", small)
+    table = TABLE.select(["y", "city", "home", "day", "w"]).slice(0, 300)
+    settings = {**QUICK, "output": "effects"}
+
+    def seen(**more):
+        encoder = EmbeddingEncoder(**{**settings, "columns": [1, 2], **more})
+        encoder.fit([table], "y", groups="day", sample_weight="w")
+        return encoder.vectors_.columns, encoder.schema_.numbers
+
+    assert seen() == (("city", "home"), ())
+    assert seen(time_column=3) == (("city", "home"), ())
+    assert seen(columns=[1, 3, -3]) == (
+        ("city", "home", "day"),
+        (),
+    )  # groups are, if they are named
+    for given in ({"columns": [0]}, {"time_column": -1}):
+        with pytest.raises(InputError, match="leave it out of"):
+            seen(**given)
+    with pytest.raises(InputError, match="`pairs` names a column by its position 1"):
+        seen(pairs=[(1, 2)])
 
 
 @pytest.mark.usefixtures("large")

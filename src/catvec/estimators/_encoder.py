@@ -60,8 +60,8 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
     cv : int, splitter, list of splits or "auto", default="auto"
         Folds of ``fit_transform``; of a list, each a pair of rows to learn from and rows to encode,
         by number or by mask, which share no row. Rows that are never tested, such as the first
-        block of a ``TimeSeriesSplit``, are encoded as unknown. ``"auto"``: 5, or 10 where these expand in time
-        and effects alone are written: the first block is then smaller.
+        block of a ``TimeSeriesSplit``, are encoded as unknown. ``"auto"``: 5, or 10 where these
+        expand in time and effects alone are written: the first block is then smaller.
     output : {"auto", "both", "effects", "vectors"}, default="auto"
         What to write by categorical column: effects with their confidence, vectors, or both.
         ``"auto"`` writes both, but effects where folds expand in time, as with ``time_column``: the

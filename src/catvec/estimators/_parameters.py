@@ -26,9 +26,9 @@ T = TypeVar("T", bound=type)
 
 SHARED = """\
 columns : list of str or int, optional
-        Exactly the categorical columns: names, or positions for arrays. By default text,
-        categories and booleans are; integers, floats and dates only where named. The other
-        columns are numbers; text among them is then an error.
+        Exactly the categorical columns: names, or positions in the whole table, as of arrays. By
+        default text, categories and booleans are; integers, floats and dates only where named. The
+        other columns are numbers; text among them is then an error.
     embedding_dim : int, str, callable or mapping, default="auto"
         Width of the vectors: a number, the name of a rule (see `catvec.network.RULES`), a function
         of the number of categories, or any of these by column. ``"auto"``: as many dimensions as a

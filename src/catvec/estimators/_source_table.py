@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +16,11 @@ from typing import Any
 
 from catvec._checks import refuse
 from catvec.errors import InputError
-from catvec.estimators._parameters import SharedParameters
+from catvec.estimators._parameters import SharedParameters, is_list
 from catvec.frames import Frame, open_frame
 from catvec.frames._chunk import Chunk, one_array
 from catvec.frames._files import replacing
+from catvec.frames._frame import resolve
 from catvec.frames._source import Source, is_small, is_source, open_source, whole
 from catvec.frames._survey import label_vector
 
@@ -142,7 +143,11 @@ class SourceTable:
 
 
 def hidden_columns(
-    p: SharedParameters, target: str | None, weight: str | None, groups: str | None
+    p: SharedParameters,
+    names: Sequence[str],
+    target: str | None,
+    weight: str | None,
+    groups: str | None,
 ) -> list[str]:
     """Columns that say something about rows and are no features.
 
@@ -150,25 +155,43 @@ def hidden_columns(
     ----------
     p : SharedParameters
         What binds rows may be a feature as well, or their time, if its parameters say so.
+    names : sequence of str
+        All columns of the table, which positions count.
     target, weight, groups : str or None
         Names of columns.
 
     Raises
     ------
     InputError
-        If the target or the weights would be a feature, or the time.
+        If the target or the weights would be a feature, or the time, or a position is none.
     """
-    named = [("columns", p.columns), ("time_column", [p.time_column])]
+    time = None if p.time_column is None else [p.time_column]
+    named = {"columns": p.columns, "time_column": time}
     asked = {
-        str(column): parameter
-        for parameter, columns in named
-        if isinstance(columns, Collection) and not isinstance(columns, str)
-        for column in columns
+        name: parameter
+        for parameter, columns in named.items()
+        if columns is not None
+        for name in resolve(names, columns, parameter)
     }
     for name, what in ((target, "the target"), (weight, "the weights of the rows")):
         if name in asked:
             raise InputError(f"column {name!r} holds {what}; leave it out of `{asked[name]}`")
-    return [name for name in (target, weight, groups) if name is not None and name not in asked]
+    hidden = [name for name in (target, weight, groups) if name is not None and name not in asked]
+    _refuse_ambiguous(p, names, [name for name in names if name not in hidden])
+    return hidden
+
+
+def _refuse_ambiguous(p: SharedParameters, names: Sequence[str], seen: Sequence[str]) -> None:
+    """Refuse positions in `pairs`, which count features, where they are not those of the table."""
+    positions = [c for pair in p.pairs for c in pair] if is_list(p.pairs) else []
+    for c in positions:
+        if isinstance(c, str):
+            continue
+        if resolve(names, [c], "pairs") != resolve(seen, [c], "pairs"):
+            raise InputError(
+                f"`pairs` names a column by its position {c}, which is not clear where other"
+                " columns of the table are the target, weights or groups; give its name"
+            )
 
 
 @contextmanager
@@ -257,7 +280,8 @@ def _with_columns(
     data = data | ({"vocabulary_counts": counts} if counts else {})
     given = (y, data.get("sample_weight"), data.get("groups"))
     target, weight, groups = (name if isinstance(name, str) else None for name in given)
-    hidden = hidden_columns(p, target, weight, groups)
+    frame = frame.without(others, counted=False)
+    hidden = hidden_columns(p, frame.names, target, weight, groups)
     if target is not None:
         data = _named_validation(data, target)
         y = label_vector(one_array(rows.column(target)))
@@ -265,7 +289,7 @@ def _with_columns(
         data = {**data, "sample_weight": rows.column(weight).floats()}
     if groups is not None:
         data = {**data, "groups": one_array(rows.column(groups))}
-    return frame.without([*hidden, *others]), y, data
+    return frame.without(hidden), y, data
 
 
 def _named_validation(data: dict[str, Any], y: str) -> dict[str, Any]:

@@ -319,10 +319,11 @@ class StreamedLearner(Learner):
 
 def _roles(p: EmbeddingEstimator, table: SourceTable) -> StreamRoles:
     source = table.source
-    hidden = hidden_columns(p, table.target, table.weight, table.groups)
-    seen = [name for name in source.names if name not in hidden]
-    (time,) = (None,) if p.time_column is None else resolve(seen, [p.time_column], "time_column")
-    given = None if p.columns is None else resolve(seen, p.columns, "columns")
+    names = list(source.names)
+    hidden = hidden_columns(p, names, table.target, table.weight, table.groups)
+    seen = [name for name in names if name not in hidden]
+    (time,) = (None,) if p.time_column is None else resolve(names, [p.time_column], "time_column")
+    given = None if p.columns is None else resolve(names, p.columns, "columns")
     rest = [name for name in seen if name != time or name in (given or ())]
     lists = [name for name in rest if source.kinds[name] == "list"]
     if lists:

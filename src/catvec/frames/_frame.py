@@ -40,6 +40,8 @@ class Frame:
         False for an array, whose columns are known by their positions only.
     whole : Frame or None
         The table with all of its columns, if this one is without some.
+    counted : tuple of str
+        The columns that positions count, if they are others than `names`.
     """
 
     names: tuple[str, ...]
@@ -47,6 +49,7 @@ class Frame:
     named: bool
     _read: Callable[[str], Any] = field(repr=False)
     whole: Frame | None = None
+    counted: tuple[str, ...] = ()
     _columns: dict[str, Column] = field(default_factory=dict, repr=False)
     _lists: dict[str, bool] = field(default_factory=dict, repr=False)
 
@@ -127,10 +130,11 @@ class Frame:
         cells = in_one(cells) if isinstance(cells, pa.ChunkedArray) else cells
         return plain(cells) if isinstance(cells, pa.Array) else None
 
-    def without(self, names: Collection[str]) -> Frame:
-        """The table less some columns."""
+    def without(self, names: Collection[str], *, counted: bool = True) -> Frame:
+        """The table less some columns; whether positions go on to count these."""
         left = tuple(name for name in self.names if name not in names)
-        return Frame(left, self.n_rows, self.named, self._read, self)
+        by_position = (self.counted or self.names) if counted else left
+        return Frame(left, self.n_rows, self.named, self._read, self.whole or self, by_position)
 
     def is_list(self, name: str) -> bool:
         """Whether the cells of a column are lists: by its type, or by its first cell."""
@@ -167,7 +171,7 @@ class Frame:
         Parameters
         ----------
         columns : collection of str or int
-            A number is a position, unless a column has it for a name.
+            A number is a position in the whole table, unless a column has it for a name.
         parameter : str
             Who asks, for the messages.
 
@@ -183,7 +187,7 @@ class Frame:
         InputError
             If there is no such column.
         """
-        return resolve(self.names, columns, parameter)
+        return resolve(self.counted or self.names, columns, parameter)
 
     def _refuse_absent(self, name: str) -> None:
         if name not in self.names:
