@@ -1,4 +1,4 @@
-r"""Scores of a table's rows, each by networks that never saw its target.
+r"""Folds of an encoder, and scores of a table's rows, each by networks that never saw its target.
 
 A row's score says what its columns say, and by its difference from other folds' scores also which
 fold :math:`k` the row is in. Where rows side by side are alike, and a fold is a few stretches of
@@ -16,14 +16,62 @@ noise and 0.936 without scores.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from catvec.errors import InputError
 from catvec.estimators._learning import Committee, averaged_scores
-from catvec.frames import Fold
+from catvec.estimators._training_set import TrainingSet
+from catvec.frames import Fold, checked_folds, make_folds
 from catvec.network import Inputs
 
 MASK = 2.0
+
+
+def folds_of(cv: Any, training: TrainingSet, y: object, seed: int) -> list[Fold]:
+    """The folds that an encoder is asked for.
+
+    Parameters
+    ----------
+    cv : int, splitter or list of Fold
+    training : TrainingSet
+    y : array-like of shape (n_rows,)
+        The target, for splitters.
+    seed : int
+        Of the fit.
+
+    Returns
+    -------
+    list of Fold
+
+    Raises
+    ------
+    InputError
+        If there are none, or a splitter cannot split these rows.
+    """
+    folds = cv
+    if isinstance(cv, int):
+        folds = make_folds(training.ties, cv, np.random.default_rng([seed, 3]))
+    elif hasattr(cv, "split"):
+        rows = np.zeros((len(training), 1))
+        try:
+            pairs = list(cv.split(rows, np.asarray(y), training.ties.groups))
+        except ValueError as error:
+            raise InputError(f"`cv` cannot split these rows: {error}") from error
+        folds = checked_folds(pairs, len(training))
+    refuse_none(folds)
+    return list(folds)
+
+
+def refuse_none(folds: Sequence[Any]) -> None:
+    """Refuse to encode rows where there are no folds."""
+    if not folds:
+        raise InputError(
+            "no row could be encoded by a fit to others: there is but one row or group, or one"
+            " moment (of groups in time that at which they end), or `cv` gives no folds; use `fit`"
+            " and `transform`, or other `groups`"
+        )
 
 
 def cross_fitted_scores(

@@ -17,7 +17,7 @@ from catvec._checks import check_int, check_option, refuse
 from catvec.errors import InputError
 from catvec.estimators._base import EmbeddingEstimator
 from catvec.estimators._choice import choose_category_dropout, told_by_code
-from catvec.estimators._cross_fitting import cross_fitted_scores
+from catvec.estimators._cross_fitting import cross_fitted_scores, folds_of, refuse_none
 from catvec.estimators._encoded_columns import EncodedColumns
 from catvec.estimators._encoded_rows import Encoding, RowEncoder, beside, some_unknown
 from catvec.estimators._growth import continuation
@@ -31,7 +31,7 @@ from catvec.estimators._parameters import document
 from catvec.estimators._source_table import SourceTable, opened
 from catvec.estimators._streaming import StreamedLearner
 from catvec.estimators._training_set import TrainingSet, network_inputs
-from catvec.frames import Arrays, Fold, checked_folds, make_folds, open_frame
+from catvec.frames import Arrays, checked_folds, open_frame
 from catvec.frames._chunk import Chunk
 from catvec.frames._files import check_writable, write_tables
 from catvec.frames._source import check_apart, copied_types
@@ -239,7 +239,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         _, learner = self._start(X, None, data, cross_fitted=True)
         assert isinstance(learner, StreamedLearner)
         splits = learner.deal.folds()
-        _refuse_none(splits)
+        refuse_none(splits)
         sets = self._sets(learner, [train for train, _ in splits])
         committees = learner.committees(sets)
         learner.finish(committees)
@@ -270,7 +270,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
 
     def _fit_transform(self, X: object, y: object, data: dict[str, Any]) -> np.ndarray:
         training, learner = self._start(X, y, data, cross_fitted=True)
-        folds = self._folds(training, learner, y)
+        folds = folds_of(self._cv, training, y, learner.seed)
         trained = learner.committees(self._sets(learner, [fold.train for fold in folds]))
         self._compare_first(X, y, data, learner, trained)
         learner.finish(trained)
@@ -387,19 +387,20 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
             raise refuse("init", 'None with output="effects", which has no vectors', self.init)
         if hasattr(self, "cross_fitted_"):  # of the rows of an earlier fit
             del self.cross_fitted_
-        self.output_, self._cv = self._output_and_folds()
+        self.output_, cv = self._output_and_folds()
         self._scored = self.joint_score and self.output_ == "both"
-        if cross_fitted and not (isinstance(self._cv, int) or hasattr(self._cv, "split")):
-            self._cv = checked_folds(self._cv, open_frame(X).n_rows)
-        n_folds = self._cv if isinstance(self._cv, int) else FOLDS  # about as much work as that
+        if cross_fitted and not (isinstance(cv, int) or hasattr(cv, "split")):
+            cv = checked_folds(cv, open_frame(X).n_rows)
+        self._cv: Any = cv
+        n_folds = cv if isinstance(cv, int) else FOLDS  # about as much work as that
         self._n_fits = 1 + n_folds * (cross_fitted and self.output_ != "effects")
         if not isinstance(X, SourceTable):
             data = {**data, "in_order": isinstance(self.cv, TimeSeriesSplit)}
         elif cross_fitted:
-            data = {**data, "n_folds": self._cv}
+            data = {**data, "n_folds": cv}
         training, learner = self._prepare(X, y, n_fits=self._n_fits, **data)
         is_open = self.output == "auto" and self.output_ == "both"
-        self._hides_folds = is_open and training.rows_together > 1
+        self._hides_folds: bool = is_open and training.rows_together > 1
         if self._hides_folds:  # vectors would tell them, too
             self.output_ = "effects"
         return training, learner
@@ -439,22 +440,6 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
             keep_within_budget(self, training.limits)
         self._coded = told_by_code(training.schema)
         self._columns.refuse_clashes()
-
-    def _folds(self, training: TrainingSet, learner: Learner, y: object) -> list[Fold]:
-        if isinstance(self._cv, int):
-            rng = np.random.default_rng([learner.seed, 3])
-            folds = make_folds(training.ties, self._cv, rng)
-        elif isinstance(self._cv, list):  # as `_start` checked it
-            folds = self._cv
-        else:
-            rows = np.zeros((len(training), 1))
-            try:
-                pairs = list(self._cv.split(rows, np.asarray(y), training.ties.groups))
-            except ValueError as error:
-                raise InputError(f"`cv` cannot split these rows: {error}") from error
-            folds = checked_folds(pairs, len(training))
-        _refuse_none(folds)
-        return folds
 
     def _some_unknown(self, training: TrainingSet, seed: int) -> Arrays:
         """The rows with some categories taken for unknown, as networks see them in training.
@@ -509,12 +494,3 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         if self.schema_.named and given != list(self.schema_.names):
             raise ValueError("input_features is not equal to feature_names_in_")
         return dict(zip(self.schema_.names, given, strict=True))
-
-
-def _refuse_none(folds: Sequence[Any]) -> None:
-    if not folds:
-        raise InputError(
-            "no row could be encoded by a fit to others: there is but one row or group, or one"
-            " moment (of groups in time that at which they end), or `cv` gives no folds; use `fit`"
-            " and `transform`, or other `groups`"
-        )

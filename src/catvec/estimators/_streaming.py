@@ -96,7 +96,14 @@ class StreamedLearner(Learner):
             if X_val is not None:
                 tables |= {"X_val": X_val, "y_val": {"y_val": y_val}}
             given = {name: _content(given) for name, given in tables.items()}
-            of_fit = [table.source.fingerprint(), vars(self.roles), n_folds, _told(p), given]
+            of_fit = [
+                table.source.fingerprint(),
+                vars(self.roles),
+                n_folds,
+                _told(p),
+                given,
+                choice,
+            ]
             seed = table.workspace.begin(of_fit, seed)
         self.survey = survey(
             table.source,
