@@ -92,19 +92,8 @@ class StreamedLearner(Learner):
         self.roles = _roles(p, table)
         self._checkpoints = table.workspace.is_kept and p.engine != "torch"
         if table.workspace.is_kept:
-            tables = dict(table.vocabulary_counts)
-            if X_val is not None:
-                tables |= {"X_val": X_val, "y_val": {"y_val": y_val}}
-            given = {name: _content(given) for name, given in tables.items()}
-            of_fit = [
-                table.source.fingerprint(),
-                vars(self.roles),
-                n_folds,
-                _told(p),
-                given,
-                choice,
-            ]
-            seed = table.workspace.begin(of_fit, seed)
+            of_fit = [vars(self.roles), n_folds, _told(p), choice]
+            seed = table.workspace.begin([*of_fit, *_contents(table, X_val, y_val)], seed)
         self.survey = survey(
             table.source,
             self.roles,
@@ -351,6 +340,14 @@ def _roles(p: EmbeddingEstimator, table: SourceTable) -> StreamRoles:
     categorical = [name for name in rest if name in given]
     numeric = [name for name in rest if name not in given]
     return StreamRoles(table.target, table.weight, table.groups, time, categorical, numeric)
+
+
+def _contents(table: SourceTable, X_val: object, y_val: object) -> list[Any]:
+    """What tells all that `fit` is given from others."""
+    given = dict(table.vocabulary_counts)
+    if X_val is not None:
+        given |= {"X_val": X_val, "y_val": {"y_val": y_val}}
+    return [table.source.fingerprint(), {name: _content(one) for name, one in given.items()}]
 
 
 def _content(given: Any) -> str:
