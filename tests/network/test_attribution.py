@@ -69,7 +69,7 @@ def naive_contributions(network, inputs, row, output=0):
 def test_contributions_add_up_to_the_prediction(hidden_sizes, segments):
     networks = [make_network(hidden_sizes, 2, seed) for seed in range(3)]
     inputs = drawn_inputs(700)  # more than a chunk
-    base, parts, scores = attribute(networks, inputs, SHARES, segments=segments)
+    base, parts, scores = attribute(networks, inputs, [SHARES] * len(networks), segments=segments)
     predicted = np.mean([network.predict(inputs) for network in networks], axis=0)
     assert (base.shape, parts.shape, scores.shape) == ((2,), (700, 5, 2), (700, 2))
     np.testing.assert_allclose(scores, predicted, rtol=1e-4, atol=1e-4)
@@ -79,7 +79,7 @@ def test_contributions_add_up_to_the_prediction(hidden_sizes, segments):
 def test_a_linear_network_is_explained_by_its_weights():
     network = make_network(())
     inputs = drawn_inputs(20)
-    _, parts, _ = attribute([network], inputs, SHARES)
+    _, parts, _ = attribute([network], inputs, [SHARES])
     start = network_input(network, attribution.unknown_row(inputs), 0)
     weight = network.state()["head.weight"][:, 0].astype(float)
     for row in range(20):
@@ -91,7 +91,7 @@ def test_a_linear_network_is_explained_by_its_weights():
 @pytest.mark.parametrize("row", [0, 5, 9, 12])  # a missing, an unknown and two known numbers
 def test_against_the_definition(row):
     network, inputs = make_network(n_outputs=2), drawn_inputs(20)
-    _, parts, _ = attribute([network], inputs, SHARES, segments=64)
+    _, parts, _ = attribute([network], inputs, [SHARES], segments=64)
     scale = np.abs(parts[row]).max()
     for output in (0, 1):
         expected = naive_contributions(network, inputs, row, output)
@@ -100,16 +100,16 @@ def test_against_the_definition(row):
 
 def test_one_layer_needs_one_segment():
     network, inputs = make_network((7,)), drawn_inputs(50)
-    _, once, _ = attribute([network], inputs, SHARES, segments=1)
-    _, often, _ = attribute([network], inputs, SHARES, segments=40)
+    _, once, _ = attribute([network], inputs, [SHARES], segments=1)
+    _, often, _ = attribute([network], inputs, [SHARES], segments=40)
     np.testing.assert_allclose(once, often, atol=1e-4)
 
 
 def test_more_segments_come_nearer():
     network, inputs = make_network((32, 16)), drawn_inputs(200)
-    limit = attribute([network], inputs, SHARES, segments=200)[1]
+    limit = attribute([network], inputs, [SHARES], segments=200)[1]
     errors = [
-        np.abs(attribute([network], inputs, SHARES, segments=k)[1] - limit).mean()
+        np.abs(attribute([network], inputs, [SHARES], segments=k)[1] - limit).mean()
         for k in (1, 4, 16)
     ]
     assert errors[0] > 2 * errors[1] > 4 * errors[2]
@@ -119,10 +119,10 @@ def test_what_does_not_differ_from_unknown_adds_nothing():
     network = make_network()
     inputs = drawn_inputs(9)
     inputs.codes[:, 1] = 0
-    base, parts, _ = attribute([network], inputs, SHARES)
+    base, parts, _ = attribute([network], inputs, [SHARES])
     assert (parts[:, 1] == 0).all()
     unknown = attribution.unknown_row(inputs)
-    _, parts, scores = attribute([network], unknown, SHARES)
+    _, parts, scores = attribute([network], unknown, [SHARES])
     assert (parts == 0).all()
     np.testing.assert_allclose(scores[0], base, atol=1e-5)
 
@@ -131,13 +131,15 @@ def test_threads_and_rows_beside_change_nothing(monkeypatch):
     networks = [make_network(seed=seed) for seed in range(2)]
     inputs = drawn_inputs(300)
     monkeypatch.setattr(attribution, "CHUNK", 64)
-    one = attribute(networks, inputs, SHARES)
-    for array, other in zip(one, attribute(networks, inputs, SHARES, n_jobs=3), strict=True):
+    one = attribute(networks, inputs, [SHARES] * len(networks))
+    for array, other in zip(
+        one, attribute(networks, inputs, [SHARES] * len(networks), n_jobs=3), strict=True
+    ):
         np.testing.assert_array_equal(array, other)
-    alone = attribute(networks, inputs.take(slice(70, 71)), SHARES)[1]
+    alone = attribute(networks, inputs.take(slice(70, 71)), [SHARES] * len(networks))[1]
     np.testing.assert_allclose(alone[0], one[1][70], atol=1e-4)
 
 
 def test_no_rows():
-    _, parts, scores = attribute([make_network()], drawn_inputs(0), SHARES)
+    _, parts, scores = attribute([make_network()], drawn_inputs(0), [SHARES])
     assert (parts.shape, scores.shape) == ((0, 5, 1), (0, 1))

@@ -98,7 +98,7 @@ def test_state_and_back(kind):
 def test_contributions_add_up_to_the_prediction(kind, hidden_sizes, segments):
     networks = [make_network(kind, hidden_sizes, seed) for seed in range(2)]
     inputs = drawn_inputs(600)  # more than a chunk
-    base, parts, scores = attribute(networks, inputs, SHARES, segments=segments)
+    base, parts, scores = attribute(networks, inputs, [SHARES] * len(networks), segments=segments)
     predicted = np.mean([network.predict(inputs) for network in networks], axis=0)
     np.testing.assert_allclose(scores, predicted, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(base + parts.sum(axis=1), predicted, rtol=1e-4, atol=1e-4)
@@ -107,12 +107,14 @@ def test_contributions_add_up_to_the_prediction(kind, hidden_sizes, segments):
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_segment_is_exact_without_layers_and_many_come_nearer_with_them(kind):
     inputs = drawn_inputs(100)
-    once, often = (attribute([make_network(kind, ())], inputs, SHARES, segments=k) for k in (1, 9))
+    once, often = (
+        attribute([make_network(kind, ())], inputs, [SHARES], segments=k) for k in (1, 9)
+    )
     np.testing.assert_allclose(once[1], often[1], atol=1e-4)
     network = make_network(kind, (32, 16))
-    limit = attribute([network], inputs, SHARES, segments=200)[1]
+    limit = attribute([network], inputs, [SHARES], segments=200)[1]
     errors = [
-        np.abs(attribute([network], inputs, SHARES, segments=k)[1] - limit).mean()
+        np.abs(attribute([network], inputs, [SHARES], segments=k)[1] - limit).mean()
         for k in (1, 4, 16)
     ]
     assert errors[0] > 2 * errors[1] > 4 * errors[2]
@@ -127,7 +129,7 @@ def test_two_columns_share_what_they_do_together(kind):
     name = "interactions.weight" if kind == "factorization_machine" else "head.weight"
     network.weights[name][-3:] = 1
     inputs = Inputs(np.array([[2, 3], [3, 0]], np.int32))
-    parts = attribute([network], inputs, np.repeat(np.eye(2, dtype=np.float32), 3, axis=0))[1]
+    parts = attribute([network], inputs, [np.repeat(np.eye(2, dtype=np.float32), 3, axis=0)])[1]
     product = network.tables.weight(0)[2] @ network.tables.weight(1)[3]
     np.testing.assert_allclose(parts[:, :, 0], [[product / 2] * 2, [0, 0]], atol=1e-8)
 

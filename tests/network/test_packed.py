@@ -89,7 +89,7 @@ def test_contributions_are_those_of_the_unpacked_numbers():
     (small,) = packed([drawn()], (0, 1))
     shares = np.zeros((11, 5))
     shares[np.arange(11), [0] * 4 + [1] * 3 + [2] * 2 + [3, 4]] = 1
-    found, wanted = (attribute([n], drawn_inputs(9), shares) for n in (small, unpacked(small)))
+    found, wanted = (attribute([n], drawn_inputs(9), [shares]) for n in (small, unpacked(small)))
     for one, other in zip(found, wanted, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 

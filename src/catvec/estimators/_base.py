@@ -343,7 +343,14 @@ class EmbeddingEstimator(SharedParameters):
         return True
 
     def _prepare(
-        self, X: object, y: object, *, n_fits: int = 1, seed: int | None = None, **data: Any
+        self,
+        X: object,
+        y: object,
+        *,
+        n_fits: int = 1,
+        seed: int | None = None,
+        effects: bool = False,
+        **data: Any,
     ) -> tuple[TrainingSet, Learner]:
         """Check the parameters, read the table, choose what is "auto"; sets what that tells."""
         check_parameters(self, self.losses)
@@ -364,7 +371,7 @@ class EmbeddingEstimator(SharedParameters):
         else:
             _, training = read_training_set(self, X, y, task=self._task(), **data)
             n_fits = n_fits if self._trains(training) else 0
-            learner = Learner(self, training, seed, n_fits=n_fits, choice=choice)
+            learner = Learner(self, training, seed, n_fits=n_fits, choice=choice, effects=effects)
         names = learner.training.schema.names
         self.n_features_in_ = len(names)
         if learner.training.schema.named:

@@ -45,6 +45,25 @@ STEADY_ROWS = 1000  # of a category, in whose mean a row's own target is lost
 
 
 @dataclass(frozen=True)
+class Effects:
+    """What is chosen of networks that see effects in place of vectors.
+
+    Attributes
+    ----------
+    every : {2, 4}
+        Which of the networks they are: every second, or every fourth.
+    n_epochs : int
+        Passes over the training rows.
+    pairs : tuple of pairs of str
+        Pairs of columns whose effects they alone see; other networks have no tables of these.
+    """
+
+    every: int
+    n_epochs: int
+    pairs: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class Choice:
     """What was chosen.
 
@@ -70,6 +89,8 @@ class Choice:
     without_norm : tuple of float or None
         Strength of the prior, by table, of every second network, which does without batch norm;
         None if they are all alike.
+    effects : Effects or None
+        Which of the networks see effects in place of vectors; None if none do.
     """
 
     dims: tuple[int, ...]
@@ -81,6 +102,12 @@ class Choice:
     n_epochs: int = 1
     rows_together: int = 1
     without_norm: tuple[float, ...] | None = None
+    effects: Effects | None = None
+
+    @property
+    def has_tables_of_pairs(self) -> bool:
+        """Whether pairs have vectors, and not only effects."""
+        return bool(self.pairs) and not (self.effects and self.effects.pairs)
 
 
 def choose_dims(

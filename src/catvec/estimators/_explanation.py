@@ -132,7 +132,7 @@ def explain(
 ) -> Explanation:
     """Explain the mean of the networks' predictions; see `EmbeddingPredictor.explain`."""
     places = find_places(schema)
-    shares = _shares(places, schema, networks[0].config)
+    shares = [_shares(places, schema, network.config) for network in networks]
     base, parts, scores = attribute(networks, inputs, shares, n_jobs=n_jobs)
     residual = scores - base - parts.sum(axis=1)
     if target.classes is None:
@@ -155,7 +155,7 @@ def _shares(places: Sequence[Place], schema: Schema, config: NetworkConfig) -> n
         owners[list(place.codes), column] = 1
         owners[[len(config.n_codes) + m for m in place.positions], column] = 1
         owners[[len(config.n_rows) + i for i in place.numbers], column] = 1
-        for p, pair in enumerate(schema.pairs, len(schema.vocabularies)):
+        for p, pair in enumerate(schema.pairs[: config.n_pairs], len(schema.vocabularies)):
             owners[p, column] = 0.5 * (place.name in (pair.first, pair.second))
     return np.repeat(owners, [*config.dims, *config.knot_dims, *[1] * config.n_numbers], axis=0)
 

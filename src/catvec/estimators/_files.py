@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 
 from catvec._packing import PackedRows
 from catvec.errors import ArtifactError
-from catvec.estimators._choice import Choice, told_by_code
+from catvec.estimators._choice import Choice, Effects, told_by_code
 from catvec.estimators._growth import Continuation
 from catvec.frames import Schema, Target
 from catvec.network import Network, NetworkConfig
@@ -146,7 +146,12 @@ def _choice(stored: dict[str, Any]) -> Choice:
         stored.get("n_epochs", 1),
         stored.get("rows_together", 1),
         tuple(stored["without_norm"]) if stored.get("without_norm") else None,
+        _effects(stored["effects"]) if stored.get("effects") else None,
     )
+
+
+def _effects(stored: dict[str, Any]) -> Effects:
+    return Effects(**{**stored, "pairs": tuple((a, b) for a, b in stored["pairs"])})
 
 
 def _arrays(networks: Sequence[Network]) -> dict[str, np.ndarray]:

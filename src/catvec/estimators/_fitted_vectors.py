@@ -39,7 +39,7 @@ class Findings:
     counts : sequence of ndarray of shape (n_codes,)
         Rows by code of each column.
     networks : sequence of Network
-        None gives vectors of width 0.
+        Those that learned vectors; none gives vectors of width 0.
     """
 
     effects: list[Effect]
@@ -53,7 +53,8 @@ class Findings:
             np.bincount(_codes_of(evidence, c), minlength=vocabulary.n_codes)
             for c, vocabulary in enumerate(schema.vocabularies)
         ]
-        return cls(learn_effects(evidence), counts, networks)
+        with_vectors = [network for network in networks if not network.config.sees_effects]
+        return cls(learn_effects(evidence), counts, with_vectors)
 
 
 def category_vectors(

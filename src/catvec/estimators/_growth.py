@@ -15,7 +15,7 @@ from catvec.estimators._choice import choose_batch_size, choose_category_dropout
 from catvec.estimators._fitted_vectors import assembled
 from catvec.estimators._learning import Committee, Learner
 from catvec.estimators._plan import FEWEST_OF_PAIR
-from catvec.estimators._training_set import TrainingSet, network_inputs
+from catvec.estimators._training_set import network_inputs
 from catvec.frames import (
     OTHER,
     UNKNOWN,
@@ -81,6 +81,11 @@ class Continuation:
     loss: str
     seed: int
     n_calls: int = 0
+
+    @property
+    def with_vectors(self) -> list[Learned]:
+        """The networks that learned vectors; others see effects."""
+        return [one for one in self.learned if not one.network.config.sees_effects]
 
     @property
     def is_frozen(self) -> bool:
@@ -161,18 +166,18 @@ def continuation(
     Continuation
     """
     trained = committee.trained if committee else []
-    training, loss = learner.training, learner.loss
-    learned = [Learned(one.network, _memory(one, estimator, training, loss)) for one in trained]
+    learned = [Learned(one.network, _memory(one, estimator, learner)) for one in trained]
     statistics = learner.line_statistics()
-    return Continuation(statistics, float(learner.n_rows), learned, loss, learner.seed)
+    return Continuation(statistics, float(learner.n_rows), learned, learner.loss, learner.seed)
 
 
-def _memory(
-    one: Trained, estimator: EmbeddingEstimator, training: TrainingSet, loss: str
-) -> Memory:
+def _memory(one: Trained, estimator: EmbeddingEstimator, learner: Learner) -> Memory:
+    if one.network.config.sees_effects:  # it learns nothing of further rows but their effects
+        return Memory.nothing(one.network)
     if isinstance(one.step, Step):
         return Memory.of(one.step)
-    settings = _settings(estimator, training.schema, loss, len(training))
+    training = learner.training
+    settings = _settings(estimator, training.schema, learner.loss, len(training), one.network)
     return Memory.estimated(one.network, settings, training.data(), load_kernels("numpy"))
 
 
@@ -234,6 +239,7 @@ def learn_further(
             after.learned = _grown_networks(estimator, growth, before.learned, given)
             data = target.standardized(values), weight
             _learn_on(estimator, growth, after, *data, faded, kept, frozen)
+            _follow(growth, after, target, frozen)
     return after
 
 
@@ -255,6 +261,8 @@ def _grown_networks(
         for c, (before, after) in enumerate(zip(old, growth.schema.vocabularies, strict=True)):
             if after.n_codes > before.n_codes and after.name in given:
                 for one in grown:
+                    if one.network.config.sees_effects:
+                        continue
                     table = one.network.tables.weight(one.network.composition.tables[c][0])
                     _start_at(table, before.n_codes, after, given[after.name])
     return grown
@@ -303,10 +311,12 @@ def _learn_on(
     schema = growth.schema
     inputs = _told_apart(schema, network_inputs(schema, growth.arrays))
     data = TrainingData(inputs, target, weight.astype(np.float32))
-    settings = _settings(estimator, schema, state.loss, state.n_rows)
     kernels = load_kernels("numba" if estimator.engine == "numba" else "numpy")
     mean_weight = state.statistics.totals[0] / state.n_rows
     for number, one in enumerate(state.learned):
+        if one.network.config.sees_effects:
+            continue
+        settings = _settings(estimator, schema, state.loss, state.n_rows, one.network)
         one.memory.forget(kept)
         one.learn(
             data,
@@ -319,8 +329,22 @@ def _learn_on(
         )
 
 
-def _settings(p: EmbeddingEstimator, schema: Schema, loss: str, n_rows: float) -> TrainingConfig:
-    """How further rows are learned after `n_rows`: by steps of the size that a fit would take."""
+def _follow(growth: SchemaGrowth, state: Continuation, target: Target, frozen: bool) -> None:
+    """Show effects of all rows so far to the networks that see them; frozen, of new codes only."""
+    seeing = [one for one in state.learned if one.network.config.sees_effects]
+    if not seeing:
+        return
+    learned = effects_of(statistics_by_code(state, growth.schema), target.task)
+    effects = [(one.effects, one.confidences) for one in learned]
+    for one in seeing:
+        one.follow(effects, frozen=frozen)
+
+
+def _settings(
+    p: EmbeddingEstimator, schema: Schema, loss: str, n_rows: float, network: Network
+) -> TrainingConfig:
+    """How a network learns further rows after `n_rows`: by steps of the size a fit would take."""
+    n_pairs = network.config.n_pairs  # none where only networks that see effects see pairs
     return TrainingConfig(
         loss=loss,
         quantile=p.quantile,
@@ -329,8 +353,8 @@ def _settings(p: EmbeddingEstimator, schema: Schema, loss: str, n_rows: float) -
         batch_size=choose_batch_size(p.batch_size, int(n_rows)),
         embedding_dropout=float(p.embedding_dropout),
         category_dropout=choose_category_dropout(p, int(n_rows)),
-        pair_columns=schema.pair_columns,
-        fewest_rows=(1,) * len(schema.vocabularies) + (FEWEST_OF_PAIR,) * len(schema.pairs),
+        pair_columns=schema.pair_columns[:n_pairs],
+        fewest_rows=(1,) * len(schema.vocabularies) + (FEWEST_OF_PAIR,) * n_pairs,
     )
 
 
@@ -375,12 +399,13 @@ def grown_vectors(
     CategoryVectors
     """
     effects = effects_of(statistics_by_code(state, schema), target.task)
-    first = state.learned[0].network if state.learned else None
+    learned = state.with_vectors
+    first = learned[0].network if learned else None
     columns = list(enumerate(schema.vocabularies))
     importances = [first.importances(c) if first else None for c, _ in columns]
     vectors = [
         # Vectors to be summed with weights are one network's, see `category_vectors`.
-        _continued(state.learned[: None if importances[c] is None else 1], c, before[v.name], v)
+        _continued(learned[: None if importances[c] is None else 1], c, before[v.name], v)
         for c, v in columns
     ]
     return assembled(schema, target, effects, vectors, importances, metadata=before.metadata)

@@ -31,15 +31,20 @@ class Judged:
         self.alone = np.array([one.held_out_loss for one in networks], np.float64)
         self._networks, self._job, self._loss = networks, job, loss
 
-    def committee_loss(self, kinds: Sequence[Sequence[int]], n_networks: int) -> float:
-        """Loss of a committee, as many networks of each kind, from one or two of each.
+    def committee_loss(
+        self,
+        kinds: Sequence[Sequence[int]],
+        n_networks: int,
+        shares: Sequence[float] | None = None,
+    ) -> float:
+        """Loss of a committee, from one or two networks of each kind that it is made of.
 
         The squared error of a mean of n networks is the mean of the products of their errors,
         each with each. So averaging takes a part (n - 1) / n of what networks of one kind disagree
         by (Krogh & Vedelsby 1995, Neural Network Ensembles, Cross Validation, and Active Learning,
         NIPS 7), and weakly shrunk networks disagree most. What two lose together tells their
         product; a single network tells nothing but its own loss. A kind of which there is one is
-        taken to disagree within itself as the other does.
+        taken to disagree within itself as the others do.
 
         Parameters
         ----------
@@ -47,19 +52,31 @@ class Judged:
             Places of networks, by kind.
         n_networks : int
             Of the committee.
+        shares : sequence of float, optional
+            Of each kind in the committee; by default all have as many networks.
         """
+        parts = np.full(len(kinds), 1 / len(kinds)) if shares is None else np.asarray(shares)
         alone = np.array([self.alone[list(kind)].mean() for kind in kinds])
-        alike = [two for kind in kinds for two in combinations(kind, 2)]
-        if not alike or not np.isfinite(alone).all():
-            return float(alone.mean())
-        own = alone.mean()
-        disagreement = np.mean([self.alone[list(two)].mean() - self._common(*two) for two in alike])
-        n_alike = n_networks / len(kinds) - 1  # others of its kind that a network has
-        total = own + n_alike * (own - disagreement)
-        if len(kinds) > 1:
-            unlike = [(i, j) for one, other in combinations(kinds, 2) for i in one for j in other]
-            total += (n_networks - 1 - n_alike) * np.mean([self._common(*two) for two in unlike])
-        return float(total / n_networks)
+        common = [[self._common(i, j) for i, j in combinations(kind, 2)] for kind in kinds]
+        disagreement = [
+            self.alone[[i, j]].mean() - self._common(i, j)
+            for kind in kinds
+            for i, j in combinations(kind, 2)
+        ]
+        if not disagreement or not np.isfinite(alone).all():
+            return float(parts @ alone)
+        alike = [
+            np.mean(both) if both else own - np.mean(disagreement)
+            for own, both in zip(alone, common, strict=True)
+        ]
+        n = parts * n_networks
+        total = np.sum(n * (alone + np.maximum(n - 1, 0) * np.array(alike)))
+        weight = np.sum(n * (1 + np.maximum(n - 1, 0)))
+        for (a, one), (b, other) in combinations(enumerate(kinds), 2):
+            unlike = np.mean([self._common(i, j) for i in one for j in other])
+            total += 2 * n[a] * n[b] * unlike
+            weight += 2 * n[a] * n[b]
+        return float(total / weight)
 
     def _common(self, i: int, j: int) -> float:
         """The product of two networks' errors, in units of the loss."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from catvec._checks import refuse
-from catvec.effects import Statistics
+from catvec.effects import Statistics, learn_effects
 from catvec.estimators._choice import (
     Choice,
     choose_n_networks,
@@ -19,6 +19,7 @@ from catvec.estimators._choice import (
     rows_of_work,
 )
 from catvec.estimators._fitted_vectors import Findings, category_vectors, fold_vectors
+from catvec.estimators._memory import NO_LIMITS
 from catvec.estimators._pairs import named_pairs, with_pairs
 from catvec.estimators._parameters import SharedParameters, is_list, loss_of
 from catvec.estimators._plan import Plan, Setting
@@ -81,10 +82,13 @@ class Committee:
         The networks, able to learn on.
     held_out : list of ndarray, int64, or None
         By network the rows it held out; None if the user gave rows or none were.
+    rows : ndarray of int64, or None
+        What they were trained on and held out, where rows are in memory.
     """
 
     trained: list[Trained]
     held_out: list[np.ndarray] | None
+    rows: np.ndarray | None = None
 
     @property
     def networks(self) -> list[Network]:
@@ -119,6 +123,9 @@ class Learner:
         Rows of the whole table, where those of the training set are a sample of it.
     choice : Choice, optional
         Of an earlier fit to the same rows, to be taken; by default it is made here.
+    effects : bool, default=False
+        Whether some networks may see effects in place of vectors; not where tables are composed,
+        vectors learned elsewhere come with them, or memory is short.
 
     Attributes
     ----------
@@ -139,6 +146,7 @@ class Learner:
         n_fits: int = 1,
         n_rows: int | None = None,
         choice: Choice | None = None,
+        effects: bool = False,
     ) -> None:
         self.n_rows = n_rows = len(training) if n_rows is None else n_rows
         self.p, self.seed, self.row_epochs = p, seed, 0
@@ -153,19 +161,30 @@ class Learner:
             raise refuse(
                 "engine", '"auto", "numpy" or "numba" with the kinds of `tables` asked for', engine
             )
-        pairs_asked = p.pairs if choice is None else choice.pairs
-        if is_list(pairs_asked):
-            training = with_pairs(training, named_pairs(pairs_asked, training.schema))
+        if choice is not None and choice.has_tables_of_pairs:
+            training = with_pairs(training, choice.pairs)
+        elif choice is None and is_list(p.pairs):
+            training = with_pairs(training, named_pairs(p.pairs, training.schema))
         plan = Plan(p, training, self.loss, engine, _backend(p, engine), seed, n_rows=n_rows)
         if choice is None:
             self.plan, setting, tried = search(
-                plan, lambda jobs: self._run(jobs, "choosing"), n_networks, judged=n_fits > 0
+                plan,
+                lambda jobs: self._run(jobs, "choosing"),
+                n_networks,
+                judged=n_fits > 0,
+                effects=effects and engine != "torch" and _are_plain(training),
             )
         else:
             self.plan, setting, tried = _as_chosen(plan, choice)
         # Few epochs leave time for more networks than were reckoned with.
         self.n_networks = choose_n_networks(p, rows_of_fits * setting.n_epochs)
-        self.training = self.plan.training
+        # Of networks that see effects: of pairs, too, of which others may have no tables.
+        self.effects_plan, seen = self.plan, setting.effects
+        if seen is not None and seen.pairs:
+            self.effects_plan = self.plan.of(with_pairs(self.plan.training, seen.pairs))
+        if not effects:
+            setting = replace(setting, effects=None)
+        self.training = self.effects_plan.training
         pairs = tuple((pair.first, pair.second) for pair in self.training.schema.pairs)
         dims, knot_dims = self.plan.dims, self.plan.knot_dims
         self.choice = Choice(
@@ -178,6 +197,7 @@ class Learner:
             setting.n_epochs,
             training.rows_together,
             setting.without_norm,
+            seen,
         )
         self.setting = setting
 
@@ -207,7 +227,7 @@ class Learner:
         n = self.n_networks
         held_out = [self.plan.held_out(rows, n) for rows in sets]
         jobs = [
-            self.plan.job(rows, None if masks is None else masks[i], i, self.setting)
+            self._plan_of(i).job(rows, None if masks is None else masks[i], i, self.setting)
             for rows, masks in zip(sets, held_out, strict=True)
             for i in range(n)
         ]
@@ -216,15 +236,21 @@ class Learner:
             Committee(
                 trained[i * n : (i + 1) * n],
                 None if masks is None else [rows[mask] for mask in masks],
+                rows,
             )
             for i, (rows, masks) in enumerate(zip(sets, held_out, strict=True))
         ]
 
     def finish(self, committees: Sequence[Committee]) -> None:
-        """Have networks learn the rows they held out, too, once these have judged them."""
+        """Have networks learn the rows they held out, too, once these have judged them.
+
+        Those that see effects see those of all rows from here.
+        """
         judged = [c for c in committees if c.held_out is not None]
         trained = [one for committee in judged for one in committee.trained]
         learn_held_out(trained, **self._last_passes, n_jobs=self.n_jobs)
+        for committee in committees:
+            self._follow(committee)
 
     def vectors(self, networks: Sequence[Network]) -> CategoryVectors:
         """Effects and vectors of the fit on all rows."""
@@ -268,6 +294,17 @@ class Learner:
         return self.training.statistics()
 
     # --- inside ---
+
+    def _plan_of(self, number: int) -> Plan:
+        return self.effects_plan if self.setting.sees_effects(number) else self.plan
+
+    def _follow(self, committee: Committee) -> None:
+        seeing = [network for network in committee.networks if network.config.sees_effects]
+        if seeing:
+            assert committee.rows is not None
+            learned = learn_effects(self.training.evidence().take(committee.rows))
+            for network in seeing:
+                network.follow([(one.effects, one.confidences) for one in learned])
 
     def _findings(self, networks: Sequence[Network], rows: Any = None) -> Findings:
         """Effects and counts of some or all rows, beside networks trained on them."""
@@ -316,8 +353,15 @@ def _as_chosen(plan: Plan, choice: Choice) -> tuple[Plan, Setting, Mapping[float
     """What `search` gave for an earlier fit; the plan has its pairs already."""
     names = [vocabulary.name for vocabulary in plan.training.schema.vocabularies]
     widths = dict(zip(names, choice.dims, strict=False))  # after these come those of pairs
-    setting = Setting(choice.shrinkage, choice.interactions, choice.n_epochs, choice.without_norm)
+    of_networks = choice.shrinkage, choice.interactions, choice.n_epochs, choice.without_norm
+    setting = Setting(*of_networks, choice.effects)
     return plan.with_widths(widths), setting, choice.tried
+
+
+def _are_plain(training: TrainingSet) -> bool:
+    """Whether each column has a full table of its own, about which nothing is known beforehand."""
+    kinds, limits = training.schema.kinds, training.limits
+    return not kinds and training.transfer is None and limits is NO_LIMITS
 
 
 def _backend(p: SharedParameters, engine: str) -> Backend | None:

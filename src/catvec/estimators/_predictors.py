@@ -44,7 +44,7 @@ class EmbeddingPredictor(EmbeddingEstimator):
     column_importances_: dict[str, float]
 
     def _fit(self, X: object, y: object, **data: Any) -> None:
-        training, learner = self._prepare(X, y, **data)
+        training, learner = self._prepare(X, y, effects=True, **data)
         (committee,) = learner.committees([learner.everything])
         self._compare(X, y, learner, committee, **data)
         self.loss_ = learner.loss

@@ -62,7 +62,7 @@ logger = logging.getLogger("catvec")
 
 
 def search(
-    plan: Plan, run: Run, n_networks: int, *, judged: bool
+    plan: Plan, run: Run, n_networks: int, *, judged: bool, effects: bool = False
 ) -> tuple[Plan, Setting, Mapping[float, float]]:
     """Choose by held-out loss what the parameters leave open.
 
@@ -76,6 +76,8 @@ def search(
         Of the committee that is wanted.
     judged : bool
         Whether networks are wanted at all; else nothing is tried.
+    effects : bool, default=False
+        Whether some of the networks may see effects in place of vectors.
 
     Returns
     -------
@@ -100,10 +102,11 @@ def search(
         return plan, first.untried().setting, {}
     plan = plan.with_widths(_widths(first, everyone[0]))
     last = Trials(_sample(plan.for_trials(), LAST_ROWS), pairs, share, n_networks, run)
-    chosen = everyone[:1]
+    chosen, seen = everyone[:1], None
     if last.n_judges:  # a share so small holds nothing out
         best = _final(last, _finalists(last, everyone, first.plan))
         chosen = [best, *last.without_norm(best)]
+        seen = last.effects(best) if effects else None
     denser = _denser(plan, last.plan)
     if denser > DENSER:
         chosen = [_of_denser(last, c, denser) for c in chosen]
@@ -111,7 +114,8 @@ def search(
         chosen = [_longer(last, c) for c in chosen]
 
     best, *others = chosen
-    setting = replace(best.setting, without_norm=others[0].setting.shrinkage if others else None)
+    without_norm = others[0].setting.shrinkage if others else None
+    setting = replace(best.setting, without_norm=without_norm, effects=seen)
     tried = _by_strength(c for c in everyone if c.kind[:2] == best.kind[:2])
     of = best.strength, tried, best.setting.n_epochs
     logger.info("shrinkage %g chosen by held-out loss, of %s; %d epochs", *of)

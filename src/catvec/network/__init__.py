@@ -8,6 +8,7 @@ from catvec.network._committee import learn_held_out, train, train_committee
 from catvec.network._composition import further_columns, looked_up
 from catvec.network._data import TrainingData
 from catvec.network._dimensions import RULES, rule
+from catvec.network._effect_axes import EffectAxis
 from catvec.network._engine import ENGINES, choose_engine, load_kernels
 from catvec.network._hiding import hidden_cells, hidden_shares
 from catvec.network._inputs import Inputs
@@ -31,6 +32,7 @@ __all__ = [
     "Backend",
     "Blocks",
     "Checkpoint",
+    "EffectAxis",
     "EmbeddingTables",
     "EpochRecord",
     "Inputs",

@@ -44,7 +44,7 @@ CHUNK = 512
 def attribute(
     networks: Sequence[Network],
     inputs: Inputs,
-    shares: Array,
+    shares: Sequence[Array],
     *,
     segments: int = SEGMENTS,
     n_jobs: int = 1,
@@ -59,8 +59,9 @@ def attribute(
         At least one, all for the same inputs.
     inputs : Inputs
         n rows.
-    shares : array of shape (W, C)
-        What part of what an input contributes belongs to each of C columns; rows add up to 1.
+    shares : sequence of array of shape (W, C)
+        By network what part of what an input contributes belongs to each of C columns; rows add up
+        to 1.
     segments : int
         Of each path, at least 1; time is proportional to it.
     n_jobs : int
@@ -75,12 +76,13 @@ def attribute(
         Of the rows, which `base` and contributions add up to but for rounding.
     """
     n_outputs = networks[0].config.n_outputs
-    contributions = np.zeros((len(inputs), shares.shape[1], n_outputs))
+    contributions = np.zeros((len(inputs), shares[0].shape[1], n_outputs))
     scores = np.zeros((len(inputs), n_outputs))
     starts = range(0, len(inputs), CHUNK)
 
     def work(number: int) -> None:
-        paths = [_Path(network, shares, segments) for network in networks]
+        pairs = zip(networks, shares, strict=True)
+        paths = [_Path(network, of_network, segments) for network, of_network in pairs]
         for start in starts[number::n_jobs]:
             rows = slice(start, start + CHUNK)
             for path in paths:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -55,6 +55,13 @@ class Inputs:
         looks = None if self.looks is None else self.looks[rows]
         lists = tuple(of_column.take(rows) for of_column in self.lists)
         return Inputs(self.codes[rows], self.numbers[rows], self.positions[rows], looks, lists)
+
+    def of_columns(self, n_columns: int) -> Inputs:
+        """With the codes of the first columns only, where there are more."""
+        if n_columns >= self.codes.shape[1]:
+            return self
+        assert self.looks is None, "pairs that some networks do not see beside composed tables"
+        return replace(self, codes=np.ascontiguousarray(self.codes[:, :n_columns]))
 
     @property
     def looked_up(self) -> Array:

@@ -222,7 +222,12 @@ class Lookup:
 
 
 class Linear:
-    """``x @ weight``, and ``+ bias`` where there is one."""
+    """``x @ weight``, and ``+ bias`` where there is one.
+
+    Of the gradient by the input only the columns `asked` are computed; the others hold anything.
+    """
+
+    asked = slice(None)
 
     def __init__(self, values: Parameters, gradients: Parameters, name: str) -> None:
         self.weight, self.weight_gradient = values[f"{name}.weight"], gradients[f"{name}.weight"]
@@ -249,7 +254,10 @@ class Linear:
         np.dot(self.x.T, gradient, out=self.weight_gradient)
         if self.bias_gradient is not None:
             np.sum(gradient, axis=0, out=self.bias_gradient)
-        return np.dot(gradient, self.weight.T, out=self.back)
+        if self.asked == slice(None):
+            return np.dot(gradient, self.weight.T, out=self.back)
+        self.back[:, self.asked] = gradient @ self.weight[self.asked].T
+        return self.back
 
 
 class Hidden:

@@ -66,6 +66,13 @@ class Memory:
         return cls(squares, adamw.first, adamw.second, adamw.n_steps, step.counts, kept)
 
     @classmethod
+    def nothing(cls, network: Network) -> Memory:
+        """That of a network which will not learn on by steps; all of its rows are met."""
+        n_lines, none = network.tables.n_lines, np.zeros(0, np.float32)
+        squares, kept = np.zeros(n_lines, np.float32), np.zeros(n_lines, bool)
+        return cls(squares, none, none, 0, np.ones(n_lines), kept)
+
+    @classmethod
     def estimated(
         cls, network: Network, settings: TrainingConfig, data: TrainingData, kernels: Any
     ) -> Memory:
@@ -153,6 +160,8 @@ class Learned:
             Of arrays of its own: what fails to learn on leaves this object as it was.
         """
         old = self.network
+        n = len(old.config.n_codes)  # fewer where it does not see the pairs
+        moved, starts = moved[:n], starts[:n]
         if not any(map(len, starts)):
             return deepcopy(self)
         n_codes = tuple(len(to) + len(start) for to, start in zip(moved, starts, strict=True))
@@ -245,6 +254,25 @@ class Learned:
         unseen = self._settled(shared)
         self.network.tables.center(unseen, np.flatnonzero(shared))
         return total / len(data)
+
+    def follow(self, effects: Sequence[tuple[Array, Array]], *, frozen: bool = False) -> None:
+        """Show a network that sees effects what they are by now.
+
+        Parameters
+        ----------
+        effects : sequence of tuple of array
+            As `Network.follow` takes them.
+        frozen : bool
+            Change nothing but rows of the tables that are new since the last call without it.
+        """
+        self._keep(frozen)
+        before, tables = self.network.tables, range(len(effects))
+        self.network.follow(effects)
+        for t, first in zip(tables, before.centers().tolist(), strict=False):
+            kept = self.memory.kept[first : first + len(before.table(t))]
+            self.network.tables.table(t)[kept] = before.table(t)[kept]
+        if not frozen:
+            self.memory.counts[:] = 1
 
     # --- inside ---
 

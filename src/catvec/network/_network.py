@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -15,6 +15,7 @@ from catvec._packing import Coordinates, PackedRows
 from catvec.frames import Kind
 from catvec.network import _kernels
 from catvec.network._composition import Composition
+from catvec.network._effect_axes import EffectAxis
 from catvec.network._hiding import hidden_shares
 from catvec.network._inputs import Inputs
 from catvec.network._interactions import (
@@ -61,6 +62,8 @@ class NetworkConfig:
     batch_norm : bool
         Whether training normalises batches. Without it a layer's running mean and variance stay 0
         and 1, and what is left of the norm is a scale and a shift.
+    axes : tuple of EffectAxis
+        How the tables of columns and pairs follow from effects; empty where vectors are learned.
     """
 
     n_codes: tuple[int, ...]
@@ -75,13 +78,21 @@ class NetworkConfig:
     n_pairs: int = 0
     kinds: tuple[Kind, ...] = ()
     batch_norm: bool = True
+    axes: tuple[EffectAxis, ...] = ()
 
     def __post_init__(self) -> None:
         # JSON brings lists; a config of lists would not equal the one that was saved.
         for name in ("n_codes", "dims", "n_knots", "knot_dims", "hidden_sizes"):
             object.__setattr__(self, name, tuple(int(size) for size in getattr(self, name)))
         object.__setattr__(self, "kinds", tuple(Kind(*kind) for kind in self.kinds))
+        axes = tuple(EffectAxis(scale, tuple(ends), n) for scale, ends, n in self.axes)
+        object.__setattr__(self, "axes", axes)
         assert self.interactions in INTERACTIONS, self.interactions
+
+    @property
+    def sees_effects(self) -> bool:
+        """Whether tables follow from effects, and nothing of categories is learned."""
+        return bool(self.axes)
 
     @property
     def meeting_dims(self) -> tuple[int, ...]:
@@ -197,6 +208,7 @@ class Network:
         """The layer that looks rows up, with room for products; see `Lookup` for the others."""
         n_products = int(self._pairs[:, 2].sum())
         n_knots, made = self.config.n_knots, self.composition
+        inputs = inputs.of_columns(len(self.config.n_codes))  # pairs that others see may follow
         if category_dropout:
             others["hidden"] = self.config.hidden_shares(category_dropout)
         return Lookup(self.tables, inputs, n_knots, n_products, composition=made, **others)
@@ -218,6 +230,24 @@ class Network:
         packed.tables = PackedTables(self.tables, rows)
         packed.weights = PackedParameters(self.weights)
         return packed
+
+    def follow(self, effects: Sequence[tuple[Array, Array]]) -> None:
+        """Make the tables anew of what effects are by now, in place.
+
+        Parameters
+        ----------
+        effects : sequence of tuple of array
+            By column and pair the effects (n_codes, n_effects) and confidences (n_codes,); there
+            may be other codes than before.
+        """
+        n_codes = tuple(len(confidences) for _, confidences in effects)
+        new = Network(replace(self.config, n_codes=n_codes), self.tables.flat.dtype)
+        new.weights, new.running = self.weights, self.running
+        for m in range(len(self.config.n_knots)):
+            new.tables.knot_weight(m)[...] = self.tables.knot_weight(m)
+        for c, (axis, of_column) in enumerate(zip(self.config.axes, effects, strict=True)):
+            new.tables.weight(c)[...] = axis.table(*of_column)
+        vars(self).update(vars(new))
 
     def metric(self, c: int) -> Array:
         """What errors of a column's vectors count: a matrix (dim, dim), float64.

@@ -32,6 +32,8 @@ class RowAdagrad:
     ----------
     anchors, paces, widths : array of shape (elements,), (lines,) and (looks,)
         As `update_tables` takes them; the first two are empty without anchors.
+    n_held : int
+        Looks, the first ones, whose tables never move.
     """
 
     def __init__(self, tables: EmbeddingTables) -> None:
@@ -39,6 +41,7 @@ class RowAdagrad:
         self.squares = np.zeros(tables.n_lines, tables.flat.dtype)
         self.anchors = self.paces = np.zeros(0, tables.flat.dtype)
         self.widths: Array = np.zeros(len(tables.layout), np.int64)
+        self.n_held = 0
         self._slots = np.full(tables.n_lines, -1, np.int32)
 
     def set_pulls(self, shrinkage: Sequence[float], counts: Array) -> None:
@@ -82,16 +85,19 @@ class RowAdagrad:
                 own,
                 rate * TABLE_RATE,
             )
+        n = self.n_held
+        if n == len(self.tables.layout):
+            return
         kernels.update_tables(
             self.tables.flat,
             self.squares,
             self.pulls,
             self.anchors,
             self.paces,
-            self.widths,
+            self.widths[n:],
             self._slots,
-            self.tables.layout,
-            lookup.at,
+            self.tables.layout[n:],
+            np.ascontiguousarray(lookup.at[:, n:]),
             lookup.shares,
             masses,
             gradient,

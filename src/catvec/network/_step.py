@@ -109,6 +109,11 @@ class Step:
         self.row_adagrad = RowAdagrad(network.tables)
         self.row_adagrad.anchors = anchors.homes(network.tables)
         self.row_adagrad.widths = network.tables.by_look(anchors.widths(network.tables))
+        if network.config.sees_effects:  # of which none is moved
+            n_held, config = len(network.config.dims), network.config
+            first = self.hidden[0].linear if self.hidden else self.head
+            first.asked = slice(sum(config.dims), sum(config.dims) + sum(config.knot_dims))
+            self.row_adagrad.n_held = n_held
         self.adamw = AdamW(network.weights, self.gradients, network.n_decayed)
         self.dtype = network.weights.flat.dtype
 

@@ -64,7 +64,8 @@ class EstimatorModule(nn.Module):
         self.loss_name: str = _loss_name(estimator)
         self.quantile: float | None = estimator.quantile
         self.networks = nn.ModuleList(
-            NetworkModule.from_network(network, self.columns) for network in estimator.networks_
+            NetworkModule.from_network(network, self.columns[: len(network.config.n_codes)])
+            for network in estimator.networks_
         )
         self.scaling = NumberScaling(schema)
         # Not tensors, which `module.to(torch.bfloat16)` would round.
@@ -202,7 +203,8 @@ class EstimatorModule(nn.Module):
         """By column the mean of the networks' tables, each turned to where the vectors lie."""
         found = []
         for c, name in enumerate(self._vectors):
-            tables = [array_of(network.embeddings.table(c)) for network in self.members]
+            learned = [network for network in self.members if not network.config.sees_effects]
+            tables = [array_of(network.embeddings.table(c)) for network in learned]
             turned = [align(table, *_with_counts(self._vectors[name])) for table in tables]
             found.append(np.asarray(np.mean(turned, axis=0, dtype=np.float64)))
         return found

@@ -57,6 +57,8 @@ class NetworkModule(nn.Module):
         super().__init__()
         self.config = config
         self.embeddings = CategoryEmbeddings(config.n_codes, config.dims, names=names)
+        # Tables that follow from effects are not learned.
+        self.embeddings.requires_grad_(not config.sees_effects)
         self.knots = KnotEmbedding([np.arange(n) for n in config.n_knots], config.knot_dims)
         dims = config.meeting_dims
         self.meeting = sum(dims)
@@ -92,7 +94,7 @@ class NetworkModule(nn.Module):
         self, codes: Tensor, numbers: Tensor | None = None, positions: Tensor | None = None
     ) -> Tensor:
         """Scores (B, n_outputs) on the link scale."""
-        parts = [self.embeddings(codes)]
+        parts = [self.embeddings(codes[:, : len(self.config.n_codes)])]
         if self.config.n_knots and positions is not None:
             parts.append(self.knots.at(positions))
         if self.config.n_numbers and numbers is not None:

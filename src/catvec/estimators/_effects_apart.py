@@ -1,0 +1,109 @@
+"""Effects as networks see them in training: those of a row learned from other rows.
+
+An effect that was learned from a row's own target would tell it. So the rows are parted into folds,
+and a row sees the effects of the rows of other folds; in time those of earlier rows, as far as
+there are any. In the tables of such a network the rows for a fold's effects follow those for the
+effects of all rows, which held-out rows see, as rows to come will.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from catvec.effects import Effect, learn_effects
+from catvec.estimators._choice import steady
+from catvec.estimators._training_set import TrainingSet
+from catvec.frames import UNKNOWN, Fold, make_folds
+from catvec.network import Anchor, Anchors, EffectAxis
+
+FOLDS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class EffectsApart:
+    """Tables of effects, and where training rows look into them.
+
+    Attributes
+    ----------
+    axes : tuple of EffectAxis
+        By column and pair how effects become rows of tables.
+    tables : list of ndarray of shape (n_blocks * n_codes, dim), float32
+        By column and pair the rows of all codes for all rows' effects, then for each fold's.
+    looks : ndarray of shape (n_rows, n_columns), int32
+        Where each row of the training set looks: a training row among those of its fold.
+    rows : ndarray of int
+        Training rows for which there are effects; not those before all others in time.
+    """
+
+    axes: tuple[EffectAxis, ...]
+    tables: list[np.ndarray]
+    looks: np.ndarray
+    rows: np.ndarray
+
+    @classmethod
+    def of(cls, training: TrainingSet, train: np.ndarray, seed: Sequence[int]) -> EffectsApart:
+        """For some rows of a training set, all of its columns being of full tables."""
+        ties, evidence = training.ties.take(train), training.evidence().take(train)
+        folds = make_folds(ties, FOLDS, np.random.default_rng(seed))
+        whole = learn_effects(evidence)
+        apart = [_beside(training, learn_effects(evidence.take(f.train)), whole) for f in folds]
+        looks = training.arrays.codes.copy()
+        rows = np.concatenate([fold.test for fold in folds])
+        axes, tables = [], []
+        for c, of_all in enumerate(whole):
+            blocks = [of_all, *(effects[c] for effects in apart)]
+            n_codes, codes = len(of_all.confidences), evidence.codes[:, c]
+            axis = EffectAxis.of(of_all.effects[codes[rows]], _by_row(blocks[1:], folds, codes))
+            axes.append(axis)
+            tables.append(
+                np.concatenate([axis.table(one.effects, one.confidences) for one in blocks])
+            )
+            for block, fold in enumerate(folds, start=1):
+                own = codes[fold.test]
+                there = np.where(own == UNKNOWN, UNKNOWN, block * n_codes + own)
+                looks[train[fold.test], c] = there
+        return cls(tuple(axes), tables, looks, train[np.sort(rows)])
+
+    @property
+    def n_codes(self) -> tuple[int, ...]:
+        """Rows of the tables."""
+        return tuple(map(len, self.tables))
+
+    @property
+    def dims(self) -> tuple[int, ...]:
+        """Widths of the tables."""
+        return tuple(axis.dim for axis in self.axes)
+
+    def anchors(self) -> Anchors:
+        """The tables, as what a training never moves."""
+        known = (np.ones(len(table), bool) for table in self.tables)
+        held = zip(self.tables, known, self.dims, strict=True)
+        return Anchors({c: Anchor(*of_column) for c, of_column in enumerate(held)}, "always")
+
+
+def _beside(
+    training: TrainingSet, effects: Sequence[Effect], whole: Sequence[Effect]
+) -> list[Effect]:
+    """Effects of a fold with the confidences of all rows, which tell nothing of the fold.
+
+    Where groups of rows are alike, categories of very many rows have the same effects in all folds:
+    see `steady`.
+    """
+    found = []
+    for c, (own, of_all) in enumerate(zip(effects, whole, strict=True)):
+        confidences = np.where(own.confidences > 0, of_all.confidences, 0)
+        shifts = own.effects
+        alike = training.grouped and training.ties.time is None
+        if alike and c < len(training.schema.vocabularies):
+            shifts = np.where(steady(training.schema, c)[:, None], of_all.effects, shifts)
+        found.append(Effect(shifts, confidences.astype(np.float32), own.strength))
+    return found
+
+
+def _by_row(effects: Sequence[Effect], folds: Sequence[Fold], codes: np.ndarray) -> np.ndarray:
+    """The effects that the tested rows see, fold by fold (n, n_effects)."""
+    pairs = zip(effects, folds, strict=True)
+    return np.concatenate([of_fold.effects[codes[fold.test]] for of_fold, fold in pairs])
