@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
 
+from catvec._checks import refuse
 from catvec.estimators._base import EmbeddingEstimator
 from catvec.estimators._explanation import Explanation, column_importances, explain
 from catvec.estimators._growth import continuation
@@ -42,9 +43,12 @@ class EmbeddingPredictor(EmbeddingEstimator):
     fewest_networks: ClassVar[int] = 4  # they are the prediction
 
     column_importances_: dict[str, float]
+    effect_networks: bool
 
     def _fit(self, X: object, y: object, **data: Any) -> None:
-        training, learner = self._prepare(X, y, effects=True, **data)
+        if not isinstance(self.effect_networks, bool):
+            raise refuse("effect_networks", "True or False", self.effect_networks)
+        training, learner = self._prepare(X, y, effects=self.effect_networks, **data)
         (committee,) = learner.committees([learner.everything])
         self._compare(X, y, learner, committee, **data)
         self.loss_ = learner.loss
@@ -139,6 +143,12 @@ class EmbeddingRegressor(RegressorMixin, EmbeddingPredictor):
 
     Parameters
     ----------
+    effect_networks : bool, default=True
+        Whether some of the networks may see the effects of categories and pairs in place of
+        vectors, if that is better on held-out rows: every second or every fourth of them. Those of
+        a training row are learned from other rows. Never where tables are not full ones
+        (`tables`, `memory_budget`), where vectors learned elsewhere are given (`init`), where rows
+        come in groups or from disk, or with ``engine="torch"``.
     {shared}
 
     Attributes
@@ -160,6 +170,8 @@ class EmbeddingRegressor(RegressorMixin, EmbeddingPredictor):
     >>> bool(bern < rome)
     True
     """
+
+    effect_networks: bool = True
 
     losses: ClassVar = ("auto", "squared", "absolute", "quantile", "poisson")
 
@@ -204,6 +216,12 @@ class EmbeddingClassifier(ClassifierMixin, EmbeddingPredictor):
     ----------
     class_weight : mapping, "balanced" or None, default=None
         Weights of the classes; ``"balanced"`` gives each class the same total.
+    effect_networks : bool, default=True
+        Whether some of the networks may see the effects of categories and pairs in place of
+        vectors, if that is better on held-out rows: every second or every fourth of them. Those of
+        a training row are learned from other rows. Never where tables are not full ones
+        (`tables`, `memory_budget`), where vectors learned elsewhere are given (`init`), where rows
+        come in groups or from disk, or with ``engine="torch"``.
     {shared}
 
     Attributes
@@ -230,6 +248,7 @@ class EmbeddingClassifier(ClassifierMixin, EmbeddingPredictor):
     losses: ClassVar = ("auto", "logistic", "softmax")
 
     class_weight: Mapping[Any, float] | str | None = None
+    effect_networks: bool = True
 
     def _task(self) -> str:
         return {"logistic": "binary", "softmax": "multiclass"}.get(self.loss, "classification")

@@ -218,7 +218,7 @@ class Trials:
         They see those of all pairs worth a thought: what effects a network does not need it learns
         from all rows, not category by category.
         """
-        if self.n_networks < 2:
+        if self.n_networks < 2 or self.plan.training.grouped:
             return None
         normed, unnormed = self._normed(best), [self.unnormed] if self.unnormed else []
         grid = self._epochs

@@ -1,0 +1,199 @@
+"""Networks that see effects: what a row sees does not know its target; what they are good for."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+
+from catvec import EmbeddingClassifier, EmbeddingRegressor
+from catvec.effects import learn_effects
+from catvec.errors import ParameterError
+from catvec.estimators._choice import Effects
+from catvec.estimators._effects_apart import FOLDS, EffectsApart
+from catvec.estimators._pairs import with_pairs
+from catvec.estimators._parameters import SharedParameters
+from catvec.estimators._training_set import read_training_set
+from catvec.estimators._trials import Trials
+
+
+def table(rng, n=400, n_shops=30):
+    return pd.DataFrame(
+        {
+            "shop": rng.integers(n_shops, size=n).astype(str),
+            "day": rng.integers(7, size=n).astype(str),
+            "size": rng.normal(size=n),
+        }
+    )
+
+
+def training_set(X, y, task="regression", **others):
+    parameters = {k: others.pop(k) for k in ("time_column",) if k in others}
+    p = SharedParameters(n_knots=0, **parameters)
+    _, training = read_training_set(p, X, y, task=task, **others)
+    return with_pairs(training, [("shop", "day")])
+
+
+def seen(training, rows=None, seed=0):
+    """What is seen of the rows, and by column what each of them sees."""
+    rows = np.arange(len(training)) if rows is None else rows
+    view = EffectsApart.of(training, rows, [seed])
+    looks = view.looks[view.rows]
+    return view, [of_column[looks[:, c]] for c, of_column in enumerate(view.tables)]
+
+
+@pytest.mark.parametrize("task", ["regression", "binary", "multiclass"])
+def test_a_row_sees_what_the_rows_of_other_folds_say(task, rng):
+    """A naive twin: effects learned anew without the rows that look at the same block."""
+    X = table(rng)
+    y = (
+        rng.normal(size=400)
+        if task == "regression"
+        else rng.integers(2 + (task != "binary"), size=400)
+    )
+    training = training_set(X, y, task)
+    view, rows_of = seen(training)
+    blocks = view.looks // np.array(training.schema.n_codes)
+    assert set(np.unique(blocks)) == set(range(1, FOLDS + 1))
+    evidence, whole = training.evidence(), learn_effects(training.evidence())
+    for block in range(1, FOLDS + 1):
+        mine = blocks[:, 0] == block
+        others = learn_effects(evidence.take(np.flatnonzero(~mine)))
+        for c, axis in enumerate(view.axes):
+            codes = training.arrays.codes[mine, c]
+            confidences = np.where(others[c].confidences > 0, whole[c].confidences, 0)
+            expected = axis.table(others[c].effects[codes], confidences[codes])
+            np.testing.assert_array_equal(rows_of[c][mine], expected)
+
+
+def test_rows_that_were_held_out_see_the_effects_of_all_that_train(rng):
+    X, y = table(rng), rng.normal(size=400)
+    training, train = training_set(X, y), np.arange(300)
+    view, _ = seen(training, train)
+    np.testing.assert_array_equal(view.looks[300:], training.arrays.codes[300:])
+    learned = learn_effects(training.evidence().take(train))
+    for c, (axis, one) in enumerate(zip(view.axes, learned, strict=True)):
+        blocks = axis.table(one.effects, one.confidences)
+        np.testing.assert_array_equal(view.tables[c][: len(blocks)], blocks)
+
+
+def test_in_time_a_row_sees_what_came_before_and_the_first_ones_teach_nothing(rng):
+    X = table(rng).assign(time=np.arange(400))
+    y = np.where(np.arange(400) < 340, rng.normal(size=400), 50.0)
+    training = training_set(X, y, time_column="time")
+    view, rows_of = seen(training)
+    assert 400 / (FOLDS + 1) - 2 < view.rows.min() < 400 / (FOLDS + 1) + 2
+    early = view.rows < 330
+    calm = training_set(X, np.where(np.arange(400) < 340, y, 0.0), time_column="time")
+    other, _ = seen(calm)
+    for c, (axis, of_column) in enumerate(zip(other.axes, rows_of, strict=True)):
+        looks = view.looks[view.rows[early], c]
+        # Of the same rows before them, whatever came later; in units of another axis.
+        scaled = of_column[early, 1] * view.axes[c].scale
+        np.testing.assert_allclose(scaled, other.tables[c][looks, 1] * axis.scale, rtol=1e-4)
+
+
+def test_groups_are_not_parted(rng):
+    groups = np.arange(400) // 8
+    training = training_set(table(rng), rng.normal(size=400), groups=groups)
+    view, _ = seen(training)
+    blocks = view.looks[:, 0] // training.schema.n_codes[0]
+    assert all(len(set(blocks[groups == g])) == 1 for g in range(50))
+
+
+@pytest.fixture
+def mixed(monkeypatch):
+    """Every second network sees effects, whatever held-out rows say."""
+    monkeypatch.setattr(
+        Trials,
+        "effects",
+        lambda trials, best: Effects(2, 6, () if best.paired else tuple(trials.pairs)),
+    )
+
+
+def of_pairs(rng, n=1500):
+    """A table whose target is an effect of shop and day together, and of the size."""
+    X = table(rng, n)
+    at = rng.normal(size=(30, 7))
+    return X, at[X["shop"].astype(int), X["day"].astype(int)] + 0.3 * X["size"].to_numpy()
+
+
+@pytest.mark.usefixtures("mixed")
+@pytest.mark.parametrize("kind", ["regressor", "classifier"])
+def test_all_that_a_model_does_it_does_with_such_networks(kind, rng, tmp_path):
+    pytest.importorskip("torch")
+    from catvec.torch import from_estimator, to_estimator
+
+    X, y = of_pairs(rng)
+    new = table(rng, 200)
+    if kind == "regressor":
+        make, answer = EmbeddingRegressor, EmbeddingRegressor.predict
+    else:
+        make, answer = EmbeddingClassifier, EmbeddingClassifier.predict_proba
+        y = np.digitize(y, [-0.5, 0.5])
+    model = make(n_networks=4, max_epochs=6, random_state=0).fit(X, y)
+    assert [n.config.sees_effects for n in model.networks_] == [False, True] * 2
+    expected = answer(model, new)
+
+    model.save(tmp_path / "model.catvec")
+    loaded = make.load(tmp_path / "model.catvec")
+    assert loaded.choice_ == model.choice_
+    for other in (loaded, pickle.loads(pickle.dumps(model))):
+        np.testing.assert_array_equal(answer(other, new), expected)
+    module = from_estimator(loaded)
+    np.testing.assert_allclose(module.predict(new), expected, atol=1e-5)
+    np.testing.assert_allclose(answer(to_estimator(module), new), expected, atol=1e-5)
+    explanation = model.explain(new)
+    assert explanation.contributions.shape[1] == 3
+    assert np.abs(explanation.residual).max() < 1e-4
+    widths = {name: model.vectors_[name].vectors.shape[1] for name in ("shop", "day")}
+    assert widths == dict(zip(("shop", "day"), model.networks_[0].config.dims, strict=False))
+
+
+@pytest.mark.usefixtures("mixed")
+def test_further_rows_move_effects_and_so_what_is_answered(rng, tmp_path):
+    X, y = of_pairs(rng)
+    model = EmbeddingRegressor(n_networks=2, n_epochs=6, random_state=0).fit(X, y)
+    model.save(tmp_path / "model.catvec")
+    loaded = EmbeddingRegressor.load(tmp_path / "model.catvec")
+    later = pd.DataFrame({"shop": ["new"] * 40, "day": ["0", "1"] * 20, "size": 0.0})
+    before = model.predict(X)
+    for one in (model, loaded):
+        one.partial_fit(later, np.full(40, 3.0), existing="frozen")
+    np.testing.assert_array_equal(model.predict(X), before)
+    assert model.predict(later[:1])[0] > loaded.target_.center + 0.5
+    np.testing.assert_array_equal(loaded.predict(later), model.predict(later))
+    model.partial_fit(X[:200], y[:200] + 5.0)
+    (network,) = (n for n in model.networks_ if n.config.sees_effects)
+    own = model.vectors_["shop"]
+    axis = network.config.axes[0]
+    shifts, confidences = own.by_code()[1], own.by_code()[2]
+    np.testing.assert_allclose(
+        network.vectors(0), axis.table(shifts[:, None], confidences), atol=1e-5
+    )
+    assert model.predict(X[:200]).mean() > before[:200].mean() + 0.1
+
+
+def test_the_same_bits_whatever_the_threads_and_none_if_not_wanted(rng):
+    X, y = of_pairs(rng, 800)
+    parameters = {"n_networks": 4, "max_epochs": 6, "random_state": 3}
+    one, two = (EmbeddingRegressor(**parameters, n_jobs=n).fit(X, y) for n in (1, 2))
+    np.testing.assert_array_equal(one.predict(X), two.predict(X))
+    without = clone(one).set_params(effect_networks=False).fit(X, y)
+    assert without.choice_.effects is None
+    assert not any(network.config.sees_effects for network in without.networks_)
+
+
+def test_they_are_taken_where_effects_of_pairs_say_it_all(rng):
+    """Thirty shops on seven days: too few rows of each for vectors of pairs, enough for effects."""
+    X, y = of_pairs(rng, 3000)
+    y = y + 1.5 * rng.normal(size=3000)
+    model = EmbeddingRegressor(n_networks=4, max_epochs=12, random_state=0).fit(X, y)
+    assert model.choice_.effects is not None
+
+
+def test_what_is_neither_true_nor_false_is_refused(rng):
+    X, y = of_pairs(rng, 50)
+    with pytest.raises(ParameterError, match="effect_networks"):
+        EmbeddingRegressor(effect_networks="auto").fit(X, y)
