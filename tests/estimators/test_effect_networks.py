@@ -10,10 +10,11 @@ from sklearn.base import clone
 from catvec import EmbeddingClassifier, EmbeddingRegressor
 from catvec.effects import learn_effects
 from catvec.errors import ParameterError
-from catvec.estimators._choice import Effects
+from catvec.estimators._choice import Effects, choose_n_networks
 from catvec.estimators._effects_apart import FOLDS, EffectsApart
 from catvec.estimators._pairs import with_pairs
 from catvec.estimators._parameters import SharedParameters
+from catvec.estimators._plan import Setting
 from catvec.estimators._training_set import read_training_set
 from catvec.estimators._trials import Trials
 
@@ -191,6 +192,18 @@ def test_they_are_taken_where_effects_of_pairs_say_it_all(rng):
     y = y + 1.5 * rng.normal(size=3000)
     model = EmbeddingRegressor(n_networks=4, max_epochs=12, random_state=0).fit(X, y)
     assert model.choice_.effects is not None
+
+
+@pytest.mark.parametrize(("n_epochs", "every", "n_networks"), [(3, 2, 12), (12, 2, 8), (3, 4, 8)])
+def test_networks_that_take_few_epochs_leave_time_for_more(n_epochs, every, n_networks):
+    setting = Setting((1.0,), "concatenate", 12, effects=Effects(every, n_epochs))
+    seeing = [setting.sees_effects(number) for number in range(4)]
+    epochs = [n_epochs if sees else 12 for sees in seeing]
+    assert sum(seeing) == 4 // every
+    assert setting.mean_epochs == np.mean(epochs)
+    found = choose_n_networks(SharedParameters(), 12_000, setting.mean_epochs / 12)
+    assert found == n_networks
+    assert found * setting.mean_epochs <= 8 * 12
 
 
 def test_what_is_neither_true_nor_false_is_refused(rng):

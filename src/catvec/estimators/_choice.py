@@ -270,7 +270,7 @@ def epoch_grid(p: SharedParameters) -> list[int]:
     return [*(n for n in reversed(halves) if n >= FEWEST_EPOCHS), p.max_epochs]
 
 
-def choose_n_networks(p: SharedParameters, row_epochs: int) -> int:
+def choose_n_networks(p: SharedParameters, row_epochs: int, shorter: float = 1.0) -> int:
     """Networks of a committee; if "auto", as many as `NETWORK_BUDGET` affords.
 
     Parameters
@@ -278,6 +278,9 @@ def choose_n_networks(p: SharedParameters, row_epochs: int) -> int:
     p : SharedParameters
     row_epochs : int
         Rows times epochs of one network on all rows and one on each fold.
+    shorter : float, default=1.0
+        Mean epochs of the networks as a part of these: those that see effects may need few, and
+        more of them take as long as `MANY_NETWORKS` with vectors.
 
     Returns
     -------
@@ -285,8 +288,9 @@ def choose_n_networks(p: SharedParameters, row_epochs: int) -> int:
     """
     if not isinstance(p.n_networks, str):
         return p.n_networks
-    affordable = NETWORK_BUDGET // max(row_epochs, 1)
-    return max(p.fewest_networks, min(MANY_NETWORKS, affordable))
+    affordable = int(NETWORK_BUDGET / max(row_epochs * shorter, 1))
+    most = int(MANY_NETWORKS / min(shorter, 1.0)) // 2 * 2
+    return max(p.fewest_networks, min(most, affordable))
 
 
 def choose_category_dropout(p: SharedParameters, n_rows: int) -> float:

@@ -176,14 +176,15 @@ class Learner:
             )
         else:
             self.plan, setting, tried = _as_chosen(plan, choice)
-        # Few epochs leave time for more networks than were reckoned with.
-        self.n_networks = choose_n_networks(p, rows_of_fits * setting.n_epochs)
         # Of networks that see effects: of pairs, too, of which others may have no tables.
         self.effects_plan, seen = self.plan, setting.effects
         if seen is not None and seen.pairs:
             self.effects_plan = self.plan.of(with_pairs(self.plan.training, seen.pairs))
         if not effects:
             setting = replace(setting, effects=None)
+        # Few epochs leave time for more networks than were reckoned with.
+        n_epochs, shorter = setting.n_epochs, setting.mean_epochs / setting.n_epochs
+        self.n_networks = choose_n_networks(p, rows_of_fits * n_epochs, shorter)
         self.training = self.effects_plan.training
         pairs = tuple((pair.first, pair.second) for pair in self.training.schema.pairs)
         dims, knot_dims = self.plan.dims, self.plan.knot_dims

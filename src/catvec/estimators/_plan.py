@@ -64,6 +64,14 @@ class Setting:
     without_norm: tuple[float, ...] | None = None
     effects: Effects | None = None
 
+    @property
+    def mean_epochs(self) -> float:
+        """Of a committee's networks."""
+        if self.effects is None:
+            return self.n_epochs
+        share = 1 / self.effects.every
+        return (1 - share) * self.n_epochs + share * self.effects.n_epochs
+
     def sees_effects(self, number: int) -> bool:
         """Whether the network of this number does: the last of four, or every second one."""
         return self.effects is not None and number % self.effects.every == self.effects.every - 1
