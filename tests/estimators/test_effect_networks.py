@@ -17,6 +17,7 @@ from catvec.estimators._parameters import SharedParameters
 from catvec.estimators._plan import Setting
 from catvec.estimators._training_set import read_training_set
 from catvec.estimators._trials import Trials
+from catvec.frames import make_folds
 
 
 def table(rng, n=400, n_shops=30):
@@ -55,11 +56,11 @@ def test_a_row_sees_what_the_rows_of_other_folds_say(task, rng):
     )
     training = training_set(X, y, task)
     view, rows_of = seen(training)
-    blocks = view.looks // np.array(training.schema.n_codes)
-    assert set(np.unique(blocks)) == set(range(1, FOLDS + 1))
     evidence, whole = training.evidence(), learn_effects(training.evidence())
-    for block in range(1, FOLDS + 1):
-        mine = blocks[:, 0] == block
+    folds = make_folds(training.ties, FOLDS, np.random.default_rng([0]))
+    for fold in folds:
+        mine = np.zeros(400, bool)
+        mine[fold.test] = True
         others = learn_effects(evidence.take(np.flatnonzero(~mine)))
         for c, axis in enumerate(view.axes):
             codes = training.arrays.codes[mine, c]
@@ -97,10 +98,12 @@ def test_in_time_a_row_sees_what_came_before_and_the_first_ones_teach_nothing(rn
 
 def test_groups_are_not_parted(rng):
     groups = np.arange(400) // 8
-    training = training_set(table(rng), rng.normal(size=400), groups=groups)
-    view, _ = seen(training)
-    blocks = view.looks[:, 0] // training.schema.n_codes[0]
-    assert all(len(set(blocks[groups == g])) == 1 for g in range(50))
+    X = table(rng).assign(shop=groups.astype(str))
+    training = training_set(X, rng.normal(size=400), groups=groups)
+    _, rows_of = seen(training)
+    # A shop of one group is unknown to the other folds; days are known to all.
+    assert not rows_of[0].any()
+    assert rows_of[1][:, 0].all()
 
 
 @pytest.fixture
@@ -204,6 +207,17 @@ def test_networks_that_take_few_epochs_leave_time_for_more(n_epochs, every, n_ne
     found = choose_n_networks(SharedParameters(), 12_000, setting.mean_epochs / 12)
     assert found == n_networks
     assert found * setting.mean_epochs <= 8 * 12
+
+
+def test_what_would_take_too_much_memory_is_not_seen(rng, monkeypatch):
+    monkeypatch.setattr(Trials, "effects", lambda *_: Effects(2, 3))
+    X, y = of_pairs(rng, 200)
+    parameters = {"n_networks": 2, "max_epochs": 3, "pairs": None, "random_state": 0}
+    assert EmbeddingRegressor(**parameters).fit(X, y).choice_.effects == Effects(2, 3)
+    monkeypatch.setattr("catvec.estimators._effects_apart.MOST_BYTES", 1000)
+    model = EmbeddingRegressor(**parameters).fit(X, y)
+    assert model.choice_.effects is None
+    assert not any(network.config.sees_effects for network in model.networks_)
 
 
 def test_what_is_neither_true_nor_false_is_refused(rng):

@@ -3,7 +3,8 @@
 An effect that was learned from a row's own target would tell it. So the rows are parted into folds,
 and a row sees the effects of the rows of other folds; in time those of earlier rows, as far as
 there are any. In the tables of such a network the rows for a fold's effects follow those for the
-effects of all rows, which held-out rows see, as rows to come will.
+effects of all rows, which held-out rows see, as rows to come will. Of a fold there are only those
+that its rows look at; what other folds have not met is the unknown.
 """
 
 from __future__ import annotations
@@ -20,6 +21,15 @@ from catvec.frames import UNKNOWN, Fold, make_folds
 from catvec.network import Anchor, Anchors, EffectAxis
 
 FOLDS = 5
+MOST_BYTES = 2**28  # that one network's tables and looks may take; there are up to six of these
+ROW_BYTES = 4 * 12  # of a line of a table and its fold's, of a single effect
+
+
+def fits_into_memory(training: TrainingSet) -> bool:
+    """Whether effects of these columns and pairs take no more than `MOST_BYTES` by network."""
+    schema = training.schema
+    n_looks = len(training) * len(schema.n_codes)
+    return 4 * n_looks + ROW_BYTES * training.target.n_outputs * sum(schema.n_codes) < MOST_BYTES
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +40,8 @@ class EffectsApart:
     ----------
     axes : tuple of EffectAxis
         By column and pair how effects become rows of tables.
-    tables : list of ndarray of shape (n_blocks * n_codes, dim), float32
-        By column and pair the rows of all codes for all rows' effects, then for each fold's.
+    tables : list of ndarray of shape (n_lines, dim), float32
+        By column and pair the rows of all codes for all rows' effects, then those of each fold.
     looks : ndarray of shape (n_rows, n_columns), int32
         Where each row of the training set looks: a training row among those of its fold.
     rows : ndarray of int
@@ -54,17 +64,19 @@ class EffectsApart:
         rows = np.concatenate([fold.test for fold in folds])
         axes, tables = [], []
         for c, of_all in enumerate(whole):
-            blocks = [of_all, *(effects[c] for effects in apart)]
-            n_codes, codes = len(of_all.confidences), evidence.codes[:, c]
-            axis = EffectAxis.of(of_all.effects[codes[rows]], _by_row(blocks[1:], folds, codes))
+            codes, of_folds = evidence.codes[:, c], [effects[c] for effects in apart]
+            axis = EffectAxis.of(of_all.effects[codes[rows]], _by_row(of_folds, folds, codes))
+            blocks = [axis.table(of_all.effects, of_all.confidences)]
+            for own, fold in zip(of_folds, folds, strict=True):
+                tested = codes[fold.test]
+                met, line = np.unique(tested, return_inverse=True)
+                place = np.where(own.confidences[met] > 0, sum(map(len, blocks)), UNKNOWN)
+                place[place > 0] += np.arange(np.count_nonzero(place))
+                looks[train[fold.test], c] = place[line]
+                seen = met[place > 0]
+                blocks.append(axis.table(own.effects[seen], own.confidences[seen]))
             axes.append(axis)
-            tables.append(
-                np.concatenate([axis.table(one.effects, one.confidences) for one in blocks])
-            )
-            for block, fold in enumerate(folds, start=1):
-                own = codes[fold.test]
-                there = np.where(own == UNKNOWN, UNKNOWN, block * n_codes + own)
-                looks[train[fold.test], c] = there
+            tables.append(np.concatenate(blocks))
         return cls(tuple(axes), tables, looks, train[np.sort(rows)])
 
     @property

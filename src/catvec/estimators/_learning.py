@@ -18,6 +18,7 @@ from catvec.estimators._choice import (
     epoch_grid,
     rows_of_work,
 )
+from catvec.estimators._effects_apart import fits_into_memory
 from catvec.estimators._fitted_vectors import Findings, category_vectors, fold_vectors
 from catvec.estimators._memory import NO_LIMITS
 from catvec.estimators._pairs import named_pairs, with_pairs
@@ -176,15 +177,11 @@ class Learner:
             )
         else:
             self.plan, setting, tried = _as_chosen(plan, choice)
-        # Of networks that see effects: of pairs, too, of which others may have no tables.
-        self.effects_plan, seen = self.plan, setting.effects
-        if seen is not None and seen.pairs:
-            self.effects_plan = self.plan.of(with_pairs(self.plan.training, seen.pairs))
-        if not effects:
-            setting = replace(setting, effects=None)
+        setting = self._with_effects(setting, is_new=choice is None)
+        self.setting = setting if effects else replace(setting, effects=None)
         # Few epochs leave time for more networks than were reckoned with.
-        n_epochs, shorter = setting.n_epochs, setting.mean_epochs / setting.n_epochs
-        self.n_networks = choose_n_networks(p, rows_of_fits * n_epochs, shorter)
+        shorter = self.setting.mean_epochs / setting.n_epochs
+        self.n_networks = choose_n_networks(p, rows_of_fits * setting.n_epochs, shorter)
         self.training = self.effects_plan.training
         pairs = tuple((pair.first, pair.second) for pair in self.training.schema.pairs)
         dims, knot_dims = self.plan.dims, self.plan.knot_dims
@@ -198,9 +195,8 @@ class Learner:
             setting.n_epochs,
             training.rows_together,
             setting.without_norm,
-            seen,
+            setting.effects,
         )
-        self.setting = setting
 
     @property
     def data(self) -> TrainingData:
@@ -295,6 +291,21 @@ class Learner:
         return self.training.statistics()
 
     # --- inside ---
+
+    def _with_effects(self, setting: Setting, *, is_new: bool) -> Setting:
+        """Plan networks that see effects, of pairs, too, of which others may have no tables.
+
+        Returns the setting without them where a new choice would take too much memory.
+        """
+        self.effects_plan, seen = self.plan, setting.effects
+        if seen is None:
+            return setting
+        if seen.pairs:
+            self.effects_plan = self.plan.of(with_pairs(self.plan.training, seen.pairs))
+        if is_new and not fits_into_memory(self.effects_plan.training):
+            self.effects_plan = self.plan
+            return replace(setting, effects=None)
+        return setting
 
     def _plan_of(self, number: int) -> Plan:
         return self.effects_plan if self.setting.sees_effects(number) else self.plan
