@@ -724,6 +724,7 @@ def test_what_was_chosen_given_by_name_gives_the_same_bits(seed):
     y = truth * seed + 0.3 * rng.normal(size=600)
     settings = {**SMALL, "shrinkage": "auto", "interactions": "auto", "n_epochs": 3}
     settings["batch_norm"] = True  # without it networks have a prior of their own
+    settings["effect_networks"] = False  # they may see pairs of which others have no tables
     model = EmbeddingRegressor(**{**settings, "n_networks": 4}, random_state=seed).fit(X, y)
     told = {
         "embedding_dim": dict(zip(X.columns, model.choice_.dims[: X.shape[1]], strict=True)),
