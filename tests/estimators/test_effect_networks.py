@@ -209,6 +209,14 @@ def test_networks_that_take_few_epochs_leave_time_for_more(n_epochs, every, n_ne
     assert found * setting.mean_epochs <= 8 * 12
 
 
+def test_of_few_moments_there_may_be_no_earlier_ones(rng):
+    X, y = of_pairs(rng, 240)
+    for n_moments in (1, 2, 3):
+        X["time"] = np.arange(240) * n_moments // 240
+        model = EmbeddingRegressor(max_epochs=3, time_column="time", random_state=0).fit(X, y)
+        assert n_moments > 2 or model.choice_.effects is None
+
+
 def test_what_would_take_too_much_memory_is_not_seen(rng, monkeypatch):
     monkeypatch.setattr(Trials, "effects", lambda *_: Effects(2, 3))
     X, y = of_pairs(rng, 200)

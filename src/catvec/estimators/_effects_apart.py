@@ -25,6 +25,11 @@ MOST_BYTES = 2**28  # that one network's tables and looks may take; there are up
 ROW_BYTES = 4 * 12  # of a line of a table and its fold's, of a single effect
 
 
+def can_be_apart(training: TrainingSet, train: np.ndarray) -> bool:
+    """Whether effects for some of the rows can be learned from others: not of a single moment."""
+    return len(train) > 1 and bool(_folds(training, train, [0]))
+
+
 def fits_into_memory(training: TrainingSet) -> bool:
     """Whether effects of these columns and pairs take no more than `MOST_BYTES` by network."""
     schema = training.schema
@@ -56,8 +61,7 @@ class EffectsApart:
     @classmethod
     def of(cls, training: TrainingSet, train: np.ndarray, seed: Sequence[int]) -> EffectsApart:
         """For some rows of a training set, all of its columns being of full tables."""
-        ties, evidence = training.ties.take(train), training.evidence().take(train)
-        folds = make_folds(ties, FOLDS, np.random.default_rng(seed))
+        folds, evidence = _folds(training, train, seed), training.evidence().take(train)
         whole = learn_effects(evidence)
         apart = [_beside(training, learn_effects(evidence.take(f.train)), whole) for f in folds]
         looks = training.arrays.codes.copy()
@@ -94,6 +98,10 @@ class EffectsApart:
         known = (np.ones(len(table), bool) for table in self.tables)
         held = zip(self.tables, known, self.dims, strict=True)
         return Anchors({c: Anchor(*of_column) for c, of_column in enumerate(held)}, "always")
+
+
+def _folds(training: TrainingSet, train: np.ndarray, seed: Sequence[int]) -> list[Fold]:
+    return make_folds(training.ties.take(train), FOLDS, np.random.default_rng(seed))
 
 
 def _beside(

@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from catvec.estimators._choice import MIDDLE, Effects, epoch_grid, shrinkage_grid, shrinkages
+from catvec.estimators._effects_apart import can_be_apart
 from catvec.estimators._judged import Judged
 from catvec.estimators._pairs import with_pairs
 from catvec.estimators._plan import Plan, Setting
@@ -218,7 +219,9 @@ class Trials:
         They see those of all pairs worth a thought: what effects a network does not need it learns
         from all rows, not category by category.
         """
-        if self.n_networks < 2 or self.plan.training.grouped:
+        rows, mask = self.splits[0]
+        train, training = rows if mask is None else rows[~mask], self.plan.training
+        if self.n_networks < 2 or training.grouped or not can_be_apart(training, train):
             return None
         normed, unnormed = self._normed(best), [self.unnormed] if self.unnormed else []
         grid = self._epochs

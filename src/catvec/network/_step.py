@@ -109,11 +109,11 @@ class Step:
         self.row_adagrad = RowAdagrad(network.tables)
         self.row_adagrad.anchors = anchors.homes(network.tables)
         self.row_adagrad.widths = network.tables.by_look(anchors.widths(network.tables))
-        if network.config.sees_effects:  # of which none is moved
-            n_held, config = len(network.config.dims), network.config
+        if network.config.sees_effects:  # whose tables never move: only those of numbers do
+            dims, knot_dims = network.config.dims, network.config.knot_dims
             first = self.hidden[0].linear if self.hidden else self.head
-            first.asked = slice(sum(config.dims), sum(config.dims) + sum(config.knot_dims))
-            self.row_adagrad.n_held = n_held
+            first.asked = slice(sum(dims), sum(dims) + sum(knot_dims))
+            self.row_adagrad.n_held = len(dims)
         self.adamw = AdamW(network.weights, self.gradients, network.n_decayed)
         self.dtype = network.weights.flat.dtype
 
