@@ -129,14 +129,15 @@ def test_all_that_a_model_does_it_does_with_such_networks(kind, rng, tmp_path):
     pytest.importorskip("torch")
     from catvec.torch import from_estimator, to_estimator
 
-    X, y = of_pairs(rng)
-    new = table(rng, 200)
+    X, y = of_pairs(rng, 600)
+    new = table(rng, 100)
     if kind == "regressor":
         make, answer = EmbeddingRegressor, EmbeddingRegressor.predict
     else:
         make, answer = EmbeddingClassifier, EmbeddingClassifier.predict_proba
         y = np.digitize(y, [-0.5, 0.5])
-    model = make(n_networks=4, max_epochs=6, random_state=0).fit(X, y)
+    given = {"shrinkage": 10.0, "interactions": "concatenate", "batch_norm": True}
+    model = make(**given, n_networks=4, max_epochs=6, random_state=0).fit(X, y)
     assert [n.config.sees_effects for n in model.networks_] == [False, True] * 2
     expected = answer(model, new)
 
@@ -180,9 +181,11 @@ def test_further_rows_move_effects_and_so_what_is_answered(rng, tmp_path):
 
 
 def test_the_same_bits_whatever_the_threads_and_none_if_not_wanted(rng):
-    X, y = of_pairs(rng, 800)
-    parameters = {"n_networks": 4, "max_epochs": 6, "random_state": 3}
+    X, y = of_pairs(rng, 400)
+    given = {"shrinkage": 10.0, "interactions": "concatenate", "batch_norm": True}
+    parameters = {**given, "n_networks": 2, "max_epochs": 6, "random_state": 3}
     one, two = (EmbeddingRegressor(**parameters, n_jobs=n).fit(X, y) for n in (1, 2))
+    assert one.choice_ == two.choice_
     np.testing.assert_array_equal(one.predict(X), two.predict(X))
     without = clone(one).set_params(effect_networks=False).fit(X, y)
     assert without.choice_.effects is None
@@ -191,9 +194,10 @@ def test_the_same_bits_whatever_the_threads_and_none_if_not_wanted(rng):
 
 def test_they_are_taken_where_effects_of_pairs_say_it_all(rng):
     """Thirty shops on seven days: too few rows of each for vectors of pairs, enough for effects."""
-    X, y = of_pairs(rng, 3000)
-    y = y + 1.5 * rng.normal(size=3000)
-    model = EmbeddingRegressor(n_networks=4, max_epochs=12, random_state=0).fit(X, y)
+    X, y = of_pairs(rng, 2000)
+    y = y + 1.5 * rng.normal(size=2000)
+    given = {"shrinkage": 10.0, "interactions": "concatenate", "batch_norm": True}
+    model = EmbeddingRegressor(**given, n_networks=4, random_state=0).fit(X, y)
     assert model.choice_.effects is not None
 
 

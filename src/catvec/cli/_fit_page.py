@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -88,6 +88,7 @@ def facts(fit: Fit) -> dict[str, Any]:
         "numbers": [n.name for n in model.schema_.numbers],
         "left_out": data.left_out,
         "networks": len(model.networks_),
+        "effects": None if model.choice_.effects is None else asdict(model.choice_.effects),
         "shrinkage": dict(zip(model.vectors_, model.choice_.shrinkage, strict=False)),
         "pairs": list(model.vectors_.pairs),
         "interactions": model.choice_.interactions,
@@ -122,7 +123,9 @@ def _target_line(fit: Fit) -> str:
 
 
 def _effort(fit: Fit) -> str:
-    return plural(len(fit.model.networks_), "network")
+    networks = fit.model.networks_
+    n_seeing = sum(network.config.sees_effects for network in networks)
+    return plural(len(networks), "network") + (f" ({n_seeing} of effects)" if n_seeing else "")
 
 
 def _begun(fit: Fit) -> list[str]:
