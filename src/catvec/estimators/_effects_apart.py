@@ -10,12 +10,11 @@ that its rows look at; what other folds have not met is the unknown.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from catvec.effects import Effect, learn_effects
-from catvec.estimators._choice import steady
 from catvec.estimators._training_set import TrainingSet
 from catvec.frames import UNKNOWN, Fold, make_folds
 from catvec.network import Anchor, Anchors, EffectAxis
@@ -63,7 +62,7 @@ class EffectsApart:
         """For some rows of a training set, all of its columns being of full tables."""
         folds, evidence = _folds(training, train, seed), training.evidence().take(train)
         whole = learn_effects(evidence)
-        apart = [_beside(training, learn_effects(evidence.take(f.train)), whole) for f in folds]
+        apart = [_beside(learn_effects(evidence.take(f.train)), whole) for f in folds]
         looks = training.arrays.codes.copy()
         rows = np.concatenate([fold.test for fold in folds])
         axes, tables = [], []
@@ -104,23 +103,12 @@ def _folds(training: TrainingSet, train: np.ndarray, seed: Sequence[int]) -> lis
     return make_folds(training.ties.take(train), FOLDS, np.random.default_rng(seed))
 
 
-def _beside(
-    training: TrainingSet, effects: Sequence[Effect], whole: Sequence[Effect]
-) -> list[Effect]:
-    """Effects of a fold with the confidences of all rows, which tell nothing of the fold.
-
-    Where groups of rows are alike, categories of very many rows have the same effects in all folds:
-    see `steady`.
-    """
-    found = []
-    for c, (own, of_all) in enumerate(zip(effects, whole, strict=True)):
-        confidences = np.where(own.confidences > 0, of_all.confidences, 0)
-        shifts = own.effects
-        alike = training.grouped and training.ties.time is None
-        if alike and c < len(training.schema.vocabularies):
-            shifts = np.where(steady(training.schema, c)[:, None], of_all.effects, shifts)
-        found.append(Effect(shifts, confidences.astype(np.float32), own.strength))
-    return found
+def _beside(effects: Sequence[Effect], whole: Sequence[Effect]) -> list[Effect]:
+    """Effects of a fold with the confidences of all rows, which tell nothing of the fold."""
+    return [
+        replace(own, confidences=np.where(own.confidences > 0, of_all.confidences, np.float32(0)))
+        for own, of_all in zip(effects, whole, strict=True)
+    ]
 
 
 def _by_row(effects: Sequence[Effect], folds: Sequence[Fold], codes: np.ndarray) -> np.ndarray:

@@ -183,20 +183,7 @@ class Learner:
         shorter = self.setting.mean_epochs / setting.n_epochs
         self.n_networks = choose_n_networks(p, rows_of_fits * setting.n_epochs, shorter)
         self.training = self.effects_plan.training
-        pairs = tuple((pair.first, pair.second) for pair in self.training.schema.pairs)
-        dims, knot_dims = self.plan.dims, self.plan.knot_dims
-        self.choice = Choice(
-            dims,
-            knot_dims,
-            setting.shrinkage,
-            tried,
-            pairs,
-            setting.interactions,
-            setting.n_epochs,
-            training.rows_together,
-            setting.without_norm,
-            setting.effects,
-        )
+        self.choice = self._chosen(setting, tried)
 
     @property
     def data(self) -> TrainingData:
@@ -306,6 +293,21 @@ class Learner:
             self.effects_plan = self.plan
             return replace(setting, effects=None)
         return setting
+
+    def _chosen(self, setting: Setting, tried: Mapping[float, float]) -> Choice:
+        schema = self.training.schema
+        return Choice(
+            self.plan.dims,
+            self.plan.knot_dims,
+            setting.shrinkage,
+            tried,
+            tuple((pair.first, pair.second) for pair in schema.pairs),
+            setting.interactions,
+            setting.n_epochs,
+            self.training.rows_together,
+            setting.without_norm,
+            setting.effects,
+        )
 
     def _plan_of(self, number: int) -> Plan:
         return self.effects_plan if self.setting.sees_effects(number) else self.plan

@@ -76,10 +76,10 @@ class Setting:
         """Whether the network of this number does: the last of four, or every second one."""
         return self.effects is not None and number % self.effects.every == self.effects.every - 1
 
-    def does_without_norm(self, number: int) -> bool:
-        """Whether the network of this number does: every second one of those with vectors."""
+    def prior_without_norm(self, number: int) -> tuple[float, ...] | None:
+        """Of the network of this number, if it is one of those that do without batch norm."""
         second = 2 if self.effects is not None and self.effects.every == 2 else 1
-        return self.without_norm is not None and number % (2 * second) == second
+        return self.without_norm if number % (2 * second) == second else None
 
 
 class Plan:
@@ -178,8 +178,9 @@ class Plan:
             return self._effects_job(train, held_out, number, setting)
         p, schema = self.p, self.training.schema
         shrinkage, batch_norm = setting.shrinkage, bool(p.batch_norm)
-        if setting.without_norm is not None and setting.does_without_norm(number):
-            shrinkage, batch_norm = setting.without_norm, False
+        without_norm = setting.prior_without_norm(number)
+        if without_norm is not None:
+            shrinkage, batch_norm = without_norm, False
         config = TrainingConfig(
             loss=self.loss,
             quantile=p.quantile,

@@ -20,6 +20,13 @@ from catvec.estimators._scores import held_out_scores
 from catvec.estimators._training_set import TrainingSet, network_inputs
 from catvec.network import Loss, make_loss
 
+EFFECT_NETWORKS = """\
+effect_networks : bool, default=True
+        Whether some of the networks may see the effects of categories and pairs in place of
+        vectors, if that is better on held-out rows: every second or every fourth of them. Those of
+        a training row are learned from other rows. Never where tables are not full ones
+        (`tables`, `memory_budget`), where vectors learned elsewhere are given (`init`), where rows
+        come in groups or from disk, or with ``engine="torch"``."""
 FITTED_PREDICTOR = """\
 vectors_ : CategoryVectors
         Effects, vectors and counts by column; the networks' vectors in one basis, averaged.
@@ -132,6 +139,7 @@ class EmbeddingPredictor(EmbeddingEstimator):
 @document(
     losses=': ``"squared"`` (which ``"auto"`` means), ``"absolute"``,\n        ``"quantile"``, or'
     ' ``"poisson"`` for counts and rates.',
+    effects=EFFECT_NETWORKS,
     predictor=FITTED_PREDICTOR,
 )
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -143,12 +151,7 @@ class EmbeddingRegressor(RegressorMixin, EmbeddingPredictor):
 
     Parameters
     ----------
-    effect_networks : bool, default=True
-        Whether some of the networks may see the effects of categories and pairs in place of
-        vectors, if that is better on held-out rows: every second or every fourth of them. Those of
-        a training row are learned from other rows. Never where tables are not full ones
-        (`tables`, `memory_budget`), where vectors learned elsewhere are given (`init`), where rows
-        come in groups or from disk, or with ``engine="torch"``.
+    {effects}
     {shared}
 
     Attributes
@@ -203,6 +206,7 @@ class EmbeddingRegressor(RegressorMixin, EmbeddingPredictor):
 @document(
     losses=': ``"logistic"`` for two classes and ``"softmax"`` for more,\n        which ``"auto"``'
     " means.",
+    effects=EFFECT_NETWORKS,
     predictor=FITTED_PREDICTOR,
 )
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -216,12 +220,7 @@ class EmbeddingClassifier(ClassifierMixin, EmbeddingPredictor):
     ----------
     class_weight : mapping, "balanced" or None, default=None
         Weights of the classes; ``"balanced"`` gives each class the same total.
-    effect_networks : bool, default=True
-        Whether some of the networks may see the effects of categories and pairs in place of
-        vectors, if that is better on held-out rows: every second or every fourth of them. Those of
-        a training row are learned from other rows. Never where tables are not full ones
-        (`tables`, `memory_budget`), where vectors learned elsewhere are given (`init`), where rows
-        come in groups or from disk, or with ``engine="torch"``.
+    {effects}
     {shared}
 
     Attributes

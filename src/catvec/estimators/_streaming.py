@@ -275,16 +275,7 @@ class StreamedLearner(Learner):
         held_out = held_out_rows(self.p, training, X_val, y_val)
         self.training = replace(training, held_out=held_out)
         self.plan = self.plan.of(self.training)
-        self.choice = Choice(
-            self.plan.dims,
-            self.plan.knot_dims,
-            self.setting.shrinkage,
-            self._tried,
-            tuple((pair.first, pair.second) for pair in self.schema.pairs),
-            self.setting.interactions,
-            self.setting.n_epochs,
-            without_norm=self.setting.without_norm,
-        )
+        self.choice = self._chosen(self.setting, self._tried)
 
     def _job(self, blocks: Sequence[int], s: int, i: int) -> tuple[Job, np.ndarray]:
         """Network i on these blocks, less those that it holds out; and the rows it holds out."""
