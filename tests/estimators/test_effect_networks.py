@@ -31,7 +31,8 @@ def table(rng, n=400, n_shops=30):
 
 
 def training_set(X, y, task="regression", **others):
-    parameters = {k: others.pop(k) for k in ("time_column",) if k in others}
+    own = ("time_column", "min_frequency")
+    parameters = {k: others.pop(k) for k in own if k in others}
     p = SharedParameters(n_knots=0, **parameters)
     _, training = read_training_set(p, X, y, task=task, **others)
     return with_pairs(training, [("shop", "day")])
@@ -63,10 +64,29 @@ def test_a_row_sees_what_the_rows_of_other_folds_say(task, rng):
         mine[fold.test] = True
         others = learn_effects(evidence.take(np.flatnonzero(~mine)))
         for c, axis in enumerate(view.axes):
-            codes = training.arrays.codes[mine, c]
             confidences = np.where(others[c].confidences > 0, whole[c].confidences, 0)
-            expected = axis.table(others[c].effects[codes], confidences[codes])
-            np.testing.assert_array_equal(rows_of[c][mine], expected)
+            expected = axis.table(others[c].effects, confidences)
+            codes = training.arrays.codes[mine, c]
+            np.testing.assert_array_equal(rows_of[c][mine], expected[codes])
+
+
+@pytest.mark.parametrize("in_time", [False, True])
+def test_rare_rows_that_no_other_fold_holds_see_nothing_of_their_own_target(in_time, rng):
+    """What rare categories are is then known of these rows alone."""
+    X = table(rng, n_shops=4).assign(time=np.arange(400))
+    rare = np.arange(400) >= 390 if in_time else np.arange(400) == 17
+    X.loc[rare, "shop"] = [f"rare {i}" for i in range(rare.sum())]
+    given = {"time_column": "time"} if in_time else {"groups": None}
+    of_target = []
+    for target in (0.0, 100.0):
+        y = np.where(rare, target, rng.normal(size=400))
+        training = training_set(X, y, min_frequency=11, **given)
+        view, rows_of = seen(training)
+        at = np.isin(view.rows, np.flatnonzero(rare))
+        assert not training.arrays.codes[rare][:, [0, -1]].any()  # of the shop, and of its pair
+        of_target.append([rows_of[0][at], rows_of[-1][at]])
+    for of_column in of_target:
+        np.testing.assert_allclose(np.concatenate(of_column, axis=None), 0.0, atol=1e-6)
 
 
 def test_rows_that_were_held_out_see_the_effects_of_all_that_train(rng):
@@ -154,6 +174,21 @@ def test_all_that_a_model_does_it_does_with_such_networks(kind, rng, tmp_path):
     assert np.abs(explanation.residual).max() < 1e-4
     widths = {name: model.vectors_[name].vectors.shape[1] for name in ("shop", "day")}
     assert widths == dict(zip(("shop", "day"), model.networks_[0].config.dims, strict=False))
+
+
+@pytest.mark.usefixtures("mixed")
+def test_a_missing_value_that_training_never_met_is_answered_as_unknown(rng):
+    X, y = of_pairs(rng, 600)
+    rare = np.arange(600) % 4 == 0
+    X.loc[rare, "shop"] = [f"rare {i}" for i in range(150)]
+    parameters = {"n_networks": 2, "max_epochs": 6, "random_state": 0, "min_frequency": 2}
+    model = EmbeddingRegressor(**parameters).fit(X, y + 3.0 * rare)
+    new = pd.DataFrame({"shop": [None, "new"], "day": "1", "size": 0.0})
+    assert any(network.config.sees_effects for network in model.networks_)
+    for _ in range(2):
+        missing, unknown = model.predict(new)
+        assert missing == unknown
+        model.partial_fit(X[~rare][:50], y[~rare][:50])
 
 
 @pytest.mark.usefixtures("mixed")

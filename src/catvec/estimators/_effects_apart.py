@@ -4,7 +4,7 @@ An effect that was learned from a row's own target would tell it. So the rows ar
 and a row sees the effects of the rows of other folds; in time those of earlier rows, as far as
 there are any. In the tables of such a network the rows for a fold's effects follow those for the
 effects of all rows, which held-out rows see, as rows to come will. Of a fold there are only those
-that its rows look at; what other folds have not met is the unknown.
+that its rows look at; what other folds have not met is the unknown, as those folds know it.
 """
 
 from __future__ import annotations
@@ -71,13 +71,12 @@ class EffectsApart:
             axis = EffectAxis.of(of_all.effects[codes[rows]], _by_row(of_folds, folds, codes))
             blocks = [axis.table(of_all.effects, of_all.confidences)]
             for own, fold in zip(of_folds, folds, strict=True):
-                tested = codes[fold.test]
-                met, line = np.unique(tested, return_inverse=True)
-                place = np.where(own.confidences[met] > 0, sum(map(len, blocks)), UNKNOWN)
-                place[place > 0] += np.arange(np.count_nonzero(place))
+                met, line = np.unique(codes[fold.test], return_inverse=True)
+                told = _tell(own, of_all)[met]
+                place = np.where(told, sum(map(len, blocks)), UNKNOWN)
+                place[told] += np.arange(np.count_nonzero(told))
                 looks[train[fold.test], c] = place[line]
-                seen = met[place > 0]
-                blocks.append(axis.table(own.effects[seen], own.confidences[seen]))
+                blocks.append(axis.table(own.effects, own.confidences)[met[told]])
             axes.append(axis)
             tables.append(np.concatenate(blocks))
         return cls(tuple(axes), tables, looks, train[np.sort(rows)])
@@ -109,6 +108,14 @@ def _beside(effects: Sequence[Effect], whole: Sequence[Effect]) -> list[Effect]:
         replace(own, confidences=np.where(own.confidences > 0, of_all.confidences, np.float32(0)))
         for own, of_all in zip(effects, whole, strict=True)
     ]
+
+
+def _tell(own: Effect, of_all: Effect) -> np.ndarray:
+    """Which codes need a line of a fold's own (n_codes,): not those of which it knows nothing.
+
+    Unless rare rows tell what the unknown is: its line for all rows knows the targets of these.
+    """
+    return (own.confidences > 0) | (of_all.confidences[UNKNOWN] > 0)
 
 
 def _by_row(effects: Sequence[Effect], folds: Sequence[Fold], codes: np.ndarray) -> np.ndarray:

@@ -34,7 +34,8 @@ class EffectAxis(NamedTuple):
     A row holds the confidence; the effects in units of `scale`, one by output; and, of a single
     output, how far the effect goes through each piece between two `ends` (piecewise-linear encoding
     as in Gorishniy, Rubachev & Babenko 2022, arXiv 2203.05556, section 3.2, less that of effect 0).
-    So the row of an unknown category is 0.
+    So the row of an unknown category is 0, unless rare ones tell what it is. That row stands for all
+    categories of which nothing is known, whatever their code.
 
     Attributes
     ----------
@@ -78,12 +79,13 @@ class EffectAxis(NamedTuple):
         return 1 + self.n_effects + max(len(self.ends) - 1, 0)
 
     def table(self, effects: Array, confidences: Array) -> Array:
-        """Rows by code.
+        """Rows by code; where nothing is known, that of code 0.
 
         Parameters
         ----------
         effects : array of shape (n_codes, n_effects)
         confidences : array of shape (n_codes,)
+            0 where nothing is known.
 
         Returns
         -------
@@ -94,7 +96,9 @@ class EffectAxis(NamedTuple):
         for low, high in zip(self.ends, self.ends[1:], strict=False):
             passed = [np.clip((e - low) / (high - low), 0, 1) for e in (effects[:, 0], 0.0)]
             parts.append(passed[0] - passed[1])
-        return np.stack(parts, axis=1).astype(np.float32)
+        rows = np.stack(parts, axis=1).astype(np.float32)
+        rows[confidences == 0] = rows[0]
+        return rows
 
 
 def _spread(ends: Sequence[float], least: float) -> tuple[float, ...]:
