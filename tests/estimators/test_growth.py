@@ -241,6 +241,16 @@ def test_a_model_with_pairs_grows():
         np.testing.assert_allclose(pair[0], (pair[1] + pair[2:].mean(axis=0)) / 2, atol=1e-6)
 
 
+def test_a_model_of_numbers_that_are_only_scaled_learns_on():
+    X, y, _ = table(0, 300)
+    model = quick(EmbeddingRegressor, n_knots=0).fit(X[["size"]], y)
+    before = model.predict(X[["size"]])
+    frozen = pickled(model).partial_fit(X[["size"]][:50], y[:50] + 5.0, existing="frozen")
+    np.testing.assert_array_equal(frozen.predict(X[["size"]]), before)
+    model.partial_fit(X[["size"]][:50], y[:50] + 5.0)
+    assert model.predict(X[["size"]]).mean() > before.mean()
+
+
 def test_frozen_keeps_vectors_and_answers_bit_for_bit():
     frame, y, _ = table(6, 400)
     model = quick(EmbeddingRegressor).fit(frame[:300], y[:300])

@@ -323,7 +323,7 @@ class Learned:
         batch = settings.batch_size
         rate, squares = settings.learning_rate * TABLE_RATE / batch, self.memory.squares[lines]
         table = np.searchsorted(tables.centers(), lines, side="right") - 1
-        strength = np.asarray(settings.shrinkage, squares.dtype)[np.asarray(tables.owners)[table]]
+        strength = np.asarray(settings.shrinkage, squares.dtype)[np.asarray(tables.owners, np.int64)[table]]
         strength *= squares.dtype.type(step.mass_scale)
         return np.asarray((rate * (strength + CURVATURE * batch**2 * squares)) ** 2)
 
@@ -355,7 +355,7 @@ class Learned:
 
     def _looked_at(self, step: Step) -> Array:
         """Lines that a step may move, each once."""
-        found = []
+        found = [np.zeros(0, np.int64)]  # there may be no tables, of numbers that are only scaled
         for (_, line, _, _, n_rows), at in zip(
             self.network.tables.layout.tolist(), step.lookup.at.T, strict=True
         ):
