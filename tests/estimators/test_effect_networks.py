@@ -267,6 +267,13 @@ def test_what_would_take_too_much_memory_is_not_seen(rng, monkeypatch):
     assert not any(network.config.sees_effects for network in model.networks_)
 
 
+@pytest.mark.usefixtures("mixed")
+def test_numbers_alone_have_no_effects(rng):
+    X, y = of_pairs(rng, 200)
+    model = EmbeddingRegressor(n_networks=2, max_epochs=3, random_state=0).fit(X[["size"]], y)
+    assert model.choice_.effects is None
+
+
 def test_what_is_neither_true_nor_false_is_refused(rng):
     X, y = of_pairs(rng, 50)
     with pytest.raises(ParameterError, match="effect_networks"):

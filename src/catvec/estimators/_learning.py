@@ -173,7 +173,7 @@ class Learner:
                 lambda jobs: self._run(jobs, "choosing"),
                 n_networks,
                 judged=n_fits > 0,
-                effects=effects and engine != "torch" and _are_plain(training),
+                effects=effects and engine != "torch" and _has_plain_columns(training),
             )
         else:
             self.plan, setting, tried = _as_chosen(plan, choice)
@@ -372,10 +372,11 @@ def _as_chosen(plan: Plan, choice: Choice) -> tuple[Plan, Setting, Mapping[float
     return plan.with_widths(widths), setting, choice.tried
 
 
-def _are_plain(training: TrainingSet) -> bool:
-    """Whether each column has a full table of its own, about which nothing is known beforehand."""
-    kinds, limits = training.schema.kinds, training.limits
-    return not kinds and training.transfer is None and limits is NO_LIMITS
+def _has_plain_columns(training: TrainingSet) -> bool:
+    """Whether there are columns with full tables, about which nothing is known beforehand."""
+    schema, limits = training.schema, training.limits
+    plain = not schema.kinds and training.transfer is None and limits is NO_LIMITS
+    return plain and bool(schema.vocabularies)
 
 
 def _backend(p: SharedParameters, engine: str) -> Backend | None:
