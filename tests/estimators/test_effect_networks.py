@@ -215,6 +215,24 @@ def test_further_rows_move_effects_and_so_what_is_answered(rng, tmp_path):
     assert model.predict(X[:200]).mean() > before[:200].mean() + 0.1
 
 
+@pytest.mark.usefixtures("mixed")
+def test_a_missing_value_that_comes_later_is_new_to_frozen_networks(rng, tmp_path):
+    X, y = of_pairs(rng, 600)
+    model = EmbeddingRegressor(n_networks=2, n_epochs=6, random_state=0).fit(X, y)
+    model.save(tmp_path / "model.catvec")
+    (seeing,) = (i for i, n in enumerate(model.networks_) if n.config.sees_effects)
+    for one in (model, EmbeddingRegressor.load(tmp_path / "model.catvec")):
+        rows = [one.networks_[seeing].vectors(0).copy()]
+        for shop in ("31", None):
+            later = pd.DataFrame({"shop": [shop] * 40, "day": "1", "size": 0.0})
+            one.partial_fit(later, np.full(40, 9.0), existing="frozen")
+            rows.append(one.networks_[seeing].vectors(0).copy())
+        start, no_gap, gap = rows
+        np.testing.assert_array_equal(no_gap[:2], start[:2])  # unknown, and missing as unknown
+        np.testing.assert_array_equal(gap[2 : len(start)], start[2:])
+        assert gap[1, 1] > start[1, 1] + 1.0
+
+
 def test_the_same_bits_whatever_the_threads_and_none_if_not_wanted(rng):
     X, y = of_pairs(rng, 400)
     given = {"shrinkage": 10.0, "interactions": "concatenate", "batch_norm": True}

@@ -165,15 +165,20 @@ def continuation(
     -------
     Continuation
     """
-    trained = committee.trained if committee else []
-    learned = [Learned(one.network, _memory(one, estimator, learner)) for one in trained]
     statistics = learner.line_statistics()
-    return Continuation(statistics, float(learner.n_rows), learned, learner.loss, learner.seed)
+    state = Continuation(statistics, float(learner.n_rows), [], learner.loss, learner.seed)
+    for one in committee.trained if committee else []:
+        memory = _memory(one, estimator, learner, state)
+        state.learned.append(Learned(one.network, memory))
+    return state
 
 
-def _memory(one: Trained, estimator: EmbeddingEstimator, learner: Learner) -> Memory:
+def _memory(
+    one: Trained, estimator: EmbeddingEstimator, learner: Learner, state: Continuation
+) -> Memory:
     if one.network.config.sees_effects:  # it learns nothing of further rows but their effects
-        return Memory.nothing(one.network)
+        weights = statistics_by_code(state, learner.training.schema).weights
+        return Memory.of_effects(one.network, [of_codes > 0 for of_codes in weights])
     if isinstance(one.step, Step):
         return Memory.of(one.step)
     training = learner.training

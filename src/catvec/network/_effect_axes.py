@@ -34,7 +34,7 @@ class EffectAxis(NamedTuple):
     A row holds the confidence; the effects in units of `scale`, one by output; and, of a single
     output, how far the effect goes through each piece between two `ends` (piecewise-linear encoding
     as in Gorishniy, Rubachev & Babenko 2022, arXiv 2203.05556, section 3.2, less that of effect 0).
-    So the row of an unknown category is 0, unless rare ones tell what it is. That row stands for all
+    So the row of an unknown category is 0, unless rare ones tell what it is. It stands for all
     categories of which nothing is known, whatever their code.
 
     Attributes

@@ -66,11 +66,25 @@ class Memory:
         return cls(squares, adamw.first, adamw.second, adamw.n_steps, step.counts, kept)
 
     @classmethod
-    def nothing(cls, network: Network) -> Memory:
-        """That of a network which will not learn on by steps; all of its rows are met."""
+    def of_effects(cls, network: Network, told: Sequence[Array]) -> Memory:
+        """That of a network which sees effects, and will not learn on by steps.
+
+        Parameters
+        ----------
+        network : Network
+        told : sequence of array of shape (n_codes,), bool
+            By column and pair the codes of which effects tell something.
+        """
         n_lines, none = network.tables.n_lines, np.zeros(0, np.float32)
         squares, kept = np.zeros(n_lines, np.float32), np.zeros(n_lines, bool)
-        return cls(squares, none, none, 0, np.ones(n_lines), kept)
+        memory = cls(squares, none, none, 0, np.ones(n_lines), kept)
+        memory.hear(told)
+        return memory
+
+    def hear(self, told: Sequence[Array]) -> None:
+        """Note of which codes effects tell something, as `of_effects` takes them."""
+        known = np.concatenate(told)
+        self.counts[: len(known)] = known
 
     @classmethod
     def estimated(
@@ -266,13 +280,15 @@ class Learned:
             Change nothing but rows of the tables that are new since the last call without it.
         """
         self._keep(frozen)
-        before, tables = self.network.tables, range(len(effects))
+        before = self.network.tables
         self.network.follow(effects)
-        for t, first in zip(tables, before.centers().tolist(), strict=False):
-            kept = self.memory.kept[first : first + len(before.table(t))]
-            self.network.tables.table(t)[kept] = before.table(t)[kept]
+        firsts = before.centers()[: len(effects)].tolist()
+        for t, (first, (_, confidences)) in enumerate(zip(firsts, effects, strict=True)):
+            table, kept = self.network.tables.table(t), self.memory.kept[first:][: len(confidences)]
+            table[kept] = before.table(t)[kept]
+            table[confidences == 0] = table[0]
         if not frozen:
-            self.memory.counts[:] = 1
+            self.memory.hear([confidences > 0 for _, confidences in effects])
 
     # --- inside ---
 
@@ -323,7 +339,8 @@ class Learned:
         batch = settings.batch_size
         rate, squares = settings.learning_rate * TABLE_RATE / batch, self.memory.squares[lines]
         table = np.searchsorted(tables.centers(), lines, side="right") - 1
-        strength = np.asarray(settings.shrinkage, squares.dtype)[np.asarray(tables.owners, np.int64)[table]]
+        owners = np.asarray(tables.owners, np.int64)[table]
+        strength = np.asarray(settings.shrinkage, squares.dtype)[owners]
         strength *= squares.dtype.type(step.mass_scale)
         return np.asarray((rate * (strength + CURVATURE * batch**2 * squares)) ** 2)
 
