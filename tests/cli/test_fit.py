@@ -13,6 +13,8 @@ import pytest
 from catvec import CategoryVectors, EmbeddingClassifier, EmbeddingRegressor
 from catvec.cli import _fit
 from catvec.estimators import _learning
+from catvec.estimators._choice import Effects
+from catvec.estimators._trials import Trials
 from catvec.frames._files import open_table, write_table
 
 QUICK = ("--epochs", 2, "--networks", 1, "--jobs", 1, "--categorical", "shop")
@@ -261,6 +263,17 @@ def test_encoded_rows_are_of_the_model_s_choices(run, sales, table, monkeypatch)
     assert widths == list(model.choice_.dims[: len(widths)])
     model.partial_fit(table.slice(0, 9), table["sales"][:9])
     assert [model.vectors_[name].embedding_dim for name in model.vectors_] == widths
+
+
+def test_networks_that_see_effects_may_be_left_out(run, sales, monkeypatch):
+    monkeypatch.setattr(Trials, "effects", lambda *_: Effects(2, 2))
+    shared = ("--epochs", 2, "--networks", 2, "--jobs", 1, "--categorical", "shop", *REST)
+    fit = ("fit", sales, "-t", "sales", *shared)
+    done = run(*fit, "--encoded-out", "z.parquet")
+    assert (done.code, done.err) == (0, "")
+    assert "2 networks (1 of effects)" in done.out
+    assert "effects)" not in run(*fit, "--no-effect-networks").out
+    assert not EmbeddingRegressor.load("sales.catvec").effect_networks
 
 
 def test_encoded_rows_of_marked_rows_come_in_the_order_of_the_table(run, sales, table):

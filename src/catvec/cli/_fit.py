@@ -43,6 +43,7 @@ def fit(
     column_map: options.Map = None,
     freeze: options.Freeze = "never",
     networks: options.Networks = 4,
+    effect_networks: options.EffectNetworks = True,
     epochs: options.Epochs = None,
     seed: options.Seed = 0,
     engine: options.Engine = "auto",
@@ -71,6 +72,7 @@ def fit(
     dim, budget = options.width(embedding_dim), _bytes(memory_budget)
     sized = dict(embedding_dim=dim, memory_budget=budget, tables=read_tables(tables))
     learned = dict(loss=loss, quantile=quantile, n_networks=networks, n_epochs=epochs or "auto")
+    learned |= dict(effect_networks=effect_networks)
     how = dict(random_state=seed, engine=engine, device=device, n_jobs=jobs)
     with EpochProgress(output.notes, quiet=quiet) as progress:
         data = _read(file, roles, task, skip_gaps)

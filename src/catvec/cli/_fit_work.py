@@ -108,10 +108,11 @@ class Work:
     def _encoder(self, model: EmbeddingPredictor) -> EmbeddingEncoder:
         from catvec.estimators import EmbeddingEncoder
 
+        shared = {k: v for k, v in self.parameters.items() if k != "effect_networks"}
         encoder = EmbeddingEncoder(
             columns=self.data.categorical,
             task=self.data.task,
-            **self.parameters,
+            **shared,
             output="both",
             joint_score=False,
             category_codes=False,

@@ -185,6 +185,14 @@ Freeze = Annotated[
 Networks = Annotated[
     int, _option("Networks that predict together (default 4).", metavar="N", min=1)
 ]
+EffectNetworks = Annotated[
+    bool,
+    typer.Option(
+        "--effect-networks/--no-effect-networks",
+        help="Whether some networks may see effects in place of vectors, if held-out rows say so.",
+        show_default=False,
+    ),
+]
 Epochs = Annotated[
     int | None, _option("Passes of a network over the rows (default: chosen).", metavar="N", min=1)
 ]
