@@ -142,5 +142,5 @@ def test_a_hashed_column_leaves_no_files_of_others_behind(run, mistake, folder):
     for format in ("word2vec", "projector"):
         line = mistake("export", "m", "--format", format, "-o", "vectors")
         assert "'shop' is hashed into 8 buckets" in line
-        assert "fit with `n_exact` in `tables`" in line
+        assert "by --table shop=hashed:8:2:1000" in line
     assert os.listdir() == ["m"]

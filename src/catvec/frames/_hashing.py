@@ -245,8 +245,9 @@ class HashedVocabulary(Vocabulary):
     def _refuse_categories(self) -> NoReturn:
         raise CategoryError(
             f"column {self.name!r} is hashed into {self.n_buckets:,} buckets and keeps no"
-            " categories: ask for one by its value, or fit with `n_exact` in `tables` to keep the"
-            " most frequent ones"
+            " categories: ask for one by its value, or fit anew and keep the most frequent ones, by"
+            " `n_exact` in `tables`, or on the command line by"
+            f" --table {self.name}=hashed:{self.n_buckets}:{self.n_hashes}:1000"
         )
 
 
