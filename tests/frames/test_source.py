@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from catvec import EmbeddingEncoder
 from catvec.errors import InputError
 from catvec.frames import Vocabulary, open_frame
 from catvec.frames import _source as module
@@ -40,6 +41,15 @@ def test_a_folder_a_pattern_and_a_file_have_the_same_rows(tmp_path, monkeypatch,
     starts = [chunk.start for chunk in source.chunks(["n"])]
     assert starts == sorted(set(starts))
     assert rows_of(open_source(folder / "month=0/part.parquet", tmp_path)).num_rows == 5
+
+
+@pytest.mark.parametrize("name", ["a.catvec", "z"])
+def test_a_model_saved_in_a_folder_of_data_is_none_of_them(tmp_path, name):
+    folder = folder_of(tmp_path, TABLE)
+    frame = {"user": ["a", "b"] * 5}
+    EmbeddingEncoder(output="effects").fit(frame, [1.0, 2.0] * 5).save(folder / name)
+    assert open_source(folder, tmp_path).n_rows == 5
+    assert open_source(folder / name, tmp_path).names[0] == "category"  # where it is asked for
 
 
 @pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame, pa.table])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
@@ -76,10 +77,10 @@ def open_source(X: Any, folder: Path) -> Source:
     Parameters
     ----------
     X : path, pattern, or iterable of frames
-        A Parquet file, a folder of them (looked through with the folders in it, by name), a
-        pattern such as ``"sales/*.parquet"``; or frames of any kind, one after the other. What can
-        be iterated once only is written to `folder`, other iterables are walked over again. Files
-        of other formats are read into memory.
+        A Parquet file, a folder of them (looked through with the folders in it, by name, but for
+        saved models), a pattern such as ``"sales/*.parquet"``; or frames of any kind, one after the
+        other. What can be iterated once only is written to `folder`, other iterables are walked
+        over again. Files of other formats are read into memory.
     folder : Path
         Where to write.
 
@@ -419,13 +420,24 @@ def _is_pattern(path: str | os.PathLike[str]) -> bool:
 
 def _paths(path: Path) -> list[Path]:
     if path.is_dir():
-        found = (p for ending in ("parquet", "pq") for p in path.rglob(f"*.{ending}"))
+        found = [p for ending in ("parquet", "pq") for p in path.rglob(f"*.{ending}")]
+        saved = {folder for folder in {p.parent for p in found} - {path} if _is_artifact(folder)}
+        found = [p for p in found if p.parent not in saved]
         return sorted(p for p in found if not p.name.startswith((".", "_")))
     if not path.exists() and _is_pattern(path):
         return sorted(Path(name) for name in glob.glob(str(path), recursive=True))
     if not path.exists():
         raise InputError(f"no such file: {str(path)!r}")
     return [path]
+
+
+def _is_artifact(folder: Path) -> bool:
+    """Whether a model was saved there, whose Parquet files are no rows of a table."""
+    try:
+        schema = json.loads((folder / "schema.json").read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(schema, dict) and schema.get("format") == "catvec"
 
 
 def _tables(path: Path, columns: list[str]) -> Iterator[pa.Table]:
