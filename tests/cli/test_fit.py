@@ -366,7 +366,7 @@ def test_targets_of_one_row_or_value_or_strange_size(run, tmp_path, y):
         (("sales.parquet", "-t", "sales", "--validation", "shop"),
          "the column 'shop' of --validation must hold true and false"),
         (("sales.parquet", "-t", "sales", "--out", "sales.parquet"), "is a file, not a folder"),
-        (("sales.parquet", "-t", "sales", "--out", "."), "it holds other files"),
+        (("sales.parquet", "-t", "sales", "--out", "."), "'.' is not empty and is not an artifact"),
         (("sales.parquet", "-t", "sales", "--encoded-out", "no/z.csv"), "could not write"),
         (("sales.parquet", "-t", "sales", "--encoded-out", "z"), "must end in .csv"),
         (("sales.parquet", "-t", "sales", "--encoded-out", "./sales.parquet"),
@@ -409,6 +409,20 @@ def test_a_bad_table_is_one_line(mistake, tmp_path, columns, message):
     write_table(pa.table(columns), tmp_path / "t.parquet")
     assert message in mistake("fit", "t.parquet", "-t", "y")
     assert os.listdir() == ["t.parquet"]
+
+
+def test_where_a_model_cannot_be_saved_nothing_is_trained(run, mistake, sales, monkeypatch):
+    """As saving says: not over a foreign schema.json, but over the rests of a save that died."""
+    os.mkdir("theirs")
+    with open("theirs/schema.json", "w") as file:
+        file.write('{"fields": []}')
+    with monkeypatch.context() as patch:
+        patch.setattr(_fit, "work_on", None)
+        line = mistake("fit", sales, "-t", "sales", "--out", "theirs")
+    assert "'theirs/schema.json' is not of catvec" in line
+    assert run("fit", sales, "-t", "sales", *QUICK, *REST, "--out", "m").code == 0
+    os.remove("m/schema.json")
+    assert run("fit", sales, "-t", "sales", *QUICK, *REST, "--out", "m").code == 0
 
 
 def test_names_twice_are_one_line(mistake, tmp_path):

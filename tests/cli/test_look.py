@@ -135,6 +135,12 @@ def test_mistakes_of_export_are_one_line(mistake, model, tmp_path):
     assert os.listdir() == ["taken"]
 
 
+def test_several_columns_are_no_single_file(mistake, folder):
+    options = ("--format", "word2vec", "--out", "w.txt")
+    line = mistake("export", folder / "sales.catvec", *options)
+    assert line.startswith("--out must be a folder")
+
+
 def test_a_hashed_column_leaves_no_files_of_others_behind(run, mistake, folder):
     hashed = ("--categorical", "shop", "--table", "shop=hashed:8", "--epochs", 1, "--networks", 1)
     fit = ("fit", folder / "sales.parquet", "-t", "sales", *hashed, "--out", "m", "--quiet")

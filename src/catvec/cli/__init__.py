@@ -31,6 +31,7 @@ CALLED = {  # parameters whose options have other names
     "n_epochs": "epochs",
     "n_jobs": "jobs",
     "n_networks": "networks",
+    "path": "out",
     "random_state": "seed",
 }
 

@@ -10,9 +10,10 @@ from catvec.cli._console import Output
 from catvec.errors import InputError
 from catvec.frames._files import TableFile, check_writable, open_table
 from catvec.frames._source import check_apart, open_file
+from catvec.vectors._storage import refuse_foreign
 
 STREAM = "-"
-OURS = (".catvec-", "column_", "network.")  # how the files of an artifact begin
+OURS = "column_00.parquet"  # a file of an artifact, of those that a reader of folders would read
 
 
 def started(quiet: bool, json: bool, option: str, rows_out: str | None) -> Output:
@@ -72,10 +73,12 @@ def check_model_out(path: str, table: str = STREAM) -> None:
     Raises
     ------
     InputError
-        If it is not there to be written to, holds other files, or is in a folder that is read.
+        If it is not there to be written to, or is in a folder that is read.
+    ArtifactError
+        If it holds other files.
     """
     _refuse_stream(path)
-    check_apart(Path(path, f"{OURS[1]}00.parquet"), table)
+    check_apart(Path(path, OURS), table)
     folder = Path(path)
     above = next((place for place in (folder, *folder.parents) if place.exists()), None)
     if above is not None and not above.is_dir():
@@ -83,10 +86,7 @@ def check_model_out(path: str, table: str = STREAM) -> None:
     if above is not None and not os.access(above, os.W_OK):
         raise InputError(f"cannot save to {path!r}: {str(above)!r} is read-only")
     if above == folder:
-        names = os.listdir(folder)
-        foreign = [name for name in names if not name.startswith(OURS)]
-        if foreign and "schema.json" not in names:
-            raise InputError(f"cannot save to {path!r}: it holds other files; choose another path")
+        refuse_foreign(folder)
 
 
 def _refuse_stream(out: str) -> None:

@@ -225,7 +225,7 @@ def write_artifact(
     save = _Save(folder)
     try:
         with _alone(folder):
-            _refuse_foreign(folder)
+            refuse_foreign(folder)
             entries = {name: save.add(name, content) for name, content in files.items()}
             save.commit(sections, entries)
     except BaseException as error:
@@ -319,8 +319,8 @@ def _remove_folders(folders: list[Path]) -> None:
             folder.rmdir()
 
 
-def _refuse_foreign(folder: Path) -> None:
-    """Refuse to write where anything but an artifact lies."""
+def refuse_foreign(folder: Path) -> None:
+    """Refuse to write into a folder where anything but an artifact lies."""
     names = os.listdir(folder)
     if SCHEMA in names:
         _refuse_foreign_schema(folder)
