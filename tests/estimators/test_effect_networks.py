@@ -116,6 +116,20 @@ def test_in_time_a_row_sees_what_came_before_and_the_first_ones_teach_nothing(rn
         np.testing.assert_allclose(scaled, other.tables[c][looks, 1] * axis.scale, rtol=1e-4)
 
 
+@pytest.mark.usefixtures("mixed")
+def test_what_no_training_row_saw_of_a_column_is_not_answered_by(rng):
+    """Months come one after the other: no row knows the effect of its own from earlier ones."""
+    X = table(rng, 600).assign(month=np.arange(600) // 50, time=np.arange(600) // 50)
+    X["month"] = X["month"].astype(str)
+    y = 100.0 * (X["time"].to_numpy() % 5 + X["day"].astype(int).to_numpy())
+    parameters = {"n_networks": 2, "max_epochs": 6, "pairs": None, "random_state": 0}
+    model = EmbeddingRegressor(**parameters, time_column="time").fit(X, y)
+    (seeing,) = (n for n in model.networks_ if n.config.sees_effects)
+    month = [vocabulary.name for vocabulary in model.schema_.vocabularies].index("month")
+    assert not seeing.vectors(month).any()
+    assert seeing.vectors(0).any()
+
+
 def test_groups_are_not_parted(rng):
     groups = np.arange(400) // 8
     X = table(rng).assign(shop=groups.astype(str))

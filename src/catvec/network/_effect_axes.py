@@ -35,12 +35,13 @@ class EffectAxis(NamedTuple):
     output, how far the effect goes through each piece between two `ends` (piecewise-linear encoding
     as in Gorishniy, Rubachev & Babenko 2022, arXiv 2203.05556, section 3.2, less that of effect 0).
     So the row of an unknown category is 0, unless rare ones tell what it is. It stands for all
-    categories of which nothing is known, whatever their code.
+    categories of which nothing is known, whatever their code. Where no row of the fit saw any
+    effect, none could learn what effects mean, and all rows are 0.
 
     Attributes
     ----------
     scale : float
-        Standard deviation of the effects over the rows of the fit.
+        Standard deviation of the effects over the rows of the fit; 0 where they saw none.
     ends : tuple of float
         Where pieces begin and end, ascending; none, or two at least.
     n_effects : int
@@ -65,7 +66,7 @@ class EffectAxis(NamedTuple):
         scale = float(np.sqrt(np.mean(np.square(apart, dtype=np.float64))))
         n_effects = effects.shape[1]
         if not scale > 0:
-            return cls(1.0, (), n_effects)
+            return cls(0.0, (), n_effects)
         if n_effects > 1:
             return cls(scale, (), n_effects)
         error = float(np.sqrt(np.mean(np.square(effects - apart, dtype=np.float64))))
@@ -91,6 +92,8 @@ class EffectAxis(NamedTuple):
         -------
         array of shape (n_codes, dim), float32
         """
+        if not self.scale > 0:
+            return np.zeros((len(confidences), self.dim), np.float32)
         scaled = np.clip(effects / self.scale, -FARTHEST, FARTHEST)
         parts = [confidences, *scaled.T]
         for low, high in zip(self.ends, self.ends[1:], strict=False):
