@@ -87,12 +87,16 @@ def test_counts_and_quantiles(regressor, small_data, rng):
 
 
 @pytest.mark.learns
-def test_rows_of_no_weight_may_have_any_target(regressor, small_data):
+@pytest.mark.parametrize("away", [1e6, 1e30])  # whose square float32 holds, or not
+def test_rows_of_no_weight_may_have_any_target(regressor, small_data, away):
     X, y = small_data.frame, small_data.regression
     weight = 1.0 * (np.arange(len(y)) >= 100)
-    far = np.where(weight > 0, y, y + 1e6)
+    far = np.where(weight > 0, y, y + away)
     regressor.fit(X, far, sample_weight=weight)
     counted = weight > 0
+    assert r2_score(y[counted], regressor.predict(X[counted])) > 0.5
+    assert np.isfinite(list(regressor.column_importances_.values())).all()
+    regressor.partial_fit(X, far, sample_weight=weight)
     assert r2_score(y[counted], regressor.predict(X[counted])) > 0.5
 
 

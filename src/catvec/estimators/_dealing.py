@@ -309,6 +309,7 @@ def deal_rows(
     for chunk in source.chunks(reader.roles.names):
         arrays, values = reader.arrays(chunk), reader.values(chunk)
         weight = reader.weights(chunk, values)
+        values = target.of_say(values, weight)
         of_target = values, target.task, target.n_outputs, weight
         running.add(Evidence(arrays.codes, schema.n_codes, *of_target))
         if of_lines is not None:

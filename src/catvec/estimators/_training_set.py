@@ -182,6 +182,7 @@ def read_training_set(
         raise InputError(f"the target has one class only, {only!r}; a classifier needs two")
     values = target.values(y)
     weight = _with_class_weight(weight, target, values, class_weight)
+    values = target.of_say(values, weight)
     ties, together = _ties(_group_numbers(frame, groups), time, arrays, values, target)
     # Lists are not told apart: models of them do not grow.
     rare = any(v.n_lines > v.n_codes for v in schema.vocabularies) and not schema.list_weights
@@ -230,6 +231,7 @@ def read_further_rows(
     values = target.checked_values(y)
     weight = None if sample_weight is None else _checked_weights(frame, sample_weight)
     weight = _with_class_weight(weight, target, values, class_weight)
+    values = target.of_say(values, weight)
     return values, np.ones(len(values)) if weight is None else weight
 
 

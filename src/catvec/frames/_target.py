@@ -100,6 +100,15 @@ class Target:
         """What the network learns, float32 of shape (n_rows,)."""
         return ((values - self.center) / (self.scale or 1.0)).astype(np.float32)
 
+    def of_say(self, values: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
+        """The values, of rows without weight the centre.
+
+        Nothing of these rows is learned, and 0 times what float32 cannot square is not 0.
+        """
+        if weight is None or self.classes is not None:
+            return values
+        return np.where(weight > 0, values, self.center)
+
     def with_spread(self, values: np.ndarray, weight: np.ndarray) -> Target:
         """The same; of a target that was constant so far, with the scale of further rows.
 
