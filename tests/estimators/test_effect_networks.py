@@ -14,10 +14,11 @@ from catvec.estimators._choice import Effects, choose_n_networks
 from catvec.estimators._effects_apart import FOLDS, EffectsApart
 from catvec.estimators._pairs import with_pairs
 from catvec.estimators._parameters import SharedParameters
-from catvec.estimators._plan import Setting
+from catvec.estimators._plan import Plan, Setting
 from catvec.estimators._training_set import read_training_set
 from catvec.estimators._trials import Trials
 from catvec.frames import make_folds
+from catvec.network import learn_held_out, train_committee
 
 
 def table(rng, n=400, n_shops=30):
@@ -128,6 +129,21 @@ def test_what_no_training_row_saw_of_a_column_is_not_answered_by(rng):
     month = [vocabulary.name for vocabulary in model.schema_.vocabularies].index("month")
     assert not seeing.vectors(month).any()
     assert seeing.vectors(0).any()
+
+
+def test_training_moves_no_effect(rng):
+    """Nor the unknown's, which rare categories tell, nor those that held-out rows alone look at."""
+    X = table(rng)
+    X.loc[::4, "shop"] = [f"rare {i}" for i in range(100)]
+    training = training_set(X, rng.normal(size=400) + (np.arange(400) % 4 == 0), min_frequency=2)
+    plan = Plan(SharedParameters(n_knots=0), training, "squared", "numpy", None, 0)
+    setting = Setting((1.0,) * len(plan.dims), "concatenate", 3, effects=Effects(2, 3))
+    job = plan.job(np.arange(400), np.arange(400) >= 360, 1, setting)
+    (trained,) = train_committee([job])
+    learn_held_out([trained])
+    for c, anchor in job.anchors.by_column.items():
+        assert c == 1 or anchor.offsets[0].any()
+        np.testing.assert_array_equal(trained.network.tables.weight(c), anchor.offsets)
 
 
 def test_groups_are_not_parted(rng):

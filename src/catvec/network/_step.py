@@ -198,8 +198,10 @@ class Step:
         self.row_adagrad.paces = paces
 
     def settle(self, lines: Array, onto: Sequence[int]) -> None:
-        """As `EmbeddingTables.settle`, each row at home."""
-        self.network.tables.settle(lines, onto, self.row_adagrad.anchors)
+        """As `EmbeddingTables.settle`, each row at home; rows of tables that never move stay."""
+        tables = self.network.tables
+        first = np.append(tables.centers(), tables.n_lines)[self.row_adagrad.n_held]
+        tables.settle(lines[lines >= first], onto, self.row_adagrad.anchors)
 
     def value(self, data: TrainingData) -> float:
         """Weighted mean loss of other rows."""
