@@ -321,6 +321,10 @@ def test_counts_may_be_given(tmp_path, monkeypatch, in_memory):
     bad = counts.rename_columns(["category", "n"])
     with pytest.raises(ValueError, match="must have the columns 'category' and 'count'"):
         EmbeddingEncoder(**settings).fit(X, "y", vocabulary_counts={"city": bad})
+    numbers = pa.table({"category": [1, 2], "count": [300, 300]})
+    message = r"of column 'city' counts number values \(1, 2\), but the column holds text values"
+    with pytest.raises(ValueError, match=message):
+        EmbeddingEncoder(**settings).fit(X, "y", vocabulary_counts={"city": numbers})
 
 
 @pytest.mark.usefixtures("large")

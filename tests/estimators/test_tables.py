@@ -242,3 +242,22 @@ def test_the_same_bits_whatever_the_threads(games):
         for n in (1, 2)
     ]
     np.testing.assert_array_equal(*predictions)
+
+
+@pytest.mark.parametrize(
+    ("tables", "kind"),
+    [
+        ({"a": {"kind": "hashed", "n_buckets": 8}}, "hashed"),
+        ({"a": {"share": "b"}}, "shared"),
+        (None, "list"),
+    ],
+)
+def test_counts_of_what_has_no_categories_from_counts_are_refused(tables, kind):
+    """They were passed over, or ended in an error of NumPy's."""
+    X = {"a": ["x", "y"] * 20, "b": ["y", "z"] * 20}
+    if kind == "list":
+        X["a"] = [[cell] for cell in X["a"]]
+    counts = {"a": {"category": ["x", "y"], "count": [20, 20]}}
+    model = EmbeddingRegressor(tables=tables)
+    with pytest.raises(InputError, match=f"column 'a', but its table is {kind}: leave its counts"):
+        model.fit(X, np.arange(40.0), vocabulary_counts=counts)

@@ -7,7 +7,7 @@ within a limit of memory and writes what exceeds it to disk.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -101,7 +101,10 @@ def counted_vocabulary(
 
 
 def given_vocabularies(
-    tables: Mapping[str, Any], categorical: Sequence[str], min_frequency: int
+    tables: Mapping[str, Any],
+    categorical: Sequence[str],
+    min_frequency: int,
+    held: Callable[[str], Collection[str]],
 ) -> dict[str, Vocabulary]:
     """The vocabularies of a user's tables of values and counts.
 
@@ -113,6 +116,8 @@ def given_vocabularies(
         The categorical columns.
     min_frequency : int
         As `Vocabulary.learn` takes it.
+    held : callable
+        Tells by column of which families its keys are.
 
     Returns
     -------
@@ -121,7 +126,8 @@ def given_vocabularies(
     Raises
     ------
     InputError
-        If a table has other columns, a count is missing or below 1, or a column is not categorical.
+        If a table has other columns, a count is missing or below 1, a column is not categorical, or
+        its values are of another type.
     ParameterError
         If one is no table.
     """
@@ -131,7 +137,16 @@ def given_vocabularies(
             f"`vocabulary_counts` names {some(strange)}, which are no categorical columns; these"
             f" are {some(categorical)}"
         )
-    return {name: _given_vocabulary(name, table, min_frequency) for name, table in tables.items()}
+    given = {name: _given_vocabulary(name, table, min_frequency) for name, table in tables.items()}
+    for name, vocabulary in given.items():
+        families = held(name)
+        if families and not set(families) & set(vocabulary.families):
+            raise InputError(
+                f"`vocabulary_counts` of column {name!r} counts {' and '.join(vocabulary.families)}"
+                f" values ({some(vocabulary.categories[:3].tolist())}), but the column holds"
+                f" {' and '.join(families)} values; count them as the column holds them"
+            )
+    return given
 
 
 def _given_vocabulary(name: str, table: Any, min_frequency: int) -> Vocabulary:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, sqrt
 from typing import Any, NamedTuple
@@ -189,4 +189,28 @@ def check_specs(specs: Mapping[str, TableSpec], names: Sequence[str]) -> None:
             raise InputError(
                 f"`tables`: column {name!r} cannot share the table of {spec.share!r}, which holds"
                 " lists"
+            )
+
+
+def refuse_counts(counted: Iterable[str], specs: Mapping[str, TableSpec]) -> None:
+    """Refuse counts of values of columns whose categories do not come from counts.
+
+    Parameters
+    ----------
+    counted : iterable of str
+        Columns of `vocabulary_counts`.
+    specs : mapping of str to TableSpec
+        With those of list columns.
+
+    Raises
+    ------
+    InputError
+        Naming the column, and what its table is.
+    """
+    for name in counted:
+        kind = specs.get(name, TableSpec()).kind
+        if kind not in ("full", "compositional"):
+            raise InputError(
+                f"`vocabulary_counts` counts values of column {name!r}, but its table is {kind}:"
+                " leave its counts out"
             )

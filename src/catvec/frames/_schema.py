@@ -13,7 +13,7 @@ from catvec.errors import InputError
 from catvec.frames._column import Column
 from catvec.frames._counting import given_vocabularies
 from catvec.frames._frame import Frame
-from catvec.frames._kinds import FULL, Kind, TableSpec, check_specs, kinds_of
+from catvec.frames._kinds import FULL, Kind, TableSpec, check_specs, kinds_of, refuse_counts
 from catvec.frames._lists import Codes, Lists, make_lists
 from catvec.frames._numbers import Number
 from catvec.frames._pairs import Pair, codes_met
@@ -146,7 +146,13 @@ class Schema:
         categorical, numeric = roles(frame, columns, [*leave_out, *of_weights])
         specs = with_lists(frame, categorical, specs or {})
         check_specs(specs, categorical)
-        given = given_vocabularies(vocabulary_counts or {}, categorical, min_frequency)
+        refuse_counts(vocabulary_counts or {}, specs)
+        given = given_vocabularies(
+            vocabulary_counts or {},
+            categorical,
+            min_frequency,
+            lambda name: frame.column(name).families,
+        )
         learned = learned_columns(frame, categorical, specs, min_frequency, given, known or {})
         measured = [frame.column(name) for name in numeric]
         numbers = tuple(Number.learn(column, n_knots) for column in measured)

@@ -129,7 +129,12 @@ def survey(
     InputError
         If a column is misfit, the target has gaps, or there are no rows.
     """
-    given = given_vocabularies(vocabulary_counts or {}, roles.categorical, min_frequency)
+    given = given_vocabularies(
+        vocabulary_counts or {},
+        roles.categorical,
+        min_frequency,
+        lambda name: {source.kinds[name]} - {"empty"},
+    )
     to_count = [name for name in (*roles.categorical, roles.groups) if name and name not in given]
     counters = {name: ValueCounter(name) for name in to_count}
     labels = TargetSurvey(roles.target, task, roles.weight)
