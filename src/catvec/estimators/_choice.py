@@ -14,6 +14,7 @@ import numpy as np
 from catvec._checks import some
 from catvec.errors import InputError
 from catvec.estimators._parameters import SharedParameters
+from catvec.estimators._settings import Effects, Setting, Settings
 from catvec.frames import FIRST, Schema
 from catvec.network import RULES
 
@@ -45,25 +46,6 @@ STEADY_ROWS = 1000  # of a category, in whose mean a row's own target is lost
 
 
 @dataclass(frozen=True)
-class Effects:
-    """What is chosen of networks that see effects in place of vectors.
-
-    Attributes
-    ----------
-    every : {2, 4}
-        Which of the networks they are: every second, or every fourth.
-    n_epochs : int
-        Passes over the training rows.
-    pairs : tuple of pairs of str
-        Pairs of columns whose effects they alone see; other networks have no tables of these.
-    """
-
-    every: int
-    n_epochs: int
-    pairs: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True)
 class Choice:
     """What was chosen.
 
@@ -86,9 +68,12 @@ class Choice:
     rows_together : int
         Rows side by side that were held out together, since they are alike beyond what their
         columns say; 1 where they are not, and where `groups` or a time column were given.
-    without_norm : tuple of float or None
-        Strength of the prior, by table, of every second network, which does without batch norm;
-        None if they are all alike.
+    paired : bool
+        Whether networks have tables of the pairs; effects of pairs are seen by those that see
+        effects anyway.
+    second : Setting or None
+        What every second network has in place of this shrinkage, interactions, epochs and tables of
+        pairs, and whether it has batch norm; None if they are all alike.
     effects : Effects or None
         Which of the networks see effects in place of vectors; None if none do.
     """
@@ -101,13 +86,15 @@ class Choice:
     interactions: str = "concatenate"
     n_epochs: int = 1
     rows_together: int = 1
-    without_norm: tuple[float, ...] | None = None
+    paired: bool = False
+    second: Setting | None = None
     effects: Effects | None = None
 
     @property
-    def has_tables_of_pairs(self) -> bool:
-        """Whether pairs have vectors, and not only effects."""
-        return bool(self.pairs) and not (self.effects and self.effects.pairs)
+    def settings(self) -> Settings:
+        """What was chosen network by network."""
+        first = Setting(self.shrinkage, self.interactions, self.n_epochs, self.paired)
+        return Settings(first, self.second, self.effects)
 
 
 def choose_dims(

@@ -12,8 +12,9 @@ from sklearn.base import BaseEstimator
 
 from catvec._packing import PackedRows
 from catvec.errors import ArtifactError
-from catvec.estimators._choice import Choice, Effects, told_by_code
+from catvec.estimators._choice import Choice, told_by_code
 from catvec.estimators._growth import Continuation
+from catvec.estimators._settings import Effects, Setting
 from catvec.frames import Schema, Target
 from catvec.network import Network, NetworkConfig
 from catvec.vectors import Artifact, CategoryVectors, load_artifact, write_artifact
@@ -145,13 +146,14 @@ def _choice(stored: dict[str, Any]) -> Choice:
         stored.get("interactions", "concatenate"),
         stored.get("n_epochs", 1),
         stored.get("rows_together", 1),
-        tuple(stored["without_norm"]) if stored.get("without_norm") else None,
-        _effects(stored["effects"]) if stored.get("effects") else None,
+        stored.get("paired", False),
+        _setting(stored["second"]) if stored.get("second") else None,
+        Effects(**stored["effects"]) if stored.get("effects") else None,
     )
 
 
-def _effects(stored: dict[str, Any]) -> Effects:
-    return Effects(**{**stored, "pairs": tuple((a, b) for a, b in stored["pairs"])})
+def _setting(stored: dict[str, Any]) -> Setting:
+    return Setting(**{**stored, "shrinkage": tuple(stored["shrinkage"])})
 
 
 def _arrays(networks: Sequence[Network]) -> dict[str, np.ndarray]:

@@ -182,7 +182,8 @@ def _memory(
     if isinstance(one.step, Step):
         return Memory.of(one.step)
     training = learner.training
-    settings = _settings(estimator, training.schema, learner.loss, len(training), one.network)
+    own = learner.settings.of(len(state.learned)).shrinkage  # it is the next one
+    settings = _settings(estimator, training.schema, learner.loss, len(training), one.network, own)
     return Memory.estimated(one.network, settings, training.data(), load_kernels("numpy"))
 
 
@@ -321,7 +322,8 @@ def _learn_on(
     for number, one in enumerate(state.learned):
         if one.network.config.sees_effects:
             continue
-        settings = _settings(estimator, schema, state.loss, state.n_rows, one.network)
+        own = estimator.choice_.settings.of(number).shrinkage
+        settings = _settings(estimator, schema, state.loss, state.n_rows, one.network, own)
         one.memory.forget(kept)
         one.learn(
             data,
@@ -346,14 +348,19 @@ def _follow(growth: SchemaGrowth, state: Continuation, target: Target, frozen: b
 
 
 def _settings(
-    p: EmbeddingEstimator, schema: Schema, loss: str, n_rows: float, network: Network
+    p: EmbeddingEstimator,
+    schema: Schema,
+    loss: str,
+    n_rows: float,
+    network: Network,
+    shrinkage: Sequence[float],
 ) -> TrainingConfig:
     """How a network learns further rows after `n_rows`: by steps of the size a fit would take."""
-    n_pairs = network.config.n_pairs  # none where only networks that see effects see pairs
+    n_pairs = network.config.n_pairs  # none where only other networks see pairs
     return TrainingConfig(
         loss=loss,
         quantile=p.quantile,
-        shrinkage=tuple(SHRINKAGE * strength for strength in p.choice_.shrinkage),
+        shrinkage=tuple(SHRINKAGE * strength for strength in shrinkage),
         learning_rate=RATE * float(p.learning_rate),
         batch_size=choose_batch_size(p.batch_size, int(n_rows)),
         embedding_dropout=float(p.embedding_dropout),

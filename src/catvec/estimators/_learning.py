@@ -18,12 +18,11 @@ from catvec.estimators._choice import (
     epoch_grid,
     rows_of_work,
 )
-from catvec.estimators._effects_apart import fits_into_memory
 from catvec.estimators._fitted_vectors import Findings, category_vectors, fold_vectors
 from catvec.estimators._memory import NO_LIMITS
 from catvec.estimators._pairs import named_pairs, with_pairs
 from catvec.estimators._parameters import SharedParameters, is_list, loss_of
-from catvec.estimators._plan import Plan, Setting
+from catvec.estimators._plan import Plan
 from catvec.estimators._search import reckoned_trials, search
 from catvec.estimators._training_set import TrainingSet
 from catvec.network import (
@@ -162,13 +161,13 @@ class Learner:
             raise refuse(
                 "engine", '"auto", "numpy" or "numba" with the kinds of `tables` asked for', engine
             )
-        if choice is not None and choice.has_tables_of_pairs:
+        if choice is not None and choice.pairs:
             training = with_pairs(training, choice.pairs)
         elif choice is None and is_list(p.pairs):
             training = with_pairs(training, named_pairs(p.pairs, training.schema))
         plan = Plan(p, training, self.loss, engine, _backend(p, engine), seed, n_rows=n_rows)
         if choice is None:
-            self.plan, setting, tried = search(
+            self.plan, settings, tried = search(
                 plan,
                 lambda jobs: self._run(jobs, "choosing"),
                 n_networks,
@@ -176,14 +175,14 @@ class Learner:
                 effects=effects and engine != "torch" and _has_plain_columns(training),
             )
         else:
-            self.plan, setting, tried = _as_chosen(plan, choice)
-        setting = self._with_effects(setting, is_new=choice is None)
-        self.setting = setting if effects else replace(setting, effects=None)
+            self.plan, settings, tried = _as_chosen(plan, choice), choice.settings, choice.tried
+        self.settings = settings = settings if effects else replace(settings, effects=None)
         # Few epochs leave time for more networks than were reckoned with.
-        shorter = self.setting.mean_epochs / setting.n_epochs
-        self.n_networks = choose_n_networks(p, rows_of_fits * setting.n_epochs, shorter)
-        self.training = self.effects_plan.training
-        self.choice = self._chosen(setting, tried)
+        n_epochs = settings.first.n_epochs
+        shorter = settings.mean_epochs / n_epochs
+        self.n_networks = choose_n_networks(p, rows_of_fits * n_epochs, shorter)
+        self.training = self.plan.training
+        self.choice = self._chosen(tried)
 
     @property
     def data(self) -> TrainingData:
@@ -211,7 +210,7 @@ class Learner:
         n = self.n_networks
         held_out = [self.plan.held_out(rows, n) for rows in sets]
         jobs = [
-            self._plan_of(i).job(rows, None if masks is None else masks[i], i, self.setting)
+            self.plan.job(rows, None if masks is None else masks[i], i, self.settings.of(i))
             for rows, masks in zip(sets, held_out, strict=True)
             for i in range(n)
         ]
@@ -279,38 +278,23 @@ class Learner:
 
     # --- inside ---
 
-    def _with_effects(self, setting: Setting, *, is_new: bool) -> Setting:
-        """Plan networks that see effects, of pairs, too, of which others may have no tables.
-
-        Returns the setting without them where a new choice would take too much memory.
-        """
-        self.effects_plan, seen = self.plan, setting.effects
-        if seen is None:
-            return setting
-        if seen.pairs:
-            self.effects_plan = self.plan.of(with_pairs(self.plan.training, seen.pairs))
-        if is_new and not fits_into_memory(self.effects_plan.training):
-            self.effects_plan = self.plan
-            return replace(setting, effects=None)
-        return setting
-
-    def _chosen(self, setting: Setting, tried: Mapping[float, float]) -> Choice:
-        schema = self.training.schema
+    def _chosen(self, tried: Mapping[float, float]) -> Choice:
+        schema, settings = self.training.schema, self.settings
+        first = settings.first
+        n_tables = len(schema.n_codes if settings.paired else schema.vocabularies)
         return Choice(
-            self.plan.dims,
+            self.plan.dims[:n_tables],
             self.plan.knot_dims,
-            setting.shrinkage,
+            first.shrinkage,
             tried,
             tuple((pair.first, pair.second) for pair in schema.pairs),
-            setting.interactions,
-            setting.n_epochs,
+            first.interactions,
+            first.n_epochs,
             self.training.rows_together,
-            setting.without_norm,
-            setting.effects,
+            first.paired,
+            settings.second,
+            settings.effects,
         )
-
-    def _plan_of(self, number: int) -> Plan:
-        return self.effects_plan if self.setting.sees_effects(number) else self.plan
 
     def _follow(self, committee: Committee) -> None:
         seeing = [network for network in committee.networks if network.config.sees_effects]
@@ -363,13 +347,11 @@ class Learner:
         return trained
 
 
-def _as_chosen(plan: Plan, choice: Choice) -> tuple[Plan, Setting, Mapping[float, float]]:
+def _as_chosen(plan: Plan, choice: Choice) -> Plan:
     """What `search` gave for an earlier fit; the plan has its pairs already."""
     names = [vocabulary.name for vocabulary in plan.training.schema.vocabularies]
-    widths = dict(zip(names, choice.dims, strict=False))  # after these come those of pairs
-    of_networks = choice.shrinkage, choice.interactions, choice.n_epochs, choice.without_norm
-    setting = Setting(*of_networks, choice.effects)
-    return plan.with_widths(widths), setting, choice.tried
+    # After the widths of columns come those of pairs.
+    return plan.with_widths(dict(zip(names, choice.dims, strict=False)))
 
 
 def _has_plain_columns(training: TrainingSet) -> bool:

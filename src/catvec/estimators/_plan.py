@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
 
 from catvec.estimators._choice import (
-    Effects,
     choose_batch_size,
     choose_category_dropout,
     choose_dims,
@@ -17,10 +16,10 @@ from catvec.estimators._choice import (
 )
 from catvec.estimators._effects_apart import EffectsApart
 from catvec.estimators._parameters import SharedParameters
+from catvec.estimators._settings import Setting
 from catvec.estimators._training_set import TrainingSet
 from catvec.frames import make_held_out
 from catvec.network import (
-    INTERACTIONS,
     Anchors,
     Backend,
     Job,
@@ -29,7 +28,6 @@ from catvec.network import (
     TrainingData,
 )
 
-PLAIN = INTERACTIONS[0]
 FEWEST_ROWS = 20  # below this, holding rows out tells nothing
 FEWEST_OF_PART = 2  # rows held out, or left to train on
 TRIAL_SIZES = 64, 32  # units of the first and of further hidden layers, at most: on amazon_access
@@ -40,48 +38,6 @@ HIDDEN_EFFECTS = 0.005  # of the categories, where effects are seen: of those th
 FEWEST_OF_PAIR = 2  # rows of a combination; fewer train what answers combinations never met
 
 
-@dataclass(frozen=True)
-class Setting:
-    """What of a network is chosen by held-out loss.
-
-    Attributes
-    ----------
-    shrinkage : tuple of float
-        Strength of the prior by table: categorical columns, pairs, numbers with knots.
-    interactions : str
-        How vectors meet before the first layer.
-    n_epochs : int
-        Passes over the training rows, in which the rate falls to nearly nothing.
-    without_norm : tuple of float, optional
-        Strength of the prior of networks that do without batch norm; None if all have it.
-    effects : Effects, optional
-        What is chosen of networks that see effects; None if all learn vectors.
-    """
-
-    shrinkage: tuple[float, ...]
-    interactions: str
-    n_epochs: int
-    without_norm: tuple[float, ...] | None = None
-    effects: Effects | None = None
-
-    @property
-    def mean_epochs(self) -> float:
-        """Of a committee's networks."""
-        if self.effects is None:
-            return self.n_epochs
-        share = 1 / self.effects.every
-        return (1 - share) * self.n_epochs + share * self.effects.n_epochs
-
-    def sees_effects(self, number: int) -> bool:
-        """Whether the network of this number does: the last of four, or every second one."""
-        return self.effects is not None and number % self.effects.every == self.effects.every - 1
-
-    def prior_without_norm(self, number: int) -> tuple[float, ...] | None:
-        """Of the network of this number, if it is one of those that do without batch norm."""
-        second = 2 if self.effects is not None and self.effects.every == 2 else 1
-        return self.without_norm if number % (2 * second) == second else None
-
-
 class Plan:
     """Makes networks' jobs for a training set.
 
@@ -90,7 +46,7 @@ class Plan:
     p : SharedParameters
         Checked.
     training : TrainingSet
-        The rows, read with the pairs that networks are to see.
+        The rows, read with the pairs that some of the networks are to see.
     loss, engine : str
         What is minimised, and by which loops.
     backend : Backend or None
@@ -153,6 +109,10 @@ class Plan:
         """What networks learn from; effects alone need none of it."""
         return self.training.data()
 
+    @cached_property
+    def _without_pairs(self) -> TrainingData:
+        return _of_columns(self.data, len(self.training.schema.vocabularies))
+
     def held_out(
         self, rows: np.ndarray, n_networks: int, fraction: float | None = None
     ) -> list[np.ndarray] | None:
@@ -172,47 +132,41 @@ class Plan:
     def job(self, rows: np.ndarray, mask: np.ndarray | None, number: int, setting: Setting) -> Job:
         """A network of this number on these rows, less those that it holds out."""
         train, held_out = rows, self.training.held_out
+        data = self.data if setting.paired else self._without_pairs
+        if held_out is not None:
+            held_out = _of_columns(held_out, data.inputs.codes.shape[1])
         if mask is not None:
-            train, held_out = rows[~mask], replace(self.data, rows=rows[mask])
-        if setting.sees_effects(number):
+            train, held_out = rows[~mask], replace(data, rows=rows[mask])
+        if setting.sees_effects:
             return self._effects_job(train, held_out, number, setting)
         p, schema = self.p, self.training.schema
-        shrinkage, batch_norm = setting.shrinkage, bool(p.batch_norm)
-        without_norm = setting.prior_without_norm(number)
-        if without_norm is not None:
-            shrinkage, batch_norm = without_norm, False
+        n_columns, n_pairs = len(schema.vocabularies), self._n_pairs(setting)
         config = TrainingConfig(
             loss=self.loss,
             quantile=p.quantile,
-            shrinkage=shrinkage,
+            shrinkage=setting.shrinkage,
             learning_rate=float(p.learning_rate),
             batch_size=choose_batch_size(p.batch_size, len(train)),
             n_epochs=setting.n_epochs,
             embedding_dropout=float(p.embedding_dropout),
             category_dropout=choose_category_dropout(p, self.n_rows),
-            pair_columns=schema.pair_columns,
-            fewest_rows=(1,) * len(schema.vocabularies) + (FEWEST_OF_PAIR,) * len(schema.pairs),
+            pair_columns=schema.pair_columns[:n_pairs],
+            fewest_rows=(1,) * n_columns + (FEWEST_OF_PAIR,) * n_pairs,
         )
-        shape = self._shape(setting.interactions, batch_norm)
-        data = replace(self.data, rows=train)
-        seed = self.seed + number
-        return Job(
-            shape, config, data, held_out, seed, self.engine, self.backend, anchors=self.anchors
-        )
+        shape = self._shape(setting)
+        of = held_out, self.seed + number, self.engine, self.backend
+        return Job(shape, config, replace(data, rows=train), *of, anchors=self.anchors)
 
     def _effects_job(
         self, train: np.ndarray, held_out: TrainingData | None, number: int, setting: Setting
     ) -> Job:
         """A network that sees effects, those of a training row learned without the row."""
-        assert setting.effects is not None
         view = EffectsApart.of(self.training, train, [self.seed, 5, number])
         of_numbers = setting.shrinkage[len(setting.shrinkage) - len(self.knot_dims) :]
-        vectors = replace(setting, effects=None, without_norm=None)
-        job = self.job(train, None, number, replace(vectors, interactions=PLAIN))
+        job = self.job(train, None, number, replace(setting, sees_effects=False))
         config = replace(
             job.training,
             shrinkage=(0.0,) * len(view.axes) + of_numbers,
-            n_epochs=setting.effects.n_epochs,
             fewest_rows=(),
             category_dropout=min(job.training.category_dropout, HIDDEN_EFFECTS),
         )
@@ -234,19 +188,28 @@ class Plan:
         transfer = self.training.transfer
         return Anchors() if transfer is None else transfer.anchors(self.dims)
 
-    def _shape(self, interactions: str, batch_norm: bool) -> NetworkConfig:
-        schema = self.training.schema
+    def _n_pairs(self, setting: Setting) -> int:
+        return len(self.training.schema.pairs) if setting.paired else 0
+
+    def _shape(self, setting: Setting) -> NetworkConfig:
+        schema, n_pairs = self.training.schema, self._n_pairs(setting)
+        n_tables = len(schema.vocabularies) + n_pairs  # those of pairs are the last
         return NetworkConfig(
-            n_codes=schema.n_codes,
-            dims=self.dims,
+            n_codes=schema.n_codes[:n_tables],
+            dims=self.dims[:n_tables],
             n_numbers=self.data.inputs.numbers.shape[1],
             n_knots=tuple(len(n.knots) for n in schema.numbers if len(n.knots)),
             knot_dims=self.knot_dims,
             hidden_sizes=self.hidden_sizes,
             dropout=float(self.p.dropout),
             n_outputs=self.training.target.n_outputs,
-            interactions=interactions,
-            n_pairs=len(schema.pairs),
+            interactions=setting.interactions,
+            n_pairs=n_pairs,
             kinds=schema.kinds,
-            batch_norm=batch_norm,
+            batch_norm=bool(self.p.batch_norm) and setting.batch_norm,
         )
+
+
+def _of_columns(data: TrainingData, n_columns: int) -> TrainingData:
+    """Rows with the codes of the first columns, less those of pairs that follow."""
+    return replace(data, inputs=data.inputs.of_columns(n_columns))

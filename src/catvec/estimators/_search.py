@@ -43,10 +43,12 @@ from dataclasses import replace
 import numpy as np
 
 from catvec.estimators._choice import supported_dims
+from catvec.estimators._effects_apart import fits_into_memory
 from catvec.estimators._pairs import candidate_pairs, with_pairs
 from catvec.estimators._parameters import SharedParameters
-from catvec.estimators._plan import Plan, Setting
-from catvec.estimators._trials import MOST_RUNGS, PARTS, Contender, Run, Trials, ranked
+from catvec.estimators._plan import Plan
+from catvec.estimators._settings import Settings
+from catvec.estimators._trials import HOPELESS, MOST_RUNGS, PARTS, Contender, Run, Trials, ranked
 
 FIRST_ROWS, LAST_ROWS = 50_000, 100_000  # that the climb and the final look at, at most
 MOST_ROW_EPOCHS = 20_000_000  # of a network, up to which a larger table gets twice the epochs
@@ -66,7 +68,7 @@ logger = logging.getLogger("catvec")
 
 def search(
     plan: Plan, run: Run, n_networks: int, *, judged: bool, effects: bool = False
-) -> tuple[Plan, Setting, Mapping[float, float]]:
+) -> tuple[Plan, Settings, Mapping[float, float]]:
     """Choose by held-out loss what the parameters leave open.
 
     Parameters
@@ -85,8 +87,8 @@ def search(
     Returns
     -------
     plan : Plan
-        For all rows, with the pairs that were chosen.
-    setting : Setting
+        For all rows, with the pairs that some of the networks see.
+    settings : Settings
     tried : dict of float to float
         Held-out loss of the climb by strength of the prior, with the pairs and interactions that
         were chosen and the epochs that were best; empty if no strengths were compared.
@@ -98,17 +100,17 @@ def search(
     pairs = candidate_pairs(sample.training) if judged and plan.p.pairs == "auto" else []
     first = Trials(sample, pairs, first_share, n_networks, run)
     if not judged or first.n_judges == 0 or first.n_open == 0:
-        return plan, first.untried().setting, {}
+        return plan, Settings(first.untried().setting), {}
 
     everyone = _climb(first)
     if not np.isfinite(everyone[0].loss):  # training will say what broke down, and the remedy
-        return plan, first.untried().setting, {}
+        return plan, Settings(first.untried().setting), {}
     plan = plan.with_widths(_widths(first, everyone[0]))
     last = Trials(_sample(plan.for_trials(), LAST_ROWS), pairs, share, n_networks, run)
     chosen, seen = everyone[:1], None
     if last.n_judges:  # a share so small holds nothing out
-        best = _final(last, _finalists(last, everyone, first.plan))
-        chosen = [best, *last.without_norm(best)]
+        best, others = _final(last, _finalists(last, everyone, first.plan))
+        chosen = [best, *last.second(best, others)]
         seen = last.effects(best) if effects else None
     denser = _denser(plan, last.plan)
     if denser > DENSER:
@@ -117,14 +119,21 @@ def search(
         chosen = [_longer(last, c) for c in chosen]
 
     best, *others = chosen
-    without_norm = others[0].setting.shrinkage if others else None
-    setting = replace(best.setting, without_norm=without_norm, effects=seen)
+    settings = Settings(best.setting, others[0].setting if others else None, seen)
     tried = _by_strength(c for c in everyone if c.kind[:2] == best.kind[:2])
     of = best.strength, tried, best.setting.n_epochs
     logger.info("shrinkage %g chosen by held-out loss, of %s; %d epochs", *of)
-    if best.paired:
-        plan = plan.of(with_pairs(plan.training, pairs))
-    return plan, setting, tried if len(tried) > 1 else {}
+    found = _with_pairs(plan, pairs, settings)
+    if seen is not None and not fits_into_memory(found.training):
+        settings = replace(settings, effects=None)
+        found = _with_pairs(plan, pairs, settings)
+    return found, settings, tried if len(tried) > 1 else {}
+
+
+def _with_pairs(plan: Plan, pairs: list[tuple[str, str]], settings: Settings) -> Plan:
+    """The plan with the pairs, if some networks see them or their effects."""
+    seen = settings.paired or settings.effects is not None
+    return plan.of(with_pairs(plan.training, pairs)) if pairs and seen else plan
 
 
 def reckoned_trials(p: SharedParameters, n_rows: int) -> int:
@@ -177,6 +186,9 @@ def _finalists(last: Trials, everyone: list[Contender], seen: Plan) -> list[Cont
     most = best.handicapped + NEAR * abs(best.handicapped)
     near = [c for c in everyone[1:] if c.handicapped <= most]
     others = [c for c in near if c.paired != best.paired][:1]
+    if last.bound:  # a committee may be made of both
+        most = best.handicapped + HOPELESS * abs(best.handicapped)
+        others = [c for c in everyone[1:] if c.paired != best.paired and c.handicapped <= most][:1]
     found = [best, *others, *(c for c in near if c not in others)]
     more_rows = len(last.plan.training) > len(seen.training)
     found = found[: FEW_FINALISTS if more_rows else MANY_FINALISTS]
@@ -191,18 +203,19 @@ def _finalists(last: Trials, everyone: list[Contender], seen: Plan) -> list[Cont
 def _widths(first: Trials, best: Contender) -> dict[str, int]:
     """Width of the vectors by column that the best contender's network supports."""
     training = first.plan.training
-    network = first.trained[best][0].network
+    network = first.trained[best][0][0].network
     tables = [network.vectors(c) for c in range(len(training.schema.vocabularies))]
     return supported_dims(first.plan.p, training.schema, tables, training.arrays.codes)
 
 
-def _final(last: Trials, contenders: list[Contender]) -> Contender:
-    """The best contender, once rows enough have judged; of priors as good as its, the strongest.
+def _final(last: Trials, contenders: list[Contender]) -> tuple[Contender, list[Contender]]:
+    """The best contender, once rows enough have judged, and the others, best first.
 
-    In time, and where rows are grouped, all are judged by each of the rungs.
+    Of priors as good as its the strongest is taken. In time, and where rows are grouped, all are
+    judged by each of the rungs.
     """
     if len(contenders) == 1:
-        return contenders[0]
+        return contenders[0], []
     for rung in range(MOST_RUNGS):
         best, *others = last.judge(contenders, rung, [2 * rung, 2 * rung + 1])
         if last.bound:  # nobody is behind before the last one
@@ -211,7 +224,8 @@ def _final(last: Trials, contenders: list[Contender]) -> Contender:
         if len(contenders) == 1 or (rung + 1) * last.n_judges >= JUDGES:
             break
     as_good = [c for c in others if c.kind == best.kind and not _is_behind(c, best)]
-    return max([best, *as_good], key=lambda c: c.strength)
+    winner = max([best, *as_good], key=lambda c: c.strength)
+    return winner, [c for c in (best, *others) if c is not winner]
 
 
 def _longer(last: Trials, best: Contender) -> Contender:

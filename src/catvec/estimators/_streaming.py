@@ -275,7 +275,7 @@ class StreamedLearner(Learner):
         held_out = held_out_rows(self.p, training, X_val, y_val)
         self.training = replace(training, held_out=held_out)
         self.plan = self.plan.of(self.training)
-        self.choice = self._chosen(self.setting, self._tried)
+        self.choice = self._chosen(self._tried)
 
     def _job(self, blocks: Sequence[int], s: int, i: int) -> tuple[Job, np.ndarray]:
         """Network i on these blocks, less those that it holds out; and the rows it holds out."""
@@ -284,7 +284,7 @@ class StreamedLearner(Learner):
         data = StreamedData(self.blocks, numbers, self._in_memory(), held, self.dealt.mean_weight)
         rows = np.flatnonzero(np.isin(self.dealt.block, held))
         of_shell = np.arange(len(self.training))
-        job = self.plan.job(of_shell, None, i, self.setting)
+        job = self.plan.job(of_shell, None, i, self.settings.of(i))
         held_out = self.training.held_out
         if held_out is None and len(rows):
             held_out = replace(self.plan.data, rows=rows)

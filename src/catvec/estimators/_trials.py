@@ -9,22 +9,22 @@ from typing import TypeVar
 
 import numpy as np
 
-from catvec.estimators._choice import MIDDLE, Effects, epoch_grid, shrinkage_grid, shrinkages
+from catvec.estimators._choice import MIDDLE, epoch_grid, shrinkage_grid, shrinkages
 from catvec.estimators._effects_apart import can_be_apart
 from catvec.estimators._judged import Judged
 from catvec.estimators._pairs import with_pairs
-from catvec.estimators._plan import Plan, Setting
-from catvec.network import INTERACTIONS, Job, Trained, make_loss
+from catvec.estimators._plan import Plan
+from catvec.estimators._settings import PLAIN, PRODUCTS, Effects, Setting
+from catvec.network import Job, Trained, make_loss
 
 PARTS = 5  # fits in which the climb judges a contender of a small table, at most
 MOST_RUNGS = 2  # of the final
-PLAIN, *PRODUCTS = INTERACTIONS
 GAIN = 0.005  # part of the held-out loss by which pairs, or products, have to be better
 LUCK = 0.3  # part of a loss, over the root of the rows that judged, that chance may make of it
 HOPELESS = 0.15  # part of the loss by which that of a network that sees effects may be larger; on
 # movielens_100k 0.08 was still worth 0.6% of the committee's, and on rossmann_200k 0.27 nothing
-SHARES: dict[bool, dict[int, tuple[float, ...]]] = {  # of networks with batch norm, some without,
-    # and some that see effects, by which of them do
+SHARES: dict[bool, dict[int, tuple[float, ...]]] = {  # of networks of the first setting, of the
+    # second, if there is one, and of those that see effects, by which of them do
     True: {4: (0.5, 0.25, 0.25), 2: (0.25, 0.25, 0.5)},
     False: {4: (0.75, 0.25), 2: (0.5, 0.5)},
 }
@@ -45,7 +45,7 @@ class Contender:
     Attributes
     ----------
     paired : bool
-        With pairs of columns that were not asked for.
+        With pairs of columns that were not asked for; its setting is paired with asked ones, too.
     strength : float
         Of the prior, where it is not given.
     setting : Setting
@@ -107,6 +107,9 @@ class Trials:
     def __init__(
         self, plan: Plan, pairs: list[tuple[str, str]], share: float, n_networks: int, run: Run
     ) -> None:
+        self.asked = bool(plan.training.schema.pairs)  # pairs that all networks are to have
+        if pairs:
+            plan = plan.of(with_pairs(plan.training, pairs))
         self.plan, self.pairs, self.n_networks, self.run = plan, pairs, n_networks, run
         # Rows of a stretch, or of a group, err together.
         self.bound = plan.training.grouped or plan.training.ties.time is not None
@@ -115,13 +118,8 @@ class Trials:
         self.n_judges = 0 if given is None else len(given)
         if mask is not None:
             self.n_judges = int(mask.sum())
-        self.trained: dict[Contender, list[Trained]] = {}  # networks, of the first rung or part
-        self.unnormed: Trained | None = None  # without batch norm, where a committee has such
-        self._plans = {False: plan}
-
-    def plan_for(self, contender: Contender) -> Plan:
-        """For these rows, with the pairs that the contender has."""
-        return self._with(contender.paired)
+        self.trained: dict[Contender, list[list[Trained]]] = {}  # networks by rung or part
+        self.seconds: list[Trained] = []  # of the second setting, where a committee has one
 
     @property
     def n_open(self) -> int:
@@ -164,45 +162,69 @@ class Trials:
             return []
         grid = shrinkage_grid(grouped=self.plan.training.grouped)
         strengths = _beside(grid, contender.strength, direction)
-        return [self._contender(s, *contender.kind) for s in strengths]
+        return [self._varied(contender, strength=s) for s in strengths]
 
     def of_epochs(self, contender: Contender, direction: int) -> list[Contender]:
         """The same with twice the epochs (1), or half of them (-1), if there may be so many."""
-        strength, (paired, interactions, n_epochs) = contender.strength, contender.kind
-        numbers = _beside(self._epochs, n_epochs, direction)
-        return [self._contender(strength, paired, interactions, n) for n in numbers]
+        numbers = _beside(self._epochs, contender.setting.n_epochs, direction)
+        return [self._varied(contender, n_epochs=n) for n in numbers]
 
     def judge(
         self, contenders: list[Contender], rung: int, numbers: Sequence[int]
     ) -> list[Contender]:
         """Train networks of each, less the rows of this rung; the contenders, best first."""
-        jobs = [self._job(c, c.setting, rung, number) for c in contenders for number in numbers]
+        jobs = [self._job(c.setting, rung, number) for c in contenders for number in numbers]
         trained = self.run(jobs)
         n = len(numbers)
         for i, contender in enumerate(contenders):
             mine = slice(i * n, (i + 1) * n)
-            judged = self._judged(trained[mine], jobs[mine][0])
+            judged = self._judged(trained[mine], rung)
             loss = judged.committee_loss([range(n)], self.n_networks)
             contender.losses.append((loss, self.n_judges))
-            self.trained.setdefault(contender, trained[mine])
+            self.trained.setdefault(contender, []).append(trained[mine])
         return ranked(contenders)
 
-    def without_norm(self, best: Contender) -> list[Contender]:
-        """The contender whose prior every second network is to have, without batch norm, if any.
+    def second(self, best: Contender, others: Sequence[Contender]) -> list[Contender]:
+        """The contender that every second network is to follow, if any.
 
-        None where a committee half of which are such networks would be worse, where rows come in
-        time or in groups, and where there is no hidden layer to norm.
+        Where rows come in time or in groups another finalist, else one without batch norm. None
+        where a committee half of which are such networks would be worse.
         """
-        is_open = self.plan.p.batch_norm == "auto" and bool(self.plan.hidden_sizes)
-        if not is_open or self.n_networks < 2 or self.bound:
+        if self.n_networks < 2:
+            return []
+        return self._other_finalist(best, others) if self.bound else self._without_norm(best)
+
+    def _other_finalist(self, best: Contender, others: Sequence[Contender]) -> list[Contender]:
+        """The one with which the best would be better than by itself, on all rungs together."""
+        rungs = range(len(self.trained[best]))
+        rivals = [c for c in others if len(self.trained[c]) == len(rungs)]
+
+        def together(other: Contender) -> float:
+            found = []
+            for rung in rungs:
+                networks = [*self.trained[best][rung], *self.trained[other][rung]]
+                judged, kinds = self._judged(networks, rung), [range(2), range(2, 4)]
+                found.append(judged.committee_loss(kinds, self.n_networks))
+            return float(np.mean(found))
+
+        losses = {c: together(c) for c in rivals}
+        logger.debug("losses alone and with others: %s, %s", best.loss, list(losses.values()))
+        found = min(losses, key=losses.__getitem__, default=best)
+        if found is best or losses[found] >= best.loss - best.luck:
+            return []
+        self.seconds = self.trained[found][0]
+        return [found]
+
+    def _without_norm(self, best: Contender) -> list[Contender]:
+        """The best, or with the next weaker prior, without batch norm; none of no hidden layer."""
+        if self.plan.p.batch_norm != "auto" or not self.plan.hidden_sizes:
             return []
 
-        job = self._job(best, best.setting, 0, 0)
         normed = self._normed(best)
         priors = [best, *self.of_strength(best, -1)]
-        settings = [replace(best.setting, without_norm=c.setting.shrinkage) for c in priors]
-        others = self.run([self._job(best, setting, 0, 3) for setting in settings])
-        judged, with_norm = self._judged([*normed, *others], job), list(range(len(normed)))
+        unnormed = [replace(c, setting=replace(c.setting, batch_norm=False)) for c in priors]
+        others = self.run([self._job(c.setting, 0, 3) for c in unnormed])
+        judged, with_norm = self._judged([*normed, *others], 0), list(range(len(normed)))
         committees = [[with_norm], *([with_norm, [len(normed) + i]] for i in range(len(others)))]
         losses = np.array([judged.committee_loss(one, self.n_networks) for one in committees])
         logger.debug("losses of committees with batch norm, and of both kinds: %s", losses)
@@ -210,8 +232,8 @@ class Trials:
         least = int(np.argmin(losses))
         if least == 0:
             return []
-        self.unnormed = others[least - 1]
-        return [priors[least - 1]]
+        self.seconds = [others[least - 1]]
+        return [unnormed[least - 1]]
 
     def effects(self, best: Contender) -> Effects | None:
         """How many networks had better see effects, and their epochs; None for none.
@@ -223,38 +245,38 @@ class Trials:
         train, training = rows if mask is None else rows[~mask], self.plan.training
         if self.n_networks < 2 or training.grouped or not can_be_apart(training, train):
             return None
-        normed, unnormed = self._normed(best), [self.unnormed] if self.unnormed else []
+        firsts, seconds = self._normed(best), self.seconds
         grid = self._epochs
         told = self._told(best, grid[1:3] or grid)
         nearest = _least(told)
-        alone = float(np.mean([_loss(one) for one in normed]))
+        alone = float(np.mean([_loss(one) for one in firsts]))
         if not _loss(told[nearest]) <= alone + HOPELESS * abs(alone):
             return None
         told |= self._told(best, _beside(grid, nearest, -1 if nearest == min(told) else 1))
         n_epochs = _least(told)
-        job = self._effects_job(best, n_epochs, 3)
-        (second,) = self.run([job])
+        (second,) = self.run([self._effects_job(best, n_epochs, 3)])
 
-        judged = self._judged([*normed, *unnormed, told[n_epochs], second], job)
-        n = len(normed)
-        kinds = [range(n), *([range(n, n + 1)] if unnormed else [])]
-        kinds.append(range(n + len(unnormed), n + len(unnormed) + 2))
+        kinds: list[Sequence[int]] = []
+        networks: list[Trained] = []
+        for of_kind in filter(None, [firsts, seconds, [told[n_epochs], second]]):
+            kinds.append(range(len(networks), len(networks) + len(of_kind)))
+            networks += of_kind
+        judged = self._judged(networks, 0)
         losses = {0: judged.committee_loss(kinds[:-1], self.n_networks)}
-        for every, shares in SHARES[bool(unnormed)].items():
+        for every, shares in SHARES[bool(seconds)].items():
             if every > self.n_networks:
                 continue
             losses[every] = judged.committee_loss(kinds, self.n_networks, shares)
         logger.debug("losses of committees without effects, and with: %s", losses)
         every = min(losses, key=losses.__getitem__)
-        alone_seen = () if best.paired else tuple(self.pairs)
-        return Effects(every, n_epochs, alone_seen) if every else None
+        return Effects(every, n_epochs) if every else None
 
     def _normed(self, best: Contender) -> list[Trained]:
         """Two networks of the contender, with batch norm."""
         if best not in self.trained:
-            jobs = [self._job(best, best.setting, 0, number) for number in (0, 1)]
-            self.trained[best] = self.run(jobs)
-        return self.trained[best]
+            jobs = [self._job(best.setting, 0, number) for number in (0, 1)]
+            self.trained[best] = [self.run(jobs)]
+        return self.trained[best][0]
 
     def _told(self, best: Contender, epochs: Sequence[int]) -> dict[int, Trained]:
         """By number of epochs a network that sees effects."""
@@ -262,15 +284,15 @@ class Trials:
         return dict(zip(epochs, trained, strict=True))
 
     def _effects_job(self, best: Contender, n_epochs: int, number: int) -> Job:
-        setting = replace(best.setting, effects=Effects(2, n_epochs))
-        plan = self._with(bool(self.pairs))
-        return replace(plan.job(*self.splits[0], number, setting), is_trial=True)
+        return self._job(best.setting.of_effects(n_epochs), 0, number)
 
-    def _job(self, contender: Contender, setting: Setting, rung: int, number: int) -> Job:
-        job = self.plan_for(contender).job(*self.splits[rung], number, setting)
+    def _job(self, setting: Setting, rung: int, number: int) -> Job:
+        job = self.plan.job(*self.splits[rung], number, setting)
         return replace(job, is_trial=True)
 
-    def _judged(self, trained: Sequence[Trained], job: Job) -> Judged:
+    def _judged(self, trained: Sequence[Trained], rung: int) -> Judged:
+        """By the rows that this rung holds out, with the codes of all pairs."""
+        job = self._job(replace(self.starts()[0].setting, paired=True), rung, 0)
         loss = make_loss(self.plan.loss, job.config.n_outputs, self.plan.p.quantile)
         return Judged(trained, job, loss)
 
@@ -290,17 +312,24 @@ class Trials:
         by_table = self._shrinkages(paired, (strength,)).get(strength)
         if by_table is None:  # the user gave it
             ((strength, by_table),) = self._shrinkages(paired).items()
-        return Contender(paired, strength, Setting(by_table, interactions, n_epochs))
+        setting = Setting(by_table, interactions, n_epochs, paired or self.asked)
+        return Contender(paired, strength, setting)
 
-    def _with(self, paired: bool) -> Plan:
-        if paired not in self._plans:
-            self._plans[paired] = self.plan.of(with_pairs(self.plan.training, self.pairs))
-        return self._plans[paired]
+    def _varied(
+        self, contender: Contender, *, strength: float | None = None, n_epochs: int | None = None
+    ) -> Contender:
+        """The same, untried, but for what is given."""
+        of, setting = contender.strength if strength is None else strength, contender.setting
+        n_epochs = setting.n_epochs if n_epochs is None else n_epochs
+        varied = self._contender(of, contender.paired, setting.interactions, n_epochs)
+        return replace(varied, setting=replace(varied.setting, batch_norm=setting.batch_norm))
 
     def _shrinkages(self, paired: bool, *grid: tuple[float]) -> dict[float, tuple[float, ...]]:
-        plan = self._with(paired)
+        plan, schema = self.plan, self.plan.training.schema
         n_tables = len(plan.dims + plan.knot_dims)
-        return shrinkages(plan.p, plan.training.schema, n_tables, *grid)
+        if not (paired or self.asked):
+            n_tables -= len(schema.pairs)
+        return shrinkages(plan.p, schema, n_tables, *grid)
 
 
 def _loss(trained: Trained) -> float:

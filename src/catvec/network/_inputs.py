@@ -60,8 +60,10 @@ class Inputs:
         """With the codes of the first columns only, where there are more."""
         if n_columns >= self.codes.shape[1]:
             return self
-        assert self.looks is None, "pairs that some networks do not see beside composed tables"
-        return replace(self, codes=np.ascontiguousarray(self.codes[:, :n_columns]))
+        codes, looks = np.ascontiguousarray(self.codes[:, :n_columns]), self.looks
+        if looks is not None:  # what composed tables look at besides comes after all columns
+            looks = np.delete(looks, np.s_[n_columns : self.codes.shape[1]], axis=1)
+        return replace(self, codes=codes, looks=looks)
 
     @property
     def looked_up(self) -> Array:

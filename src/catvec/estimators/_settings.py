@@ -1,0 +1,96 @@
+"""What is chosen of a network, and of the networks of a committee, which need not be alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from catvec.network import INTERACTIONS
+
+PLAIN, *PRODUCTS = INTERACTIONS
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What of a network is chosen by held-out loss.
+
+    Attributes
+    ----------
+    shrinkage : tuple of float
+        Strength of the prior by table: categorical columns, pairs, numbers with knots.
+    interactions : str
+        How vectors meet before the first layer.
+    n_epochs : int
+        Passes over the training rows, in which the rate falls to nearly nothing.
+    paired : bool
+        Whether it has tables of pairs of columns.
+    batch_norm : bool
+        Whether it has batch norm, where the parameters leave that open.
+    sees_effects : bool
+        Whether it sees effects in place of vectors.
+    """
+
+    shrinkage: tuple[float, ...]
+    interactions: str
+    n_epochs: int
+    paired: bool = False
+    batch_norm: bool = True
+    sees_effects: bool = False
+
+    def of_effects(self, n_epochs: int) -> Setting:
+        """Of a network that sees effects, those of pairs, too, beside networks of this setting."""
+        plain = replace(self, interactions=PLAIN, n_epochs=n_epochs, batch_norm=True)
+        return replace(plain, paired=True, sees_effects=True)
+
+
+@dataclass(frozen=True)
+class Effects:
+    """What is chosen of networks that see effects in place of vectors.
+
+    Attributes
+    ----------
+    every : {2, 4}
+        Which of the networks they are: every second, or every fourth.
+    n_epochs : int
+        Passes over the training rows.
+    """
+
+    every: int
+    n_epochs: int
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is chosen of the networks of a committee.
+
+    Attributes
+    ----------
+    first : Setting
+    second : Setting or None
+        Of every second network that learns vectors; None if it is the first's.
+    effects : Effects or None
+        Which of the networks see effects instead; None if none do.
+    """
+
+    first: Setting
+    second: Setting | None = None
+    effects: Effects | None = None
+
+    def of(self, number: int) -> Setting:
+        """Of the network of this number."""
+        every = 1 if self.effects is None else self.effects.every
+        if self.effects is not None and number % every == every - 1:
+            return self.first.of_effects(self.effects.n_epochs)
+        step = 2 if every == 2 else 1
+        return self.second if self.second and number % (2 * step) == step else self.first
+
+    @property
+    def paired(self) -> bool:
+        """Whether some networks that learn vectors have tables of pairs."""
+        return self.first.paired or (self.second is not None and self.second.paired)
+
+    @property
+    def mean_epochs(self) -> float:
+        """Of a committee's networks."""
+        return float(np.mean([self.of(number).n_epochs for number in range(4)]))
