@@ -1,6 +1,7 @@
 """Networks that see effects: what a row sees does not know its target; what they are good for."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,11 +11,12 @@ from sklearn.base import clone
 from catvec import EmbeddingClassifier, EmbeddingRegressor
 from catvec.effects import learn_effects
 from catvec.errors import ParameterError
-from catvec.estimators._choice import Effects, choose_n_networks
+from catvec.estimators._choice import choose_n_networks
 from catvec.estimators._effects_apart import FOLDS, EffectsApart
 from catvec.estimators._pairs import with_pairs
 from catvec.estimators._parameters import SharedParameters
-from catvec.estimators._plan import Plan, Setting
+from catvec.estimators._plan import Plan
+from catvec.estimators._settings import Effects, Setting, Settings
 from catvec.estimators._training_set import read_training_set
 from catvec.estimators._trials import Trials
 from catvec.frames import make_folds
@@ -137,7 +139,7 @@ def test_training_moves_no_effect(rng):
     X.loc[::4, "shop"] = [f"rare {i}" for i in range(100)]
     training = training_set(X, rng.normal(size=400) + (np.arange(400) % 4 == 0), min_frequency=2)
     plan = Plan(SharedParameters(n_knots=0), training, "squared", "numpy", None, 0)
-    setting = Setting((1.0,) * len(plan.dims), "concatenate", 3, effects=Effects(2, 3))
+    setting = Setting((1.0,) * len(plan.dims), "concatenate", 3).of_effects(3)
     job = plan.job(np.arange(400), np.arange(400) >= 360, 1, setting)
     (trained,) = train_committee([job])
     learn_held_out([trained])
@@ -159,11 +161,7 @@ def test_groups_are_not_parted(rng):
 @pytest.fixture
 def mixed(monkeypatch):
     """Every second network sees effects, whatever held-out rows say."""
-    monkeypatch.setattr(
-        Trials,
-        "effects",
-        lambda trials, best: Effects(2, 6, () if best.paired else tuple(trials.pairs)),
-    )
+    monkeypatch.setattr(Trials, "effects", lambda *_: Effects(2, 6))
 
 
 def of_pairs(rng, n=1500):
@@ -286,14 +284,15 @@ def test_they_are_taken_where_effects_of_pairs_say_it_all(rng):
 
 @pytest.mark.parametrize(("n_epochs", "every", "n_networks"), [(3, 2, 12), (12, 2, 8), (3, 4, 8)])
 def test_networks_that_take_few_epochs_leave_time_for_more(n_epochs, every, n_networks):
-    setting = Setting((1.0,), "concatenate", 12, effects=Effects(every, n_epochs))
-    seeing = [setting.sees_effects(number) for number in range(4)]
-    epochs = [n_epochs if sees else 12 for sees in seeing]
-    assert sum(seeing) == 4 // every
-    assert setting.mean_epochs == np.mean(epochs)
-    found = choose_n_networks(SharedParameters(), 12_000, setting.mean_epochs / 12)
+    first = Setting((1.0,), "concatenate", 12)
+    settings = Settings(first, replace(first, batch_norm=False), Effects(every, n_epochs))
+    each = [settings.of(number) for number in range(4)]
+    assert sum(setting.sees_effects for setting in each) == 4 // every
+    assert sum(not setting.batch_norm for setting in each) == 1
+    assert settings.mean_epochs == np.mean([setting.n_epochs for setting in each])
+    found = choose_n_networks(SharedParameters(), 12_000, settings.mean_epochs / 12)
     assert found == n_networks
-    assert found * setting.mean_epochs <= 8 * 12
+    assert found * settings.mean_epochs <= 8 * 12
 
 
 def test_of_few_moments_there_may_be_no_earlier_ones(rng):

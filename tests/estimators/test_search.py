@@ -70,12 +70,12 @@ def test_the_climb_of_a_small_table_is_judged_by_several_parts(few, n_parts, rng
         return 1.0 + 0.3 * abs(np.log10(strength / 10.0)) - 0.9 * (strength == 1000.0 == 250 * seed)
 
     run = Losses(loss)
-    _, setting, _ = search(planned(rng, pairs=None, interactions="product"), run, 4, judged=True)
+    _, settings, _ = search(planned(rng, pairs=None, interactions="product"), run, 4, judged=True)
     climb = {job.seed: job.held_out.rows for job in run.jobs if job.seed >= CLIMB}
     assert sorted(climb) == [CLIMB + part for part in range(n_parts)]
     judges = np.concatenate(list(climb.values()))
     assert len(set(judges)) == len(judges) == 80 * n_parts
-    assert setting.shrinkage[0] == (1000.0 if n_parts < 2 else 10.0)
+    assert settings.first.shrinkage[0] == (1000.0 if n_parts < 2 else 10.0)
 
 
 def planned(rng, n_rows=400, groups=None, **parameters):
@@ -143,9 +143,13 @@ def test_the_planted_best_is_found(best, rng):
         return 1.0 + 0.05 * steps + 0.1 * (n_pairs != best[1]) + 0.03 * (kind != best[2]) + noise
 
     run = Losses(loss)
-    plan, setting, tried = search(planned(rng, n_rows=1000), run, 4, judged=True)
-    assert (setting.shrinkage[0], len(plan.training.schema.pairs), setting.interactions) == best
-    assert len(set(setting.shrinkage)) == 1
+    plan, settings, tried = search(planned(rng, n_rows=1000), run, 4, judged=True)
+    assert (
+        settings.first.shrinkage[0],
+        len(plan.training.schema.pairs),
+        settings.first.interactions,
+    ) == best
+    assert len(set(settings.first.shrinkage)) == 1
     assert not tried or min(tried, key=tried.get) == best[0]  # products need no other strength
     assert list(tried) == sorted(tried)
 
@@ -167,11 +171,11 @@ def test_what_breaks_down_has_lost(rng):
     def loss(strength, n_pairs, kind, _):
         return np.inf if strength == 100 or kind != "concatenate" else 1.0 + n_pairs / 10
 
-    _, setting, tried = search(planned(rng), Losses(loss), 4, judged=True)
-    assert (setting.shrinkage[0], setting.interactions) == (1000.0, "concatenate")
+    _, settings, tried = search(planned(rng), Losses(loss), 4, judged=True)
+    assert (settings.first.shrinkage[0], settings.first.interactions) == (1000.0, "concatenate")
     assert 100.0 not in tried
-    _, setting, tried = search(planned(rng), Losses(lambda *_: np.inf), 4, judged=True)
-    assert (setting.shrinkage[0], tried) == (10.0, {})  # for training to say what is wrong
+    _, settings, tried = search(planned(rng), Losses(lambda *_: np.inf), 4, judged=True)
+    assert (settings.first.shrinkage[0], tried) == (10.0, {})  # for training to say what is wrong
 
 
 @pytest.mark.usefixtures("agreeing")
@@ -219,9 +223,9 @@ def test_the_planted_number_of_epochs_is_found(best, strength, rng):
 
     run = Epochs(loss)
     plan = planned(rng, n_epochs="auto", pairs=None, interactions="concatenate")
-    plan, setting, _ = search(plan, run, 4, judged=True)
-    assert (setting.n_epochs, setting.shrinkage[0]) == (best, strength)
-    assert plan.job(np.arange(400), None, 0, setting).training.n_epochs == best
+    plan, settings, _ = search(plan, run, 4, judged=True)
+    assert (settings.first.n_epochs, settings.first.shrinkage[0]) == (best, strength)
+    assert plan.job(np.arange(400), None, 0, settings.first).training.n_epochs == best
     assert len(run.jobs) < 20  # of 20 settings
 
 
@@ -236,14 +240,14 @@ def test_more_rows_may_bear_more_epochs(rng, monkeypatch):
 
     run = Epochs(lambda n, climbing, _: 1.0 + 0.1 * abs(np.log2(n / (6 if climbing else 12))))
     plan = planned(rng, n_rows=1000, n_epochs="auto", shrinkage=3.0, pairs=None)
-    _, setting, _ = search(plan, run, 4, judged=True)
-    assert setting.n_epochs == 12
+    _, settings, _ = search(plan, run, 4, judged=True)
+    assert settings.first.n_epochs == 12
     monkeypatch.setattr(_search, "LAST_ROWS", 900)
-    _, setting, _ = search(plan, run, 4, judged=True)
-    assert setting.n_epochs == 24  # the final saw a part
+    _, settings, _ = search(plan, run, 4, judged=True)
+    assert settings.first.n_epochs == 24  # the final saw a part
     monkeypatch.setattr(_search, "MOST_ROW_EPOCHS", 23_000)
-    _, setting, _ = search(plan, run, 4, judged=True)
-    assert setting.n_epochs == 12
+    _, settings, _ = search(plan, run, 4, judged=True)
+    assert settings.first.n_epochs == 12
 
 
 @pytest.mark.usefixtures("agreeing")
@@ -269,10 +273,10 @@ def test_more_rows_of_the_same_groups_bear_fewer_epochs(
         lambda n, tried, _: 1 + 0.2 * abs(np.log2(n / 12)) + 0.2 * abs(np.log10(tried / 100))
     )
     plan = planned(rng, 8000, np.arange(8000) % n_groups, n_epochs="auto", **PLAIN)
-    _, setting, _ = search(plan, run, 4, judged=True)
+    _, settings, _ = search(plan, run, 4, judged=True)
     final = {run.traits(job) for job in run.jobs if job.seed != CLIMB}
     assert final == asked
-    assert (setting.n_epochs, setting.shrinkage[0]) == (n_epochs, strength)
+    assert (settings.first.n_epochs, settings.first.shrinkage[0]) == (n_epochs, strength)
 
 
 @pytest.mark.usefixtures("agreeing")
@@ -280,8 +284,8 @@ def test_more_rows_of_the_same_groups_bear_fewer_epochs(
 def test_stronger_priors_are_for_groups(n_groups, strongest, rng):
     groups = np.arange(2000) % n_groups if n_groups else None
     plan = planned(rng, 2000, groups, **PLAIN)
-    _, setting, _ = search(plan, Losses(lambda strength, *_: 1 / strength), 4, judged=True)
-    assert setting.shrinkage[0] == strongest
+    _, settings, _ = search(plan, Losses(lambda strength, *_: 1 / strength), 4, judged=True)
+    assert settings.first.shrinkage[0] == strongest
 
 
 @pytest.mark.usefixtures("agreeing")
@@ -289,8 +293,8 @@ def test_where_rows_are_grouped_nobody_leaves_between_rungs(rng):
     """Rows of a group err together: two hundred of them in four groups tell little."""
     run = Losses(lambda strength, *_: 1.0 + 0.03 * abs(np.log10(strength / 100.0)))
     plan = planned(rng, 2000, np.arange(2000) % 40, **PLAIN)
-    _, setting, _ = search(plan, run, 4, judged=True)
-    assert setting.shrinkage[0] == 100.0
+    _, settings, _ = search(plan, run, 4, judged=True)
+    assert settings.first.shrinkage[0] == 100.0
     final = [job for job in run.jobs if job.seed != CLIMB]
     assert [job.seed for job in final] == [0, 1] * 3 + [2, 3] * 3
     judges = [set(job.held_out.rows % 40) for job in final]
@@ -306,8 +310,8 @@ def test_in_time_each_rung_has_a_stretch_of_its_own(rng):
     p = SharedParameters(**given, time_column="t")
     _, training = read_training_set(p, X, rng.normal(size=2000), task="regression")
     run = Losses(lambda strength, *_: 1.0 + 0.03 * abs(np.log10(strength / 100.0)))
-    _, setting, _ = search(Plan(p, training, "squared", "numpy", None, 0), run, 4, judged=True)
-    assert setting.shrinkage[0] == 100.0
+    _, settings, _ = search(Plan(p, training, "squared", "numpy", None, 0), run, 4, judged=True)
+    assert settings.first.shrinkage[0] == 100.0
     time = training.ties.time
     final = [job for job in run.jobs if job.seed != CLIMB]
     assert [job.seed for job in final] == [0, 1] * 3 + [2, 3] * 3
@@ -334,10 +338,10 @@ def test_fits_tell_the_epochs_that_they_took(rng):
 )
 def test_trials_have_few_hidden_units_and_the_committee_all(given, tried, rng):
     run = Losses(lambda *_: 1.0)
-    plan, setting, _ = search(planned(rng, hidden_sizes=given), run, 4, judged=True)
+    plan, settings, _ = search(planned(rng, hidden_sizes=given), run, 4, judged=True)
     assert {job.config.hidden_sizes for job in run.jobs} == {tried}
     rows = np.arange(len(plan.training))
-    assert plan.job(rows, None, 0, setting).config.hidden_sizes == given
+    assert plan.job(rows, None, 0, settings.first).config.hidden_sizes == given
 
 
 @pytest.mark.usefixtures("agreeing")
@@ -352,9 +356,9 @@ def test_rows_enough_have_judged_after_one_rung(rng, monkeypatch):
 def test_no_final_where_one_is_far_ahead(rng):
     run = Losses(lambda strength, *_: 1.0 + abs(np.log10(strength / 100.0)))
     plan = planned(rng, pairs=None, interactions="product")
-    _, setting, _ = search(plan, run, 4, judged=True)
+    _, settings, _ = search(plan, run, 4, judged=True)
     assert {job.seed for job in run.jobs} == {CLIMB}
-    assert setting.shrinkage[0] == 100.0
+    assert settings.first.shrinkage[0] == 100.0
 
 
 @pytest.mark.usefixtures("agreeing")
@@ -446,11 +450,12 @@ def test_every_second_network_does_without_batch_norm_if_a_committee_is_better(c
 
     run = Answers(answers)
     plan = planned(rng, batch_norm="auto", pairs=None, interactions="product")
-    _, setting, _ = search(plan, run, 4, judged=True)
-    assert setting.shrinkage[0] == 100.0
-    assert (setting.without_norm or (None,))[0] == strength
+    _, settings, _ = search(plan, run, 4, judged=True)
+    assert settings.first.shrinkage[0] == 100.0
+    second = settings.second
+    assert (None if second is None else second.shrinkage[0]) == strength
     rows = np.arange(len(plan.training))
-    networks = [plan.job(rows, None, i, setting) for i in range(4)]
+    networks = [plan.job(rows, None, i, settings.of(i)) for i in range(4)]
     assert [job.config.batch_norm for job in networks] == [True, strength is None] * 2
     assert networks[1].training.shrinkage[0] == (100.0 if strength is None else strength)
     assert networks[2].training.shrinkage[0] == 100.0
@@ -459,9 +464,27 @@ def test_every_second_network_does_without_batch_norm_if_a_committee_is_better(c
 @pytest.mark.parametrize("batch_norm", [True, False])
 def test_norms_that_were_asked_for_are_not_tried(batch_norm, rng):
     run = Losses(lambda *_: 1.0)
-    _, setting, _ = search(planned(rng, batch_norm=batch_norm), run, 4, judged=True)
+    _, settings, _ = search(planned(rng, batch_norm=batch_norm), run, 4, judged=True)
     assert {job.config.batch_norm for job in run.jobs} == {batch_norm}
-    assert setting.without_norm is None
+    assert settings.second is None
+
+
+@pytest.mark.parametrize("other", [-0.35, 0.35], ids=["errs to the other side", "errs alike"])
+@pytest.mark.parametrize("paired_first", [False, True])
+def test_where_groups_are_new_every_second_network_may_follow_another_finalist(
+    other, paired_first, rng
+):
+    """With tables of pairs or without, whichever the best has not, if a committee is better."""
+    groups = np.arange(4000) // 8
+    run = Answers(lambda job: 0.25 if bool(job.config.n_pairs) == paired_first else other)
+    plan = planned(rng, 4000, groups, shrinkage=1.0, interactions="concatenate")
+    plan, settings, _ = search(plan, run, 4, judged=True)
+    jobs = [plan.job(np.arange(4000), None, i, settings.of(i)) for i in range(4)]
+    mixed = other < 0
+    assert [bool(job.config.n_pairs) for job in jobs] == [paired_first, paired_first ^ mixed] * 2
+    for job in jobs:  # those without pairs are not given their codes
+        assert job.data.inputs.codes.shape[1] == len(job.config.n_codes)
+        assert len(job.training.shrinkage) == len(job.config.n_rows)
 
 
 ALIKE = [{"groups": np.arange(400) // 8}, {"n_networks": 1}, {"hidden_sizes": ()}]
@@ -472,19 +495,22 @@ def test_networks_are_alike_where_groups_are_new_or_there_is_one_or_no_layer(par
     run = Losses(lambda *_: 1.0)
     n_networks = parameters.get("n_networks", 4)
     plan = planned(rng, batch_norm="auto", **parameters)
-    _, setting, _ = search(plan, run, n_networks, judged=True)
+    _, settings, _ = search(plan, run, n_networks, judged=True)
     assert all(job.config.batch_norm for job in run.jobs)
-    assert setting.without_norm is None
+    assert settings.second is None
 
 
 def test_networks_of_both_kinds_are_kept_and_learn_on(rng, monkeypatch, tmp_path):
-    monkeypatch.setattr(Trials, "without_norm", lambda _, best: [best])
+    def unnormed(_, best, __):
+        return [replace(best, setting=replace(best.setting, batch_norm=False))]
+
+    monkeypatch.setattr(Trials, "second", unnormed)
     X, truth = plain_effects(rng, 600)
     model = EmbeddingRegressor(max_epochs=3, n_networks=3, random_state=0).fit(X, truth)
     model.save(tmp_path / "model.catvec")
     kept = EmbeddingRegressor.load(tmp_path / "model.catvec")
     assert kept.choice_ == model.choice_
-    assert kept.choice_.without_norm == kept.choice_.shrinkage
+    assert kept.choice_.second.shrinkage == kept.choice_.shrinkage
     kept.partial_fit(X[:50], truth[:50])
     for one in (model, kept):
         assert [network.config.batch_norm for network in one.networks_] == [True, False, True]
@@ -515,8 +541,8 @@ def test_one_lucky_rung_does_not_decide(lucky_rung, rng):
         return 0.99 if lucky else 1.0 + 0.02 * abs(np.log10(strength / 10.0)) + 0.01 * n_pairs
 
     plan = planned(rng, n_rows=4000, interactions="product")
-    _, setting, _ = search(plan, Losses(loss), 4, judged=True)
-    assert setting.shrinkage[0] == 10.0
+    _, settings, _ = search(plan, Losses(loss), 4, judged=True)
+    assert settings.first.shrinkage[0] == 10.0
 
 
 @pytest.mark.usefixtures("agreeing")
@@ -529,8 +555,8 @@ def test_of_priors_as_good_the_strongest_is_taken(step, rng):
         return 1.0 + luck * {100.0: 0.0, 1000.0: step}.get(strength, 4.0)
 
     plan = planned(rng, n_rows=4000, pairs=None, interactions="product")
-    _, setting, _ = search(plan, Losses(loss), 4, judged=True)
-    assert setting.shrinkage[0] == (1000.0 if step < 1 else 100.0)
+    _, settings, _ = search(plan, Losses(loss), 4, judged=True)
+    assert settings.first.shrinkage[0] == (1000.0 if step < 1 else 100.0)
 
 
 @pytest.mark.usefixtures("agreeing")
@@ -557,17 +583,21 @@ def test_nothing_is_tried_without_a_choice_or_a_judge(rng):
         raise AssertionError
 
     given = {"shrinkage": 3.0, "pairs": None, "interactions": "product"}
-    _, setting, tried = search(planned(rng, **given), refuse, 4, judged=True)
-    assert (setting.shrinkage, setting.interactions) == ((3.0, 3.0), "product")
+    _, settings, tried = search(planned(rng, **given), refuse, 4, judged=True)
+    assert (settings.first.shrinkage, settings.first.interactions) == ((3.0, 3.0), "product")
     assert tried == {}
     for plan, judged in (
         (planned(rng), False),
         (planned(rng, validation_fraction=0), True),
         (planned(rng, n_rows=10), True),
     ):
-        same, setting, tried = search(plan, refuse, 4, judged=judged)
+        same, settings, tried = search(plan, refuse, 4, judged=judged)
         assert same is plan
-        assert (set(setting.shrinkage), setting.interactions, tried) == ({10.0}, "concatenate", {})
+        assert (set(settings.first.shrinkage), settings.first.interactions, tried) == (
+            {10.0},
+            "concatenate",
+            {},
+        )
 
 
 @pytest.mark.usefixtures("agreeing")
@@ -606,8 +636,8 @@ def test_a_weaker_prior_may_win_on_the_whole(rng, monkeypatch):
         best = 1000.0 if seed == CLIMB else 100.0
         return 1.0 + 0.1 * abs(np.log10(strength / best)) + n_pairs + (kind != "concatenate")
 
-    _, setting, _ = search(planned(rng, n_rows=1000), Losses(loss), 4, judged=True)
-    assert setting.shrinkage[0] == 100.0
+    _, settings, _ = search(planned(rng, n_rows=1000), Losses(loss), 4, judged=True)
+    assert settings.first.shrinkage[0] == 100.0
 
 
 @pytest.mark.usefixtures("agreeing")

@@ -111,7 +111,7 @@ class Plan:
 
     @cached_property
     def _without_pairs(self) -> TrainingData:
-        return _of_columns(self.data, len(self.training.schema.vocabularies))
+        return self.data.of_columns(len(self.training.schema.vocabularies))
 
     def held_out(
         self, rows: np.ndarray, n_networks: int, fraction: float | None = None
@@ -134,7 +134,7 @@ class Plan:
         train, held_out = rows, self.training.held_out
         data = self.data if setting.paired else self._without_pairs
         if held_out is not None:
-            held_out = _of_columns(held_out, data.inputs.codes.shape[1])
+            held_out = held_out.of_columns(data.inputs.codes.shape[1])
         if mask is not None:
             train, held_out = rows[~mask], replace(data, rows=rows[mask])
         if setting.sees_effects:
@@ -208,8 +208,3 @@ class Plan:
             kinds=schema.kinds,
             batch_norm=bool(self.p.batch_norm) and setting.batch_norm,
         )
-
-
-def _of_columns(data: TrainingData, n_columns: int) -> TrainingData:
-    """Rows with the codes of the first columns, less those of pairs that follow."""
-    return replace(data, inputs=data.inputs.of_columns(n_columns))

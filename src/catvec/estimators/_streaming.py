@@ -281,13 +281,15 @@ class StreamedLearner(Learner):
         """Network i on these blocks, less those that it holds out; and the rows it holds out."""
         held = () if self.training.held_out is not None else self.deal.held_out(blocks, i)
         numbers = tuple(block for block in blocks if block not in held)
-        data = StreamedData(self.blocks, numbers, self._in_memory(), held, self.dealt.mean_weight)
         rows = np.flatnonzero(np.isin(self.dealt.block, held))
         of_shell = np.arange(len(self.training))
         job = self.plan.job(of_shell, None, i, self.settings.of(i))
-        held_out = self.training.held_out
+        n_columns = len(job.config.n_codes)  # less the pairs that only other networks see
+        first = self._in_memory().of_columns(n_columns)
+        data = StreamedData(self.blocks, numbers, first, held, self.dealt.mean_weight)
+        held_out = job.held_out
         if held_out is None and len(rows):
-            held_out = replace(self.plan.data, rows=rows)
+            held_out = replace(self.plan.data.of_columns(n_columns), rows=rows)
         batch = choose_batch_size(self.p.batch_size, len(data))
         checkpoint = None
         if self._checkpoints:

@@ -192,7 +192,9 @@ class Trials:
         """
         if self.n_networks < 2:
             return []
-        return self._other_finalist(best, others) if self.bound else self._without_norm(best)
+        if not self.bound:
+            return self._without_norm(best)
+        return self._other_finalist(best, others) if others else []
 
     def _other_finalist(self, best: Contender, others: Sequence[Contender]) -> list[Contender]:
         """The one with which the best would be better than by itself, on all rungs together."""

@@ -138,7 +138,8 @@ class StreamedData:
     numbers : tuple of int
         The blocks that take part.
     first : TrainingData
-        Some of the rows in memory: what the first bias of a network is from.
+        Some of the rows in memory: what the first bias of a network is from. Of other rows the
+        codes of as many columns are read.
     held_out : tuple of int, optional
         Blocks of rows that decide when to stop.
     mean_weight : float
@@ -220,7 +221,7 @@ class StreamedData:
     def load(self, blocks: Sequence[int]) -> TrainingData:
         """The rows of some blocks in memory."""
         rows = self.blocks.read(blocks)
-        codes = np.ascontiguousarray(rows["codes"])
+        codes = np.ascontiguousarray(rows["codes"][:, : self.first.inputs.codes.shape[1]])
         for c, of_code in enumerate(self.recoded):
             if of_code is not None:
                 codes[:, c] = of_code[codes[:, c]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Protocol
 
@@ -54,6 +54,11 @@ class TrainingData:
     def part(self, values: Array) -> Array:
         """Those of `values` (n,) that take part."""
         return values if self.rows is None else values[self.rows]
+
+    def of_columns(self, n_columns: int) -> TrainingData:
+        """The same with the codes of the first columns only, where there are more."""
+        inputs = self.inputs.of_columns(n_columns)
+        return self if inputs is self.inputs else replace(self, inputs=inputs)
 
     def alone(self) -> TrainingData:
         """The rows that take part, and no others."""
