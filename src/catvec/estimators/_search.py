@@ -61,6 +61,7 @@ MANY_FINALISTS, FEW_FINALISTS = 3, 2  # of the climb, where it saw all rows and 
 # few go on to the second rung, too
 DENSER = 1.2  # times the rows of each group, from which more rows are more of the same groups
 NEAR = 0.05  # part of the best loss by which others of the climb may be worse to be finalists
+FAR = 0.3  # the same for pairs that more rows may be better for, of a committee of two kinds
 LEAD = 2.0  # times what chance may make, by which one is clearly ahead
 
 logger = logging.getLogger("catvec")
@@ -178,19 +179,18 @@ def _finalists(last: Trials, everyone: list[Contender], seen: Plan) -> list[Cont
 
     The first of these has pairs if the best is without, or is without if the best has them: pairs
     are worth more to a committee than to a single network, which is noisier than the difference.
+    Where rows come in time or in groups it may be a good deal worse, for a committee may be made of
+    both, and pairs gain most by more rows.
     More rows bear a weaker prior and more epochs, unless they are more of the same groups: what
     rows of a group have in common is learned by heart the sooner. What was lost in the climb counts
     no more: it was a single network's, too.
     """
-    best = everyone[0]
-    most = best.handicapped + NEAR * abs(best.handicapped)
-    near = [c for c in everyone[1:] if c.handicapped <= most]
-    others = [c for c in near if c.paired != best.paired][:1]
-    if last.bound:  # a committee may be made of both
-        most = best.handicapped + HOPELESS * abs(best.handicapped)
-        others = [c for c in everyone[1:] if c.paired != best.paired and c.handicapped <= most][:1]
+    best, more_rows = everyone[0], len(last.plan.training) > len(seen.training)
+    near, apart = _within(everyone, NEAR), NEAR
+    if last.bound:
+        apart = FAR if more_rows and not best.paired else HOPELESS
+    others = [c for c in _within(everyone, apart) if c.paired != best.paired][:1]
     found = [best, *others, *(c for c in near if c not in others)]
-    more_rows = len(last.plan.training) > len(seen.training)
     found = found[: FEW_FINALISTS if more_rows else MANY_FINALISTS]
     keys = [c.key for c in found]
     if more_rows:
@@ -198,6 +198,12 @@ def _finalists(last: Trials, everyone: list[Contender], seen: Plan) -> list[Cont
         asked = last.of_strength(best, -longer) + last.of_epochs(best, longer)
         found += [c for c in asked if c.key not in keys]
     return [replace(c, losses=[]) for c in found]
+
+
+def _within(everyone: list[Contender], part: float) -> list[Contender]:
+    """Those after the best that are worse by no more than a part of its loss."""
+    most = everyone[0].handicapped + part * abs(everyone[0].handicapped)
+    return [c for c in everyone[1:] if c.handicapped <= most]
 
 
 def _widths(first: Trials, best: Contender) -> dict[str, int]:

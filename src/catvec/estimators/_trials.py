@@ -146,11 +146,11 @@ class Trials:
         Products come apart, to be tried where nothing else is better: they seldom are.
         """
         strength, (paired, interactions, n_epochs) = contender.strength, contender.kind
-        stronger = self.of_strength(contender, 1)
-        found = [*stronger, *self.of_strength(contender, -1)]
+        stronger, weaker = (self.of_strength(contender, direction) for direction in (1, -1))
+        found = [*stronger, *weaker]
         found += self.of_epochs(contender, 1) + self.of_epochs(contender, -1)
         if self.pairs and not paired:
-            strengths = [strength, *(c.strength for c in stronger)]
+            strengths = [strength, *(c.strength for c in stronger or weaker)]
             found += [self._contender(s, True, interactions, n_epochs) for s in strengths]
         products = PRODUCTS if self._may_multiply and interactions == PLAIN else []
         multiplied = [self._contender(strength, paired, kind, n_epochs) for kind in products]
@@ -197,9 +197,13 @@ class Trials:
         return self._other_finalist(best, others) if others else []
 
     def _other_finalist(self, best: Contender, others: Sequence[Contender]) -> list[Contender]:
-        """The one with which the best would be better than by itself, on all rungs together."""
+        """One with other pairs or products, with which the best would be as good or better.
+
+        Rows to come differ from those of each rung as these do from one another, and where one of
+        two kinds does badly the mean of both does less so.
+        """
         rungs = range(len(self.trained[best]))
-        rivals = [c for c in others if len(self.trained[c]) == len(rungs)]
+        rivals = [c for c in others if c.kind[:2] != best.kind[:2]]
 
         def together(other: Contender) -> float:
             found = []
@@ -212,7 +216,7 @@ class Trials:
         losses = {c: together(c) for c in rivals}
         logger.debug("losses alone and with others: %s, %s", best.loss, list(losses.values()))
         found = min(losses, key=losses.__getitem__, default=best)
-        if found is best or losses[found] >= best.loss - best.luck:
+        if found is best or losses[found] > best.loss + best.luck:
             return []
         self.seconds = self.trained[found][0]
         return [found]
