@@ -487,7 +487,11 @@ def test_where_groups_are_new_every_second_network_may_follow_another_finalist(
         assert len(job.training.shrinkage) == len(job.config.n_rows)
 
 
-ALIKE = [{"groups": np.arange(400) // 8}, {"n_networks": 1}, {"hidden_sizes": ()}]
+ALIKE = [
+    {"groups": np.arange(400) // 8, "pairs": None, "interactions": "concatenate"},
+    {"n_networks": 1},
+    {"hidden_sizes": ()},
+]
 
 
 @pytest.mark.parametrize("parameters", ALIKE, ids=["groups", "alone", "linear"])
