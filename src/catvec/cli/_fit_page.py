@@ -93,6 +93,7 @@ def facts(fit: Fit) -> dict[str, Any]:
         "pairs": list(model.vectors_.pairs),
         "interactions": model.choice_.interactions,
         "n_epochs": model.choice_.n_epochs,
+        "second": None if model.choice_.second is None else asdict(model.choice_.second),
         "rows_together": model.choice_.rows_together,
         "scores": model.validation_scores_,
         "transfer": model.transfer_report_,
