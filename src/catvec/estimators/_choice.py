@@ -28,7 +28,10 @@ DIM_RULE = "compact"  # the most that embedding_dim="auto" gives
 CARRIED = 0.999  # part of the vectors' variance that the directions which are kept carry
 PAIR_DIM = 2  # width of the table of a pair; 1 and 4 did less on amazon_access
 KNOT_DIM = 8  # width of the table of a number
-MANY_NETWORKS = 8  # that n_networks="auto" gives at most: on amazon_access 4, 8, 12 and 24 had a
+SMALL_NETWORKS = 12  # that n_networks="auto" gives where they take but few
+SMALL_BUDGET = 4_000_000  # row-epochs: on four cuts of amazon_access 8 had a mean log loss of
+# 0.1423, and 12 of 0.1419; on employee_salaries and adult they were alike
+MANY_NETWORKS = 8  # that it gives else at most: on amazon_access 4, 8, 12 and 24 had a
 # log loss of 0.1170, 0.1153, 0.1143 and 0.1132; on movielens_100k 4 and 8 had an RMSE of 0.900 and
 # 0.896, on rossmann_200k a MAPE of 0.1010 and 0.0993; on employee_salaries and kick all were alike
 NETWORK_BUDGET = 32_000_000  # row-epochs of all of them, folds included; encoders with 20 million
@@ -267,7 +270,7 @@ def choose_n_networks(p: SharedParameters, row_epochs: int, shorter: float = 1.0
         Rows times epochs of one network on all rows and one on each fold.
     shorter : float, default=1.0
         Mean epochs of the networks as a part of these: those that see effects may need few, and
-        more of them take as long as `MANY_NETWORKS` with vectors.
+        more of them take as long as others.
 
     Returns
     -------
@@ -276,7 +279,8 @@ def choose_n_networks(p: SharedParameters, row_epochs: int, shorter: float = 1.0
     if not isinstance(p.n_networks, str):
         return p.n_networks
     affordable = int(NETWORK_BUDGET / max(row_epochs * shorter, 1))
-    most = int(MANY_NETWORKS / min(shorter, 1.0)) // 2 * 2
+    is_small = row_epochs * SMALL_NETWORKS <= SMALL_BUDGET
+    most = int((SMALL_NETWORKS if is_small else MANY_NETWORKS) / min(shorter, 1.0)) // 2 * 2
     return max(p.fewest_networks, min(most, affordable))
 
 
