@@ -671,7 +671,7 @@ def test_few_epochs_leave_time_for_more_networks(rng, monkeypatch):
     model = EmbeddingRegressor(**settings, learning_rate=0.02, random_state=0)
     model.fit(X, rng.normal(size=600))
     assert model.choice_.n_epochs == 3
-    assert len(model.networks_) == 8
+    assert len(model.networks_) == 12
     model.set_params(n_epochs=24).fit(X, rng.normal(size=600))
     assert len(model.networks_) == 5
 

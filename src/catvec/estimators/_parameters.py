@@ -133,8 +133,9 @@ columns : list of str or int, optional
         Not used where `fit` is given rows for it. Networks learn them in the end.
     n_networks : int or "auto", default="auto"
         Networks trained from different seeds and held-out rows, whose scores are averaged.
-        ``"auto"``: as many of 8 as fit into 32 million row-epochs, folds included; for predictors
-        at least 4, and more where some see effects for so few epochs that it takes no longer.
+        ``"auto"``: as many of 8 as fit into 32 million row-epochs, folds included, or 12 if they
+        take no more than 4 million; for predictors at least 4, and more where some see effects for
+        so few epochs that it takes no longer.
     handle_unknown : {"prior", "error"}, default="prior"
         How a category not seen in training is answered: by the prior, or by an error.
     time_column : str or int, optional
