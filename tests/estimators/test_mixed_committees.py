@@ -115,6 +115,16 @@ def test_columns_that_are_hashed_and_shared(rng):
     np.testing.assert_allclose(one_by_one, model.predict(new), rtol=1e-6)
 
 
+def test_within_a_memory_budget(rng, tmp_path):
+    X, new = rows(rng, 3000), rows(rng, 100)
+    model = EmbeddingRegressor(**GIVEN, memory_budget=60_000).fit(X, target(X))
+    assert len(set(n_pairs(model))) == 2
+    assert np.corrcoef(model.predict(new), target(new))[0, 1] > 0.8
+    model.save(tmp_path / "model")
+    loaded = EmbeddingRegressor.load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.predict(new), model.predict(new))
+
+
 def test_an_encoder_writes_the_same_columns(rng):
     X, y = rows(rng), target(rows(rng))
     encoder = EmbeddingEncoder(**GIVEN, cv=3)

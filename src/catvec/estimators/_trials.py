@@ -203,7 +203,7 @@ class Trials:
         two kinds does badly the mean of both does less so.
         """
         rungs = range(len(self.trained[best]))
-        rivals = [c for c in others if c.kind[:2] != best.kind[:2]]
+        rivals = [c for c in others if c.kind[:2] != best.kind[:2] and np.isfinite(c.loss)]
 
         def together(other: Contender) -> float:
             found = []
