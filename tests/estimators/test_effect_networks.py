@@ -1,6 +1,5 @@
 """Networks that see effects: what a row sees does not know its target; what they are good for."""
 
-import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -21,6 +20,7 @@ from catvec.estimators._training_set import read_training_set
 from catvec.estimators._trials import Trials
 from catvec.frames import make_folds
 from catvec.network import learn_held_out, train_committee
+from tests.estimators.forms import in_all_forms
 
 
 def table(rng, n=400, n_shops=30):
@@ -175,8 +175,6 @@ def of_pairs(rng, n=1500):
 @pytest.mark.parametrize("kind", ["regressor", "classifier"])
 def test_all_that_a_model_does_it_does_with_such_networks(kind, rng, tmp_path):
     pytest.importorskip("torch")
-    from catvec.torch import from_estimator, to_estimator
-
     X, y = of_pairs(rng, 600)
     new = table(rng, 100)
     if kind == "regressor":
@@ -187,16 +185,7 @@ def test_all_that_a_model_does_it_does_with_such_networks(kind, rng, tmp_path):
     given = {"shrinkage": 10.0, "interactions": "concatenate", "batch_norm": True}
     model = make(**given, n_networks=4, max_epochs=6, random_state=0).fit(X, y)
     assert [n.config.sees_effects for n in model.networks_] == [False, True] * 2
-    expected = answer(model, new)
-
-    model.save(tmp_path / "model.catvec")
-    loaded = make.load(tmp_path / "model.catvec")
-    assert loaded.choice_ == model.choice_
-    for other in (loaded, pickle.loads(pickle.dumps(model))):
-        np.testing.assert_array_equal(answer(other, new), expected)
-    module = from_estimator(loaded)
-    np.testing.assert_allclose(module.predict(new), expected, atol=1e-5)
-    np.testing.assert_allclose(answer(to_estimator(module), new), expected, atol=1e-5)
+    in_all_forms(model, answer, new, tmp_path)
     explanation = model.explain(new)
     assert explanation.contributions.shape[1] == 3
     assert np.abs(explanation.residual).max() < 1e-4

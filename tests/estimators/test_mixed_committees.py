@@ -1,7 +1,5 @@
 """Committees every second network of which has tables of pairs, and the others have none."""
 
-import pickle
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +7,7 @@ import pytest
 from catvec import EmbeddingClassifier, EmbeddingEncoder, EmbeddingRegressor
 from catvec.estimators._trials import Trials
 from catvec.frames import _source
+from tests.estimators.forms import in_all_forms
 
 GIVEN = {
     "shrinkage": 10.0,
@@ -51,8 +50,6 @@ def n_pairs(model):
 @pytest.mark.parametrize("kind", ["regressor", "classifier", "with effects", "by PyTorch"])
 def test_all_that_a_model_does_it_does(kind, mixed, rng, tmp_path):
     pytest.importorskip("torch")
-    from catvec.torch import from_estimator, to_estimator
-
     X, new = rows(rng), rows(rng, 100)
     y, make, given = target(X), EmbeddingRegressor, dict(GIVEN, effect_networks=False)
     if kind == "classifier":
@@ -71,14 +68,7 @@ def test_all_that_a_model_does_it_does(kind, mixed, rng, tmp_path):
         np.concatenate([answer(model, new[i : i + 1]) for i in range(100)]), expected, rtol=1e-6
     )
 
-    model.save(tmp_path / "model.catvec")
-    loaded = make.load(tmp_path / "model.catvec")
-    assert loaded.choice_ == model.choice_
-    for other in (loaded, pickle.loads(pickle.dumps(model))):
-        np.testing.assert_array_equal(answer(other, new), expected)
-    module = from_estimator(loaded)
-    np.testing.assert_allclose(module.predict(new), expected, atol=1e-5)
-    np.testing.assert_allclose(answer(to_estimator(module), new), expected, atol=1e-5)
+    loaded = in_all_forms(model, answer, new, tmp_path)
     assert np.abs(model.explain(new).residual).max() < 1e-3
     assert model.column_importances_.keys() == {"a", "b", "c", "size"}
     assert set(model.vectors_.pairs) >= {"a*b"}
