@@ -14,7 +14,7 @@ from catvec.cli import run as run_catvec
 from catvec.demo import CATEGORIES, NUMBERS, Contender
 from catvec.errors import MissingDependencyError
 
-ROWS = 2500
+ROWS = 2000
 ACTUAL = ("dep_time", "dep_delay", "arr_time", "arr_delay", "air_time", "hour", "minute")
 
 
