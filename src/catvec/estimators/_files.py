@@ -146,10 +146,14 @@ def _choice(stored: dict[str, Any]) -> Choice:
         stored.get("interactions", "concatenate"),
         stored.get("n_epochs", 1),
         stored.get("rows_together", 1),
-        stored.get("paired", False),
+        stored.get("paired", bool(stored.get("pairs"))),
         _setting(stored["second"]) if stored.get("second") else None,
-        Effects(**stored["effects"]) if stored.get("effects") else None,
+        _effects(stored["effects"]) if stored.get("effects") else None,
     )
+
+
+def _effects(stored: dict[str, Any]) -> Effects:
+    return Effects(stored["every"], stored["n_epochs"])  # older ones told pairs, too
 
 
 def _setting(stored: dict[str, Any]) -> Setting:
