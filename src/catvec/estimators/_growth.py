@@ -167,22 +167,23 @@ def continuation(
     """
     statistics = learner.line_statistics()
     state = Continuation(statistics, float(learner.n_rows), [], learner.loss, learner.seed)
-    for one in committee.trained if committee else []:
-        memory = _memory(one, estimator, learner, state)
+    trained, told = committee.trained if committee else [], list[np.ndarray]()
+    if any(one.network.config.sees_effects for one in trained):
+        weights = statistics_by_code(state, learner.training.schema).weights
+        told = [of_codes > 0 for of_codes in weights]
+    for number, one in enumerate(trained):
+        if one.network.config.sees_effects:  # it learns nothing of further rows but their effects
+            memory = Memory.of_effects(one.network, told)
+        else:
+            memory = _memory(one, estimator, learner, number)
         state.learned.append(Learned(one.network, memory))
     return state
 
 
-def _memory(
-    one: Trained, estimator: EmbeddingEstimator, learner: Learner, state: Continuation
-) -> Memory:
-    if one.network.config.sees_effects:  # it learns nothing of further rows but their effects
-        weights = statistics_by_code(state, learner.training.schema).weights
-        return Memory.of_effects(one.network, [of_codes > 0 for of_codes in weights])
+def _memory(one: Trained, estimator: EmbeddingEstimator, learner: Learner, number: int) -> Memory:
     if isinstance(one.step, Step):
         return Memory.of(one.step)
-    training = learner.training
-    own = learner.settings.of(len(state.learned)).shrinkage  # it is the next one
+    training, own = learner.training, learner.settings.of(number).shrinkage
     settings = _settings(estimator, training.schema, learner.loss, len(training), one.network, own)
     return Memory.estimated(one.network, settings, training.data(), load_kernels("numpy"))
 

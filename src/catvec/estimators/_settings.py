@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -40,8 +40,7 @@ class Setting:
 
     def of_effects(self, n_epochs: int) -> Setting:
         """Of a network that sees effects, those of pairs, too, beside networks of this setting."""
-        plain = replace(self, interactions=PLAIN, n_epochs=n_epochs, batch_norm=True)
-        return replace(plain, paired=True, sees_effects=True)
+        return Setting(self.shrinkage, PLAIN, n_epochs, paired=True, sees_effects=True)
 
 
 @dataclass(frozen=True)
