@@ -178,8 +178,8 @@ class Trials:
         n = len(numbers)
         for i, contender in enumerate(contenders):
             mine = slice(i * n, (i + 1) * n)
-            judged = self._judged(trained[mine], rung)
-            loss = judged.committee_loss([range(n)], self.n_networks)
+            judged, kinds = self._judged([trained[mine]], rung)
+            loss = judged.committee_loss(kinds, self.n_networks)
             contender.losses.append((loss, self.n_judges))
             self.trained.setdefault(contender, []).append(trained[mine])
         return ranked(contenders)
@@ -208,8 +208,8 @@ class Trials:
         def together(other: Contender) -> float:
             found = []
             for rung in rungs:
-                networks = [*self.trained[best][rung], *self.trained[other][rung]]
-                judged, kinds = self._judged(networks, rung), [range(2), range(2, 4)]
+                both = [self.trained[best][rung], self.trained[other][rung]]
+                judged, kinds = self._judged(both, rung)
                 found.append(judged.committee_loss(kinds, self.n_networks))
             return float(np.mean(found))
 
@@ -235,8 +235,8 @@ class Trials:
         priors = [best, *self.of_strength(best, -1)]
         unnormed = [replace(c, setting=replace(c.setting, batch_norm=False)) for c in priors]
         others = self.run([self._of_full_size(self._job(c.setting, 0, 3)) for c in unnormed])
-        judged, with_norm = self._judged([*normed, *others], 0), list(range(len(normed)))
-        committees = [[with_norm], *([with_norm, [len(normed) + i]] for i in range(len(others)))]
+        judged, (with_norm, *without) = self._judged([normed, *([one] for one in others)], 0)
+        committees = [[with_norm], *([with_norm, kind] for kind in without)]
         losses = np.array([judged.committee_loss(one, self.n_networks) for one in committees])
         logger.debug("losses of committees with batch norm, and of both kinds: %s", losses)
         losses[1:] -= TOLD_LESS * abs(losses[0])
@@ -267,12 +267,8 @@ class Trials:
         n_epochs = _least(told)
         (second,) = self.run([self._effects_job(best, n_epochs, 3)])
 
-        kinds: list[Sequence[int]] = []
-        networks: list[Trained] = []
-        for of_kind in filter(None, [firsts, seconds, [told[n_epochs], second]]):
-            kinds.append(range(len(networks), len(networks) + len(of_kind)))
-            networks += of_kind
-        judged = self._judged(networks, 0)
+        of_vectors = [firsts, seconds] if seconds else [firsts]
+        judged, kinds = self._judged([*of_vectors, [told[n_epochs], second]], 0)
         losses = {0: judged.committee_loss(kinds[:-1], self.n_networks)}
         for every, shares in SHARES[bool(seconds)].items():
             if every > self.n_networks:
@@ -305,11 +301,13 @@ class Trials:
         hidden_sizes = tuple(self.plan.p.hidden_sizes)
         return replace(job, config=replace(job.config, hidden_sizes=hidden_sizes))
 
-    def _judged(self, trained: Sequence[Trained], rung: int) -> Judged:
-        """By the rows that this rung holds out, with the codes of all pairs."""
+    def _judged(self, kinds: Sequence[Sequence[Trained]], rung: int) -> tuple[Judged, list[range]]:
+        """By the rows that this rung holds out, with all pairs' codes; the places of each kind."""
         job = self._job(replace(self.starts()[0].setting, paired=True), rung, 0)
         loss = make_loss(self.plan.loss, job.config.n_outputs, self.plan.p.quantile)
-        return Judged(trained, job, loss)
+        ends = np.cumsum([0, *map(len, kinds)]).tolist()
+        trained = [one for kind in kinds for one in kind]
+        return Judged(trained, job, loss), list(map(range, ends, ends[1:]))
 
     @property
     def _may_multiply(self) -> bool:
