@@ -70,6 +70,15 @@ class _Kept(FunctionCache):
             super().save_overload(types, loop)
 
 
+def inlined(function: Callable[..., Any]) -> Any:
+    """A piece of loops, compiled into each that calls it.
+
+    Were it called, a loop that was compiled just now would call the piece's own machine code, and
+    one that was read from disk the copy it brings along, whose sums may be in another order.
+    """
+    return numba.njit(**_OPTIONS, forceinline=True)(function)
+
+
 def compiled(function: Callable[..., Any]) -> Any:
     """The loop in machine code, once it is called; kept for the next process where it can be."""
     loop = numba.njit(**_OPTIONS)(function)

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from catvec._numba import UNIT, ZERO, Index, compiled
+from catvec._numba import UNIT, ZERO, Index, compiled, inlined
 from catvec.network._kernels import AT, DIM, EACH, LINE, NONE, ONE, START, Array
 from catvec.network._numba_updates import adamw, update_lists, update_tables
 
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 
-@compiled
+@inlined
 def _mixed(x: np.uint32) -> np.uint32:
     """One number of `_kernels._hashed`; all in uint32."""
     x ^= x >> np.uint32(16)

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from catvec._numba import UNIT, ZERO, compiled
+from catvec._numba import UNIT, ZERO, compiled, inlined
 from catvec.pretraining._kernels import CLIP, GOLDEN, Array
 
 __all__ = ["skipgram"]
@@ -19,14 +19,14 @@ _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _CLIP = np.float32(CLIP)
 
 
-@compiled
+@inlined
 def _mixed(state: np.uint64) -> np.uint64:
     z = (state ^ (state >> np.uint64(30))) * _FIRST
     z = (z ^ (z >> np.uint64(27))) * _SECOND
     return (z ^ (z >> np.uint64(31))) >> np.uint64(32)
 
 
-@compiled
+@inlined
 def _looked_at(
     lines: Array, start: int, stop: int, kept: Array, state: np.uint64, found: Array, places: Array
 ) -> tuple[int, np.uint64]:
@@ -44,7 +44,7 @@ def _looked_at(
     return n, state
 
 
-@compiled
+@inlined
 def _step(
     vector: Array, context: Array, label: np.float32, rate: np.float32, move: Array
 ) -> np.float32:
@@ -60,7 +60,7 @@ def _step(
     return max(away, ZERO) + math.log(UNIT + math.exp(-abs(away)))
 
 
-@compiled
+@inlined
 def _pair(
     vectors: Array,
     contexts: Array,
