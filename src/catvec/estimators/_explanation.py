@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,15 @@ from catvec._checks import repeated, some
 from catvec.errors import InputError
 from catvec.estimators._training_set import TrainingSet, network_inputs
 from catvec.frames import FULL, Schema, Target, plain_labels, to_dataframe
-from catvec.network import Inputs, Loss, Network, NetworkConfig, attribute, further_columns
+from catvec.network import (
+    Inputs,
+    Loss,
+    Network,
+    NetworkConfig,
+    attribute,
+    further_columns,
+    load_kernels,
+)
 
 MOST_ROWS = 2048  # of a network's held-out rows, shuffles counted, that importances look at
 FEWEST_ROWS = 512  # by which nothing is lost: calling the network costs more
@@ -169,6 +178,7 @@ def column_importances(
     held_out: Sequence[np.ndarray] | None,
     loss: Loss,
     seed: int,
+    engine: str,
 ) -> dict[str, float]:
     """By how much the held-out loss grows when the values of a column are shuffled.
 
@@ -188,6 +198,8 @@ def column_importances(
         What was minimised.
     seed : int
         Of the sample of rows and of the shuffling.
+    engine : str
+        Which trained the networks; its loops look vectors up.
 
     Returns
     -------
@@ -198,13 +210,14 @@ def column_importances(
     if not places or (held_out is None and training.held_out is None):
         return {}
     most = min(MOST_ROWS, max(FEWEST_ROWS, len(training) // (2 * len(places))))
-    growth = np.zeros(len(places))
+    growth, kernels = np.zeros(len(places)), load_kernels(engine)
     for i, network in enumerate(networks):
         rng = np.random.default_rng([seed, 3, i])
         rows = None if held_out is None else held_out[i]
         sample = _sample(training, rows, most, rng)
         shuffled = _shuffles(len(sample[0]), most, rng)
-        growth += _growth(network, training.schema, places, loss, sample, shuffled)
+        predict = partial(network.predict, dtype=np.float32, kernels=kernels)
+        growth += _growth(predict, training.schema, places, loss, sample, shuffled)
     means = (growth / len(networks)).tolist()
     return {place.name: mean for place, mean in zip(places, means, strict=True)}
 
@@ -239,7 +252,7 @@ def _shuffles(n_rows: int, most: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _growth(
-    network: Network,
+    predict: Callable[[Inputs], np.ndarray],
     schema: Schema,
     places: Sequence[Place],
     loss: Loss,
@@ -253,7 +266,7 @@ def _growth(
     weight = None if weight is None else weight[rows]
 
     def value(those: Inputs) -> float:
-        return loss.value(network.predict(those, dtype=np.float32), target, weight)
+        return loss.value(predict(those), target, weight)
 
     whole = value(repeated)
     others = (_shuffled(repeated, inputs, schema, place, shuffled) for place in places)

@@ -63,7 +63,12 @@ class EmbeddingPredictor(EmbeddingEstimator):
         self.history_ = committee.history
         self.validation_scores_ = self._score_held_out(learner, committee)
         self.column_importances_ = column_importances(
-            training, committee.networks, committee.held_out, self._link(), learner.seed
+            training,
+            committee.networks,
+            committee.held_out,
+            self._link(),
+            learner.seed,
+            learner.plan.engine,
         )
         learner.finish([committee])
         self.vectors_ = learner.vectors(committee.networks)

@@ -19,6 +19,9 @@ from catvec.network import Job, Trained, make_loss
 
 PARTS = 5  # fits in which the climb judges a contender of a small table, at most
 MOST_RUNGS = 2  # of the final
+FEW_ROWS = 10_000  # of which a quarter of the epochs are few steps: on ten cuts of
+# employee_salaries a climb from there had a mean R2 of 0.9063, and from a half 0.9081; on the eight
+# larger tables with a tenth to a half of the rows apart it took two thirds of the time, alike
 GAIN = 0.005  # part of the held-out loss by which pairs, or products, have to be better
 LUCK = 0.3  # part of a loss, over the root of the rows that judged, that chance may make of it
 HOPELESS = 0.15  # part of the loss by which that of a network that sees effects may be larger; on
@@ -128,10 +131,11 @@ class Trials:
         return n_strengths - 1 + n_epochs - 1 + len(self.pairs) + self._may_multiply
 
     def starts(self) -> list[Contender]:
-        """One by strength of the prior, plain, with half of the epochs."""
+        """One by strength of the prior, plain, with a quarter of the epochs, of few rows a half."""
         given = self.plan.p.interactions
         plain = PLAIN if given == "auto" else given
-        kind = False, plain, self._epochs[-2:][0]
+        n_halvings = 1 if len(self.plan.training) < FEW_ROWS else 2
+        kind = False, plain, self._epochs[-1 - n_halvings :][0]
         return [self._contender(s, *kind) for s in self._shrinkages(False)]
 
     def untried(self) -> Contender:
@@ -143,18 +147,19 @@ class Trials:
     def neighbours(self, contender: Contender) -> list[list[Contender]]:
         """What differs in one thing; with pairs, whose combinations are rare, also in strength.
 
-        Products come apart, to be tried where nothing else is better: they seldom are.
+        Twice the epochs come apart, to be tried where nothing cheaper is better, and so do
+        products, which seldom are.
         """
         strength, (paired, interactions, n_epochs) = contender.strength, contender.kind
         stronger, weaker = (self.of_strength(contender, direction) for direction in (1, -1))
         found = [*stronger, *weaker]
-        found += self.of_epochs(contender, 1) + self.of_epochs(contender, -1)
+        found += self.of_epochs(contender, -1)
         if self.pairs and not paired:
             strengths = [strength, *(c.strength for c in stronger or weaker)]
             found += [self._contender(s, True, interactions, n_epochs) for s in strengths]
         products = PRODUCTS if self._may_multiply and interactions == PLAIN else []
         multiplied = [self._contender(strength, paired, kind, n_epochs) for kind in products]
-        return [found, multiplied]
+        return [found, self.of_epochs(contender, 1), multiplied]
 
     def of_strength(self, contender: Contender, direction: int) -> list[Contender]:
         """The same with the next stronger prior (1), or weaker (-1), if there is one."""
@@ -258,12 +263,13 @@ class Trials:
             return None
         firsts, seconds = self._normed(best), self.seconds
         grid = self._epochs
-        told = self._told(best, grid[1:3] or grid)
+        job = self._effects_job(best, grid[0], 1)
+        told = self._told(job, grid[1:3] or grid)
         nearest = _least(told)
         alone = float(np.mean([_loss(one) for one in firsts]))
         if not _loss(told[nearest]) <= alone + HOPELESS * abs(alone):
             return None
-        told |= self._told(best, _beside(grid, nearest, -1 if nearest == min(told) else 1))
+        told |= self._told(job, _beside(grid, nearest, -1 if nearest == min(told) else 1))
         n_epochs = _least(told)
         (second,) = self.run([self._effects_job(best, n_epochs, 3)])
 
@@ -285,9 +291,10 @@ class Trials:
             self.trained[best] = [self.run(jobs)]
         return self.trained[best][0]
 
-    def _told(self, best: Contender, epochs: Sequence[int]) -> dict[int, Trained]:
-        """By number of epochs a network that sees effects."""
-        trained = self.run([self._effects_job(best, n, 1) for n in epochs])
+    def _told(self, job: Job, epochs: Sequence[int]) -> dict[int, Trained]:
+        """By number of epochs the network of a job, which sees effects."""
+        jobs = [replace(job, training=replace(job.training, n_epochs=n)) for n in epochs]
+        trained = self.run(jobs)
         return dict(zip(epochs, trained, strict=True))
 
     def _effects_job(self, best: Contender, n_epochs: int, number: int) -> Job:
