@@ -135,6 +135,7 @@ def test_numbers_of_numpy_are_numbers():
     X, y = {"a": list("xy") * 20}, np.arange(40.0)
     for strength in (np.int64(3), np.float32(3)):
         assert fit(EmbeddingRegressor, X, y, shrinkage=strength).choice_.shrinkage == (3.0,)
+    fit(EmbeddingRegressor, X, y, batch_size=np.int64(8)).partial_fit(X, y)
 
 
 @pytest.mark.parametrize("weight", [-1.0, "heavy", np.nan])
