@@ -345,3 +345,12 @@ def test_rows_twice_have_the_scores_of_weight_two():
         by_rows = held_out_scores(target, y[times], prediction[times], None, y[times], None)
         for name, of in by_rows.items():
             assert by_weight[name] == pytest.approx(of, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["batch_norm", "category_dropout", "device", "n_epochs", "n_knots", "pairs", "shrinkage"],
+)
+def test_an_array_is_no_such_parameter(name):
+    with pytest.raises(ParameterError, match=f"`{name}` must be .* got array"):
+        fit(EmbeddingRegressor, FRAME, NUMBERS, **{name: np.array([["a", "b"]])})

@@ -73,7 +73,7 @@ def named_pairs(pairs: Sequence[Sequence[str | int]], schema: Schema) -> list[tu
     names = [vocabulary.name for vocabulary in schema.vocabularies]
     found = []
     for pair in pairs:
-        if isinstance(pair, str) or len(pair) != 2:
+        if len(pair) != 2:
             raise refuse("pairs", 'None, "auto" or a list of pairs of columns', pairs)
         of_pair = [schema.names[c] if isinstance(c, int | np.integer) else c for c in pair]
         strange = [name for name in of_pair if name not in names]
