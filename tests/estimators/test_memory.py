@@ -92,6 +92,19 @@ def test_the_budget_holds(fraction, pairs, clicks, tmp_path):
     assert again.vectors_ == model.vectors_
 
 
+def test_few_epochs_bring_no_more_networks_than_the_budget_reckons_with(clicks, monkeypatch):
+    X = clicks[0][:400]
+    y = np.random.default_rng(0).normal(size=len(X))  # learned by heart, the sooner the worse
+    monkeypatch.setattr("catvec.estimators._choice.SMALL_BUDGET", 400 * 12 * 3)
+    settings = {**QUICK, "n_epochs": "auto", "max_epochs": 6, "n_networks": "auto"}
+    settings |= {"pairs": None, "shrinkage": 0.1, "embedding_dim": 8, "effect_networks": False}
+    full = EmbeddingRegressor(**settings).fit(X, y)
+    assert (full.choice_.n_epochs, len(full.networks_)) == (3, 12)
+    budget = model_bytes(full) * 3 // 4
+    model = EmbeddingRegressor(memory_budget=budget, **settings).fit(X, y)
+    assert model_bytes(model) <= budget
+
+
 def fitted(clicks, fraction, **settings):
     """A full model, and one within a fraction of its bytes."""
     X, y = clicks
