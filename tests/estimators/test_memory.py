@@ -1,6 +1,7 @@
 """`memory_budget`: the model has at most so many bytes, and counts decide who has a row."""
 
 import pickle
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -103,6 +104,18 @@ def test_few_epochs_bring_no_more_networks_than_the_budget_reckons_with(clicks, 
     budget = model_bytes(full) * 3 // 4
     model = EmbeddingRegressor(memory_budget=budget, **settings).fit(X, y)
     assert model_bytes(model) <= budget
+
+
+@pytest.mark.parametrize("fraction", [0.5, 0.9])
+def test_what_pairs_add_to_the_first_layers_is_reckoned_with(fraction):
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({name: rng.integers(8, size=600).astype(str) for name in "abcdef"})
+    y, pairs = rng.normal(size=600), list(combinations("abcdef", 2))
+    settings = {**QUICK, "hidden_sizes": (64,), "embedding_dim": 4, "pairs": pairs}
+    budget = int(model_bytes(EmbeddingRegressor(**settings).fit(X, y)) * fraction)
+    model = EmbeddingRegressor(memory_budget=budget, **settings).fit(X, y)
+    assert 0.9 * budget < model_bytes(model) <= budget
+    assert 0 < len(model.vectors_.pairs["a*b"].pair.keys) < 64
 
 
 def fitted(clicks, fraction, **settings):
