@@ -221,8 +221,15 @@ def test_what_tables_says_stays(clicks):
 
 
 def test_too_small_a_budget_says_what_is_needed(clicks):
-    with pytest.raises(ParameterError, match=r"must be at least [\d,]+ bytes, .* got 100:"):
-        EmbeddingRegressor(memory_budget=100, **QUICK).fit(*clicks)
+    model = EmbeddingRegressor(memory_budget=100, **QUICK)
+    with pytest.raises(
+        ParameterError, match=r"must be at least [\d,]+ bytes, .* got 100:"
+    ) as refused:
+        model.fit(*clicks)
+    least = int(str(refused.value).split()[5].replace(",", ""))
+    assert model_bytes(model.set_params(memory_budget=least).fit(*clicks)) <= least
+    with pytest.raises(ParameterError, match=f"must be at least {least:,} bytes"):
+        model.set_params(memory_budget=least - 1).fit(*clicks)
 
 
 def test_classes_encoders_and_files(clicks, tmp_path):

@@ -150,12 +150,11 @@ def within_budget(
         if kind.name == "list"
     }
     free = {name: v for name, v in columns.items() if name not in taken}
+    own = 1 - PAIRS_PART if p.pairs is not None and len(columns) > 1 else 1  # part for columns
     for packed in (False, True):
         costs = _Costs(p, schema, n_rows, n_effects, weighted, free if packed else None)
         left = budget - costs.fixed - costs.of(columns) + costs.of(free)
-        for_pairs = 0
-        if p.pairs is not None and len(columns) > 1:
-            for_pairs = max(0, left - min(costs.of(free), int(left * (1 - PAIRS_PART))))
+        for_pairs = max(0, left - min(costs.of(free), int(left * own)))
         of_pairs = for_pairs, costs.pair_row, costs.pair_alone
         limits = Limits(*of_pairs, budget if packed else None)
         if costs.of(free) <= left - for_pairs:
@@ -163,7 +162,7 @@ def within_budget(
     fewest = ceil(sum(costs.row(v) * (FIRST + 1) for v in free.values()))
     if left - for_pairs < fewest:
         raise ParameterError(
-            f"`memory_budget` must be at least {budget - left + for_pairs + fewest:,} bytes, which"
+            f"`memory_budget` must be at least {budget - left + ceil(fewest / own):,} bytes, which"
             " this network takes with one row for all categories of a column, got"
             f" {budget:,}: or take fewer networks, columns, knots or hidden units"
         )
