@@ -156,9 +156,27 @@ def test_dates_are_no_numbers_to_predict():
         EmbeddingRegressor(**QUICK).fit(FRAME, np.datetime64("2024-01-01", "ns") + np.arange(60))
 
 
-def test_labels_of_two_types():
+@pytest.mark.parametrize("y", [np.array(["no", 1], dtype=object), ["no", 1]])
+def test_labels_of_two_types(y):
     with pytest.raises(InputError, match="one type"):
-        fit(EmbeddingClassifier, {"a": ["x", "y"]}, np.array(["no", 1], dtype=object))
+        fit(EmbeddingClassifier, {"a": ["x", "y"]}, y)
+
+
+@pytest.mark.parametrize(
+    "y", [["no", np.nan, "yes"], np.ma.array(["no", "", "yes"], mask=[False, True, False])]
+)
+def test_a_missing_label_is_no_label(y):
+    with pytest.raises(InputError, match=r"the target is missing .* in 1 rows: 1"):
+        fit(EmbeddingClassifier, {"a": ["x", "y", "z"]}, y)
+
+
+@pytest.mark.parametrize(
+    "weight",
+    [np.ma.array([1, 2], mask=[0, 1]), np.array(["2024-01-01"] * 2, "datetime64[D]"), [1j, 1j]],
+)
+def test_weights_are_numbers(weight):
+    with pytest.raises(InputError, match="`sample_weight` must be"):
+        EmbeddingRegressor(**QUICK).fit({"a": ["x", "y"]}, [1.0, 2.0], sample_weight=weight)
 
 
 def test_constant_target():
