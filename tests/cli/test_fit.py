@@ -378,6 +378,8 @@ def test_targets_of_one_row_or_value_or_strange_size(run, tmp_path, y):
         (("sales.parquet", "-t", "sales", "--json", "--encoded-out", "-"),
          "--json and --encoded-out - would both write to standard output"),
         (("sales.parquet", "-t", "sales", "--keep", "shop"), "give --encoded-out, too"),
+        (("sales.parquet", "-t", "sales", "--encoded-out", "z.csv", "--keep", "size"),
+         "--keep size is not needed: numeric columns are in --encoded-out anyway"),
         (("sales.parquet", "-t", "sales", "--freeze", "first"), "give --init, too"),
         (("sales.parquet", "-t", "sales", "--lerning-rate", "1"), "no such option: --lerning-rate"),
     ],

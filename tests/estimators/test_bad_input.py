@@ -135,6 +135,7 @@ def test_numbers_of_numpy_are_numbers():
     X, y = {"a": list("xy") * 20}, np.arange(40.0)
     for strength in (np.int64(3), np.float32(3)):
         assert fit(EmbeddingRegressor, X, y, shrinkage=strength).choice_.shrinkage == (3.0,)
+    fit(EmbeddingRegressor, X, y, batch_size=np.int64(8)).partial_fit(X, y)
 
 
 @pytest.mark.parametrize("weight", [-1.0, "heavy", np.nan])
@@ -155,9 +156,27 @@ def test_dates_are_no_numbers_to_predict():
         EmbeddingRegressor(**QUICK).fit(FRAME, np.datetime64("2024-01-01", "ns") + np.arange(60))
 
 
-def test_labels_of_two_types():
+@pytest.mark.parametrize("y", [np.array(["no", 1], dtype=object), ["no", 1]])
+def test_labels_of_two_types(y):
     with pytest.raises(InputError, match="one type"):
-        fit(EmbeddingClassifier, {"a": ["x", "y"]}, np.array(["no", 1], dtype=object))
+        fit(EmbeddingClassifier, {"a": ["x", "y"]}, y)
+
+
+@pytest.mark.parametrize(
+    "y", [["no", np.nan, "yes"], np.ma.array(["no", "", "yes"], mask=[False, True, False])]
+)
+def test_a_missing_label_is_no_label(y):
+    with pytest.raises(InputError, match=r"the target is missing .* in 1 rows: 1"):
+        fit(EmbeddingClassifier, {"a": ["x", "y", "z"]}, y)
+
+
+@pytest.mark.parametrize(
+    "weight",
+    [np.ma.array([1, 2], mask=[0, 1]), np.array(["2024-01-01"] * 2, "datetime64[D]"), [1j, 1j]],
+)
+def test_weights_are_numbers(weight):
+    with pytest.raises(InputError, match="`sample_weight` must be"):
+        EmbeddingRegressor(**QUICK).fit({"a": ["x", "y"]}, [1.0, 2.0], sample_weight=weight)
 
 
 def test_constant_target():
@@ -344,3 +363,12 @@ def test_rows_twice_have_the_scores_of_weight_two():
         by_rows = held_out_scores(target, y[times], prediction[times], None, y[times], None)
         for name, of in by_rows.items():
             assert by_weight[name] == pytest.approx(of, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["batch_norm", "category_dropout", "device", "n_epochs", "n_knots", "pairs", "shrinkage"],
+)
+def test_an_array_is_no_such_parameter(name):
+    with pytest.raises(ParameterError, match=f"`{name}` must be .* got array"):
+        fit(EmbeddingRegressor, FRAME, NUMBERS, **{name: np.array([["a", "b"]])})

@@ -1,6 +1,7 @@
 """`memory_budget`: the model has at most so many bytes, and counts decide who has a row."""
 
 import pickle
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -90,6 +91,31 @@ def test_the_budget_holds(fraction, pairs, clicks, tmp_path):
     again = EmbeddingRegressor.load(tmp_path / "m")
     np.testing.assert_array_equal(again.predict(X[:99]), model.predict(X[:99]))
     assert again.vectors_ == model.vectors_
+
+
+def test_few_epochs_bring_no_more_networks_than_the_budget_reckons_with(clicks, monkeypatch):
+    X = clicks[0][:400]
+    y = np.random.default_rng(0).normal(size=len(X))  # learned by heart, the sooner the worse
+    monkeypatch.setattr("catvec.estimators._choice.SMALL_BUDGET", 400 * 12 * 3)
+    settings = {**QUICK, "n_epochs": "auto", "max_epochs": 6, "n_networks": "auto"}
+    settings |= {"pairs": None, "shrinkage": 0.1, "embedding_dim": 8, "effect_networks": False}
+    full = EmbeddingRegressor(**settings).fit(X, y)
+    assert (full.choice_.n_epochs, len(full.networks_)) == (3, 12)
+    budget = model_bytes(full) * 3 // 4
+    model = EmbeddingRegressor(memory_budget=budget, **settings).fit(X, y)
+    assert model_bytes(model) <= budget
+
+
+@pytest.mark.parametrize("fraction", [0.5, 0.9])
+def test_what_pairs_add_to_the_first_layers_is_reckoned_with(fraction):
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({name: rng.integers(8, size=600).astype(str) for name in "abcdef"})
+    y, pairs = rng.normal(size=600), list(combinations("abcdef", 2))
+    settings = {**QUICK, "hidden_sizes": (64,), "embedding_dim": 4, "pairs": pairs}
+    budget = int(model_bytes(EmbeddingRegressor(**settings).fit(X, y)) * fraction)
+    model = EmbeddingRegressor(memory_budget=budget, **settings).fit(X, y)
+    assert 0.9 * budget < model_bytes(model) <= budget
+    assert 0 < len(model.vectors_.pairs["a*b"].pair.keys) < 64
 
 
 def fitted(clicks, fraction, **settings):
@@ -195,8 +221,15 @@ def test_what_tables_says_stays(clicks):
 
 
 def test_too_small_a_budget_says_what_is_needed(clicks):
-    with pytest.raises(ParameterError, match=r"must be at least [\d,]+ bytes, .* got 100:"):
-        EmbeddingRegressor(memory_budget=100, **QUICK).fit(*clicks)
+    model = EmbeddingRegressor(memory_budget=100, **QUICK)
+    with pytest.raises(
+        ParameterError, match=r"must be at least [\d,]+ bytes, .* got 100:"
+    ) as refused:
+        model.fit(*clicks)
+    least = int(str(refused.value).split()[5].replace(",", ""))
+    assert model_bytes(model.set_params(memory_budget=least).fit(*clicks)) <= least
+    with pytest.raises(ParameterError, match=f"must be at least {least:,} bytes"):
+        model.set_params(memory_budget=least - 1).fit(*clicks)
 
 
 def test_classes_encoders_and_files(clicks, tmp_path):

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.metrics import log_loss, r2_score, roc_auc_score
 from sklearn.model_selection import GridSearchCV
 
@@ -291,3 +292,22 @@ def test_a_loss_that_breaks_down_says_so(regressor, small_data):
     regressor.set_params(learning_rate=1e30)
     with pytest.raises(TrainingError, match="learning_rate"), np.errstate(all="ignore"):
         regressor.fit(small_data.frame, small_data.regression)
+
+
+@pytest.mark.parametrize("kind", [EmbeddingEncoder, EmbeddingRegressor])
+def test_a_fit_that_is_stopped_leaves_what_was_fitted_before(kind):
+    def stop(_):
+        raise KeyboardInterrupt
+
+    X, y = {"a": ["x", "y"] * 20}, np.arange(40.0)
+    model = kind(**QUICK, callback=stop)
+    with pytest.raises(KeyboardInterrupt):
+        model.partial_fit(X, y)
+    with pytest.raises(NotFittedError):
+        model.save("nowhere")
+    model.set_params(callback=None).partial_fit(X, y).set_params(callback=stop)
+    before = vars(model).copy()
+    for fit in (model.fit, getattr(model, "fit_transform", model.fit)):
+        with pytest.raises(KeyboardInterrupt):
+            fit({"a": ["p", "q", "x", "y"] * 10}, y[::-1])
+        assert vars(model) == before

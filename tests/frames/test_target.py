@@ -82,9 +82,10 @@ def test_a_target_of_tiny_units_is_no_constant():
 
 @pytest.mark.parametrize("value", [0.0, 0.1, -1e9, 1e100])
 def test_a_constant_target_is_not_blown_up(value):
-    y = np.full(7, value)
+    y = np.full(60, value)
     target = learn_target(y, "regression")
     assert target.scale == 0  # whatever a network says, the constant is predicted
+    assert target.with_spread(y, np.ones(60)).scale == 0  # further rows of it are no news
     np.testing.assert_allclose(target.standardized(y), 0, atol=1e-12 * abs(value))
     assert target.center == pytest.approx(value)
 

@@ -76,6 +76,7 @@ def fit(
     how = dict(random_state=seed, engine=engine, device=device, n_jobs=jobs)
     with EpochProgress(output.notes, quiet=quiet) as progress:
         data = _read(file, roles, task, skip_gaps)
+        data.check_kept(roles)
         parameters = {**read, **given, **sized, **learned, **how}
         done = work_on(file, roles, data, parameters, progress, start, path).done(path, encoded_out)
     print_page(output, done)

@@ -106,6 +106,15 @@ class TrainingTable:
     groups: np.ndarray | None
     weight: np.ndarray | None
 
+    def check_kept(self, roles: Roles) -> None:
+        """Refuse to copy numbers, which encoded rows have anyway, before anything is fitted."""
+        others = {*self.categorical, roles.time}
+        numbers = [name for name in roles.keep if name in self.features and name not in others]
+        if numbers:
+            raise InputError(
+                f"--keep {numbers[0]} is not needed: numeric columns are in --encoded-out anyway"
+            )
+
 
 def read_training_table(
     file: TableFile, roles: Roles, task: str, *, skip_gaps: bool = False

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -69,7 +70,7 @@ class EmbeddingEstimator(SharedParameters):
         vocabulary_counts: Mapping[str, Any] | None = None,
         cache: str | Path | None = None,
     ) -> Self:
-        """Learn from a table.
+        """Learn from a table; a fit that fails, or is stopped, leaves the estimator as it was.
 
         Parameters
         ----------
@@ -115,7 +116,8 @@ class EmbeddingEstimator(SharedParameters):
         data = dict(sample_weight=sample_weight, groups=groups, X_val=X_val, y_val=y_val)
         counts = vocabulary_counts
         with opened(self, X, y, data, vocabulary_counts=counts, cache=cache) as (X, y, data):
-            self._fit(X, y, **data)
+            with self._whole():
+                self._fit(X, y, **data)
         return self
 
     def partial_fit(
@@ -183,7 +185,8 @@ class EmbeddingEstimator(SharedParameters):
         if getattr(self, "class_weight", None) == "balanced":
             raise refuse("class_weight", "a mapping or None for partial_fit", "balanced")
         if not hasattr(self, "schema_"):
-            self._fit(X, y, sample_weight=sample_weight, classes=classes)
+            with self._whole():
+                self._fit(X, y, sample_weight=sample_weight, classes=classes)
             return self
         self._check_further(classes, vectors)
         assert self._continuation is not None
@@ -337,6 +340,19 @@ class EmbeddingEstimator(SharedParameters):
 
     def _fit(self, X: object, y: object, **data: Any) -> None:
         raise NotImplementedError
+
+    @contextlib.contextmanager
+    def _whole(self) -> Iterator[None]:
+        """A fit that fails or is stopped leaves what was fitted before, and nothing of its own.
+
+        Networks of one fit would else be asked by the codes of another.
+        """
+        before = dict(vars(self))
+        try:
+            yield
+        except BaseException:
+            self.__dict__ = before
+            raise
 
     def _trains(self, training: TrainingSet) -> bool:  # noqa: ARG002
         """Whether networks are wanted, for which something is to be chosen."""

@@ -296,7 +296,7 @@ def choose_category_dropout(p: SharedParameters, n_rows: int) -> float:
 
 def choose_batch_size(batch_size: int, n_rows: int) -> int:
     """Rows of a step: as many as asked for, unless an epoch would have too few steps."""
-    return min(batch_size, max(SMALLEST_BATCH, n_rows // FEWEST_STEPS))
+    return min(int(batch_size), max(SMALLEST_BATCH, n_rows // FEWEST_STEPS))
 
 
 def rows_of_work(batch_size: int, n_rows: int) -> int:

@@ -169,7 +169,8 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
                     f"{X.source.label} is too large to be encoded in memory; use fit_encode, which"
                     " writes a Parquet file"
                 )
-            return self._fit_transform(X, y, data)
+            with self._whole():
+                return self._fit_transform(X, y, data)
 
     def fit_encode(
         self,
@@ -224,12 +225,14 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         """The rows of a table encoded by fits without them, after a fit to all."""
         if isinstance(X, SourceTable):
             types = copied_types(X.source, keep)
-            encoder = self._fit_folds(X, data)
+            with self._whole():
+                encoder = self._fit_folds(X, data)
             yield from encoder.tables(self.get_feature_names_out().tolist(), types)
             return
         frame = open_frame(X)
         kept = Chunk(frame.whole or frame, "the table", 0).copied(dict.fromkeys(keep))
-        matrix = self._fit_transform(frame, y, data)
+        with self._whole():
+            matrix = self._fit_transform(frame, y, data)
         yield beside(kept, self.get_feature_names_out().tolist(), matrix)
 
     def _fit_folds(self, X: SourceTable, data: dict[str, Any]) -> RowEncoder:

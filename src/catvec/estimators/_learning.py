@@ -177,10 +177,12 @@ class Learner:
         else:
             self.plan, settings, tried = _as_chosen(plan, choice), choice.settings, choice.tried
         self.settings = settings if effects else replace(settings, effects=None)
-        # Few epochs leave time for more networks than were reckoned with.
-        n_epochs = settings.first.n_epochs
-        shorter = self.settings.mean_epochs / n_epochs
-        self.n_networks = choose_n_networks(p, rows_of_fits * n_epochs, shorter)
+        if training.limits is NO_LIMITS:
+            # Few epochs leave time for more networks than were reckoned with, a budget no room.
+            n_epochs = settings.first.n_epochs
+            shorter = self.settings.mean_epochs / n_epochs
+            n_networks = choose_n_networks(p, rows_of_fits * n_epochs, shorter)
+        self.n_networks = n_networks
         self.training = self.plan.training
         self.choice = self._chosen(tried)
 

@@ -75,14 +75,31 @@ class Limits:
 
     Attributes
     ----------
-    pair_rows : int or None
-        Combinations that all pairs together may have.
+    for_pairs : int or None
+        Bytes that all pairs together may take.
+    pair_row, pair_alone : int
+        Bytes of a combination, and of a pair that knows none.
     n_bytes : int or None
         Bytes that the model is to be packed into; None where it fits as it is.
     """
 
-    pair_rows: int | None = None
+    for_pairs: int | None = None
+    pair_row: int = 0
+    pair_alone: int = 0
     n_bytes: int | None = None
+
+    def most_pairs(self, wanted: int) -> int:
+        """So many pairs, or fewer where not all would know a combination."""
+        if self.for_pairs is None:
+            return wanted
+        return min(wanted, self.for_pairs // (self.pair_alone + self.pair_row))
+
+    def most_rows(self, n_pairs: int, wanted: int) -> int:
+        """So many combinations of each of some pairs, or as many as there is room for."""
+        if self.for_pairs is None:
+            return wanted
+        left = self.for_pairs // max(n_pairs, 1) - self.pair_alone
+        return min(wanted, max(left, 0) // self.pair_row)
 
 
 NO_LIMITS = Limits()
@@ -133,19 +150,19 @@ def within_budget(
         if kind.name == "list"
     }
     free = {name: v for name, v in columns.items() if name not in taken}
+    own = 1 - PAIRS_PART if p.pairs is not None and len(columns) > 1 else 1  # part for columns
     for packed in (False, True):
         costs = _Costs(p, schema, n_rows, n_effects, weighted, free if packed else None)
         left = budget - costs.fixed - costs.of(columns) + costs.of(free)
-        for_pairs = 0
-        if p.pairs is not None and len(columns) > 1:
-            for_pairs = max(0, left - min(costs.of(free), int(left * (1 - PAIRS_PART))))
-        limits = Limits(for_pairs // costs.pair_row, budget if packed else None)
+        for_pairs = max(0, left - min(costs.of(free), int(left * own)))
+        of_pairs = for_pairs, costs.pair_row, costs.pair_alone
+        limits = Limits(*of_pairs, budget if packed else None)
         if costs.of(free) <= left - for_pairs:
             return given, limits
     fewest = ceil(sum(costs.row(v) * (FIRST + 1) for v in free.values()))
     if left - for_pairs < fewest:
         raise ParameterError(
-            f"`memory_budget` must be at least {budget - left + for_pairs + fewest:,} bytes, which"
+            f"`memory_budget` must be at least {budget - left + ceil(fewest / own):,} bytes, which"
             " this network takes with one row for all categories of a column, got"
             f" {budget:,}: or take fewer networks, columns, knots or hidden units"
         )
@@ -216,10 +233,10 @@ class _Costs:
             n_codes = [v.n_codes for v in schema.vocabularies]
             n_inputs += sum(width for _, _, width in multiplied(n_codes, dims))
         sizes = [n_inputs, *p.hidden_sizes, n_effects]
-        matrix = FLOAT if packed is None else 1
-        weights = sum(matrix * a * b + 4 * FLOAT * b for a, b in pairwise(sizes))
-        if packed is not None:
-            weights += FLOAT * sum(sizes[:-1])  # the scales of the matrices' rows
+        matrix, scale = (FLOAT, 0) if packed is None else (1, FLOAT)  # of an element, and of a row
+        weights = sum((matrix * b + scale) * a + 4 * FLOAT * b for a, b in pairwise(sizes))
+        of_input = self.n_networks * (matrix * sizes[1] + scale)
+        self.pair_alone = PAIR_DIM * of_input + FIRST * self.pair_row
         self.fixed = self.n_networks * (self.element * n_tables + weights)
         self.fixed += sum(map(self._directions, (packed or {}).values()))
 

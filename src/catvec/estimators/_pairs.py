@@ -32,9 +32,7 @@ def with_pairs(training: TrainingSet, names: Sequence[tuple[str, str]]) -> Train
     """The training set that reads these pairs of columns, too."""
     schema, codes = training.schema, training.arrays.codes
     place = {vocabulary.name: c for c, vocabulary in enumerate(schema.vocabularies)}
-    most = MOST_KEYS
-    if training.limits.pair_rows is not None:
-        most = min(most, training.limits.pair_rows // max(len(names), 1))
+    most = training.limits.most_rows(len(names), MOST_KEYS)
     pairs = []
     for first, second in names:
         a, b = place[first], place[second]
@@ -73,7 +71,7 @@ def named_pairs(pairs: Sequence[Sequence[str | int]], schema: Schema) -> list[tu
     names = [vocabulary.name for vocabulary in schema.vocabularies]
     found = []
     for pair in pairs:
-        if isinstance(pair, str) or len(pair) != 2:
+        if len(pair) != 2:
             raise refuse("pairs", 'None, "auto" or a list of pairs of columns', pairs)
         of_pair = [schema.names[c] if isinstance(c, int | np.integer) else c for c in pair]
         strange = [name for name in of_pair if name not in names]
@@ -120,7 +118,8 @@ def candidate_pairs(training: TrainingSet) -> list[tuple[str, str]]:
             worth.append((names[a], names[b]))
     called = Counter([*names, *map("*".join, worth)])
     worth = [pair for pair in worth if called["*".join(pair)] == 1]  # else results would clash
-    return worth if len(worth) <= MOST_PAIRS else _strongest(training, worth)
+    most = training.limits.most_pairs(MOST_PAIRS)
+    return worth if len(worth) <= most else _strongest(training, worth, most)
 
 
 def _to_pair(training: TrainingSet, columns: list[int]) -> list[int]:
@@ -135,7 +134,9 @@ def _to_pair(training: TrainingSet, columns: list[int]) -> list[int]:
     return sorted(columns[i] for i in np.argsort(said)[::-1][:MOST_PAIRED].tolist())
 
 
-def _strongest(training: TrainingSet, names: list[tuple[str, str]]) -> list[tuple[str, str]]:
+def _strongest(
+    training: TrainingSet, names: list[tuple[str, str]], most: int
+) -> list[tuple[str, str]]:
     """Those whose shrunk effects explain most of what the columns' effects leave."""
     rest = replace(training.evidence(), task="regression", n_classes=1)
     values = training.target.standardized(training.values).astype(np.float64)
@@ -149,7 +150,7 @@ def _strongest(training: TrainingSet, names: list[tuple[str, str]]) -> list[tupl
         paired = with_pairs(replace(training, held_out=None), [pair])
         evidence = replace(rest, codes=paired.arrays.codes, n_codes=paired.schema.n_codes)
         said.append(float(np.sum(rest.weight * _effect(evidence, len(rest.n_codes)) ** 2)))
-    kept = sorted(np.argsort(said)[::-1][:MOST_PAIRS].tolist())
+    kept = sorted(np.argsort(said)[::-1][:most].tolist())
     return [names[i] for i in kept]
 
 

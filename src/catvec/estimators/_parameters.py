@@ -244,19 +244,20 @@ def check_parameters(p: SharedParameters, losses: Sequence[str]) -> None:
         check_int(name, getattr(p, name), minimum=1)
     for name in ("n_epochs", "n_networks"):
         check_count(name, getattr(p, name))
-    given = ["category_dropout"] if p.category_dropout != "auto" else []
+    given = [] if is_auto(p.category_dropout) else ["category_dropout"]
     for name in ("dropout", "embedding_dropout", *given):
         check_float(name, getattr(p, name), minimum=0.0, maximum=0.99)
     check_float("learning_rate", p.learning_rate, minimum=0.0, strict=True)
     check_float("validation_fraction", p.validation_fraction, minimum=0.0, maximum=0.9)
     _check_options(p)
-    if p.device != "auto" and p.engine != "torch":
+    if not is_auto(p.device) and p.engine != "torch":
         raise refuse("device", '"auto" unless engine="torch"', p.device)
     check_option("loss", p.loss, losses)
     _check_sizes(p)
     _check_by_column(p)
     read_specs(p.tables)
-    if p.pairs is not None and p.pairs != "auto" and not is_list(p.pairs):
+    is_open = p.pairs is None or is_auto(p.pairs)
+    if not (is_open or (isinstance(p.pairs, Sequence) and all(map(is_list, p.pairs)))):
         raise refuse("pairs", 'None, "auto" or a list of pairs of columns', p.pairs)
     if (p.loss == "quantile") != (p.quantile is not None):
         raise refuse("quantile", 'given with loss="quantile", and only then', p.quantile)
@@ -291,8 +292,13 @@ def _check_options(p: SharedParameters) -> None:
     check_option("interactions", p.interactions, ("auto", *INTERACTIONS))
     check_option("handle_unknown", p.handle_unknown, ("prior", "error"))
     check_option("engine", p.engine, ENGINES)
-    if p.batch_norm != "auto" and not isinstance(p.batch_norm, bool):
+    if not is_auto(p.batch_norm) and not isinstance(p.batch_norm, bool):
         raise refuse("batch_norm", 'True, False or "auto"', p.batch_norm)
+
+
+def is_auto(value: object) -> bool:
+    """Whether it is left open; an array compares cell by cell."""
+    return isinstance(value, str) and value == "auto"
 
 
 def is_list(value: object) -> TypeGuard[Sequence[Any]]:
@@ -304,12 +310,12 @@ def check_count(name: str, value: Any) -> None:
     """Refuse what is neither "auto" nor an int >= 1."""
     if isinstance(value, str) and value != "auto":
         raise refuse(name, '"auto" or an int >= 1', value)
-    if value != "auto":
+    if not is_auto(value):
         check_int(name, value, minimum=1)
 
 
 def _check_sizes(p: SharedParameters) -> None:
-    if p.n_knots != "auto":
+    if not is_auto(p.n_knots):
         check_int("n_knots", p.n_knots, minimum=0)
     if not is_list(p.hidden_sizes):
         raise refuse("hidden_sizes", "a sequence of ints", p.hidden_sizes)
@@ -324,7 +330,7 @@ def _check_by_column(p: SharedParameters) -> None:
             check_option("embedding_dim", dim, ("auto", *RULES))
         elif not callable(dim):
             check_int("embedding_dim", dim, minimum=1)
-    if p.shrinkage == "auto":
+    if is_auto(p.shrinkage):
         return
     strengths = p.shrinkage.values() if isinstance(p.shrinkage, Mapping) else [p.shrinkage]
     for strength in strengths:

@@ -284,7 +284,7 @@ def read_target(y: object) -> np.ndarray:
     if y is None:
         raise InputError("requires y to be passed, but the target y is None")
     try:
-        vector = np.asarray(y)
+        vector = _as_vector(y)
     except ValueError as error:
         raise InputError(f"y should be a 1d array, with a value by row: {error}") from error
     if vector.ndim == 0:
@@ -300,6 +300,16 @@ def read_target(y: object) -> np.ndarray:
             " fit one model by target"
         )
     return np.asarray(column_or_1d(vector, warn=True))
+
+
+def _as_vector(y: object) -> np.ndarray:
+    """What NumPy makes of it; but what is masked is missing, and no number becomes a text."""
+    if np.ma.is_masked(y):
+        return np.array(np.ma.asarray(y).tolist(), dtype=object)
+    vector = np.asarray(y)
+    if vector.dtype.kind == "U" and vector.ndim == 1 and isinstance(y, list | tuple):
+        return vector if all(isinstance(v, str) for v in y) else np.array(y, dtype=object)
+    return vector
 
 
 def _refuse_nothing(frame: Frame) -> None:
@@ -350,7 +360,9 @@ def _with_class_weight(
 
 def _checked_weights(frame: Frame, sample_weight: object) -> np.ndarray:
     try:
-        weight = np.asarray(sample_weight, dtype=np.float64)
+        if np.asarray(sample_weight).dtype.kind in "cmM":  # which NumPy casts
+            raise TypeError("got dates, durations or complex numbers")
+        weight = np.ma.filled(np.ma.array(sample_weight, dtype=np.float64), np.nan)
     except (TypeError, ValueError) as error:
         raise InputError(f"`sample_weight` must be numbers, a row each: {error}") from error
     if weight.ndim == 0:

@@ -117,7 +117,8 @@ class Target:
         if self.scale or not len(values):
             return self
         squares = (values - self.center) ** 2
-        return replace(self, scale=float(np.average(squares, weights=weight) ** 0.5))
+        deviation = float(np.average(squares, weights=weight) ** 0.5)
+        return replace(self, scale=_scale(self.center, deviation))
 
     def to_json(self) -> dict[str, Any]:
         """What JSON can hold."""
@@ -262,11 +263,15 @@ def numbers_target(task: str, mean: float, deviation: float, smallest: float) ->
         if smallest < 0:
             raise InputError(f"a count cannot be negative, got {smallest:g}")
         return Target(task, None, 0.0, 1.0)
-    # A constant target: mind that its computed deviation may be rounding, not exactly 0.
-    constant = deviation <= 1e-12 * abs(mean)
-    if not (constant or deviation <= LARGEST):
+    scale = _scale(mean, deviation)
+    if not scale <= LARGEST:
         raise InputError(TOO_LARGE)
-    return Target(task, None, mean, 0.0 if constant else deviation)
+    return Target(task, None, mean, scale)
+
+
+def _scale(center: float, deviation: float) -> float:
+    """The deviation; 0 of a constant, whose computed one may be rounding, not exactly 0."""
+    return 0.0 if deviation <= 1e-12 * abs(center) else deviation
 
 
 def _refuse_gaps(y: np.ndarray) -> None:
