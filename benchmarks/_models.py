@@ -53,7 +53,8 @@ class Fitted:
     """Predictions, and what they took.
 
     `seconds` are those of a fit as a user does it: for a rival with rows to stop by, for catvec
-    with what it holds out itself. The refit of a rival on all rows is counted apart.
+    with what it holds out itself. The refit of a rival on all rows is
+    counted apart, in seconds of the processor.
     """
 
     prediction: np.ndarray
@@ -94,7 +95,7 @@ def two_steps(case: Case, prepare: Prepare, learn: Learn) -> Fitted:
     if not case.given:
         Z, y, encode = prepare(case, case.all)
         predict, _ = learn(case, Z, y, None, rounds)
-    refit = watch.read()[0]
+    refit = watch.read()[1]
     return Fitted(predict(encode(case.X_new)), *seconds, refit, rounds)
 
 

@@ -158,7 +158,7 @@ def test_the_margin_is_the_larger_of_two(accuracy):
     report = sys.modules[accuracy.Fits.__module__]
 
     def score(model, value, resamples):
-        rest = (0.0, 1.0, 0.0, 0.0, 1, 1)
+        rest = (0.0, 1.0, 1.0, 0.0, 0.0, 1, 1)
         return report.Score(model, "LogLoss", False, value, rest[0], np.array(resamples), *rest[1:])
 
     trivial = score("mean", 0.6, [0.6, 0.6])

@@ -285,6 +285,36 @@ def test_networks_that_take_few_epochs_leave_time_for_more(n_epochs, every, n_ne
         assert found * settings.mean_epochs <= most * 12
 
 
+@pytest.mark.parametrize("every", [2, 4])
+@pytest.mark.parametrize("mixed", [False, True])
+def test_a_committee_is_judged_by_the_networks_it_has(every, mixed):
+    first = Setting((1.0,), "concatenate", 12)
+    second = replace(first, batch_norm=False) if mixed else None
+    settings = Settings(first, second, Effects(every, 3))
+    for n_networks in range(1, 13):
+        each = [settings.of(number) for number in range(n_networks)]
+        counts = [sum(setting == kind for setting in each) for kind in settings.kinds]
+        assert settings.shares(n_networks) == [n / n_networks for n in counts]
+        within = settings.within(n_networks)
+        assert within.second == (second if second in each else None)
+        assert [within.of(number) for number in range(n_networks)] == each
+
+
+def test_a_second_kind_that_no_network_has_is_not_told(rng, monkeypatch):
+    def second(_, best, __):
+        return [replace(best, setting=replace(best.setting, batch_norm=False))]
+
+    monkeypatch.setattr(Trials, "second", second)
+    monkeypatch.setattr(Trials, "effects", lambda *_: Effects(2, 3))
+    X, y = of_pairs(rng, 200)
+    given = {"max_epochs": 3, "pairs": None, "random_state": 0}
+    for n_networks, told in ((2, False), (3, True)):
+        model = EmbeddingRegressor(n_networks=n_networks, **given).fit(X, y)
+        assert (model.choice_.second is not None) == told
+        normed = [network.config.batch_norm for network in model.networks_]
+        assert all(normed) != told
+
+
 def test_of_few_moments_there_may_be_no_earlier_ones(rng):
     X, y = of_pairs(rng, 240)
     for n_moments in (1, 2, 3):

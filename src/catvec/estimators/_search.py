@@ -128,11 +128,11 @@ def search(
     tried = _by_strength(c for c in everyone if c.kind[:2] == best.kind[:2])
     of = best.strength, tried, best.setting.n_epochs
     logger.info("shrinkage %g chosen by held-out loss, of %s; %d epochs", *of)
-    found = _with_pairs(plan, pairs, settings)
+    found = _with_pairs(plan, pairs, settings.within(n_networks))
     if seen is not None and not fits_into_memory(found.training):
         settings = replace(settings, effects=None)
         found = _with_pairs(plan, pairs, settings)
-    return found, settings, tried if len(tried) > 1 else {}
+    return found, settings.within(n_networks), tried if len(tried) > 1 else {}
 
 
 def _with_pairs(plan: Plan, pairs: list[tuple[str, str]], settings: Settings) -> Plan:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -78,11 +78,30 @@ class Settings:
 
     def of(self, number: int) -> Setting:
         """Of the network of this number."""
+        return self.kinds[self._kind(number)]
+
+    @property
+    def kinds(self) -> list[Setting]:
+        """The first, the second and that of effects, as far as there are any."""
+        seen = self.effects and self.first.of_effects(self.effects.n_epochs)
+        return [setting for setting in (self.first, self.second, seen) if setting is not None]
+
+    def shares(self, n_networks: int) -> list[float]:
+        """Part of a committee that is of each of the kinds; 0 where it is too small for one."""
+        of_each = [self._kind(number) for number in range(n_networks)]
+        return [of_each.count(kind) / n_networks for kind in range(len(self.kinds))]
+
+    def within(self, n_networks: int) -> Settings:
+        """Of so many networks: without a second that none of them follows."""
+        followed = self.second is None or self.shares(n_networks)[1] > 0
+        return self if followed else replace(self, second=None)
+
+    def _kind(self, number: int) -> int:
         every = 1 if self.effects is None else self.effects.every
         if self.effects is not None and number % every == every - 1:
-            return self.first.of_effects(self.effects.n_epochs)
+            return 1 if self.second is None else 2
         step = 2 if every == 2 else 1
-        return self.second if self.second and number % (2 * step) == step else self.first
+        return int(self.second is not None and number % (2 * step) == step)
 
     @property
     def paired(self) -> bool:

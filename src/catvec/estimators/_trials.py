@@ -14,7 +14,7 @@ from catvec.estimators._effects_apart import can_be_apart
 from catvec.estimators._judged import Judged
 from catvec.estimators._pairs import with_pairs
 from catvec.estimators._plan import Plan
-from catvec.estimators._settings import PLAIN, PRODUCTS, Effects, Setting
+from catvec.estimators._settings import PLAIN, PRODUCTS, Effects, Setting, Settings
 from catvec.network import Job, Trained, make_loss
 
 PARTS = 5  # fits in which the climb judges a contender of a small table, at most
@@ -26,11 +26,7 @@ GAIN = 0.005  # part of the held-out loss by which pairs, or products, have to b
 LUCK = 0.3  # part of a loss, over the root of the rows that judged, that chance may make of it
 HOPELESS = 0.15  # part of the loss by which that of a network that sees effects may be larger; on
 # movielens_100k 0.08 was still worth 0.6% of the committee's, and on rossmann_200k 0.27 nothing
-SHARES: dict[bool, dict[int, tuple[float, ...]]] = {  # of networks of the first setting, of the
-    # second, if there is one, and of those that see effects, by which of them do
-    True: {4: (0.5, 0.25, 0.25), 2: (0.25, 0.25, 0.5)},
-    False: {4: (0.75, 0.25), 2: (0.5, 0.5)},
-}
+EVERY = (4, 2)  # networks, of which one sees effects
 TOLD_LESS = 0.0075  # part of a loss by which trials say less of a committee of both kinds than it
 # is worth: whole ones on rows apart were better by 0.2 to 0.9% than told, on seven of eight tables
 
@@ -276,9 +272,12 @@ class Trials:
         of_vectors = [firsts, seconds] if seconds else [firsts]
         judged, kinds = self._judged([*of_vectors, [told[n_epochs], second]], 0)
         losses = {0: judged.committee_loss(kinds[:-1], self.n_networks)}
-        for every, shares in SHARES[bool(seconds)].items():
+        for every in EVERY:
             if every > self.n_networks:
                 continue
+            others = best.setting if seconds else None  # any: their places count
+            mixed = Settings(best.setting, others, Effects(every, n_epochs))
+            shares = mixed.shares(self.n_networks)
             losses[every] = judged.committee_loss(kinds, self.n_networks, shares)
         logger.debug("losses of committees without effects, and with: %s", losses)
         every = min(losses, key=losses.__getitem__)
