@@ -83,8 +83,9 @@ class Settings:
     @property
     def kinds(self) -> list[Setting]:
         """The first, the second and that of effects, as far as there are any."""
-        seen = self.effects and self.first.of_effects(self.effects.n_epochs)
-        return [setting for setting in (self.first, self.second, seen) if setting is not None]
+        effects, first = self.effects, self.first
+        seen = None if effects is None else first.of_effects(effects.n_epochs)
+        return [setting for setting in (first, self.second, seen) if setting is not None]
 
     def shares(self, n_networks: int) -> list[float]:
         """Part of a committee that is of each of the kinds; 0 where it is too small for one."""
