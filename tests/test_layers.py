@@ -14,7 +14,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "catvec"
 
 FOLDERS = ["frames", "effects", "network", "vectors", "pretraining", "estimators", "report"]
 BY_ANYONE = {"errors", "_checks", "_numba", "_packing"}
-MAY_IMPORT_ALL = {"__init__", "cli", "demo"}
+MAY_IMPORT_ALL = {"__init__", "__main__", "cli", "demo"}
 
 # Who else may import what: the torch engine stands on the network, and estimators take it lazily.
 FOLDERS_BEFORE = {name: set(FOLDERS[:place]) for place, name in enumerate(FOLDERS)}

@@ -71,6 +71,15 @@ def test_main_leaves_with_the_code(monkeypatch, capsys):
     capsys.readouterr()
 
 
+def test_python_m_catvec_is_the_command_line():
+    started = [sys.executable, "-m", "catvec"]
+    done = subprocess.run([*started, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"catvec {catvec.__version__}\n"
+    done = subprocess.run([*started, "fti"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("catvec: no such command 'fti'")
+
+
 def heavy_after(*commands: list[str]) -> list[str]:
     """The heavy packages that a fresh Python has loaded after some commands, all of which pass."""
     script = (
