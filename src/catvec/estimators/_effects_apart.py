@@ -71,12 +71,14 @@ class EffectsApart:
             axis = EffectAxis.of(of_all.effects[codes[rows]], _by_row(of_folds, folds, codes))
             blocks = [axis.table(of_all.effects, of_all.confidences)]
             for own, fold in zip(of_folds, folds, strict=True):
-                met, line = np.unique(codes[fold.test], return_inverse=True)
-                told = _tell(own, of_all)[met]
-                place = np.where(told, sum(map(len, blocks)), UNKNOWN)
-                place[told] += np.arange(np.count_nonzero(told))
-                looks[train[fold.test], c] = place[line]
-                blocks.append(axis.table(own.effects, own.confidences)[met[told]])
+                tested = codes[fold.test]
+                met = np.zeros(len(own.effects), bool)
+                met[tested] = True
+                told = np.flatnonzero(met & _tell(own, of_all))
+                lines = np.full(len(met), UNKNOWN, looks.dtype)
+                lines[told] = sum(map(len, blocks)) + np.arange(len(told))
+                looks[train[fold.test], c] = lines[tested]
+                blocks.append(axis.table(own.effects, own.confidences)[told])
             axes.append(axis)
             tables.append(np.concatenate(blocks))
         return cls(tuple(axes), tables, looks, train[np.sort(rows)])
