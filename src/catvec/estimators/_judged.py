@@ -92,4 +92,5 @@ class Judged:
     @cached_property
     def _scores(self) -> list[np.ndarray]:
         inputs, kernels = self._judges.inputs, load_kernels(self._job.engine)  # compiled by now
-        return [one.network.predict(inputs, kernels=kernels) for one in self._networks]
+        networks = [one.network for one in self._networks]
+        return [one.predict(inputs, dtype=np.float32, kernels=kernels) for one in networks]
