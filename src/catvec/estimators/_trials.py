@@ -127,10 +127,15 @@ class Trials:
         return n_strengths - 1 + n_epochs - 1 + len(self.pairs) + self._may_multiply
 
     def starts(self) -> list[Contender]:
-        """One by strength of the prior, plain, with a quarter of the epochs, of few rows a half."""
+        """One by strength of the prior, plain, with a quarter of the epochs.
+
+        With half of them where the rows are few, and in time, where the one stretch that judges
+        may like few epochs by chance.
+        """
         given = self.plan.p.interactions
         plain = PLAIN if given == "auto" else given
-        n_halvings = 1 if len(self.plan.training) < FEW_ROWS else 2
+        training = self.plan.training
+        n_halvings = 1 if len(training) < FEW_ROWS or training.ties.time is not None else 2
         kind = False, plain, self._epochs[-1 - n_halvings :][0]
         return [self._contender(s, *kind) for s in self._shrinkages(False)]
 
