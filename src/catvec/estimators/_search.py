@@ -52,7 +52,16 @@ from catvec.estimators._pairs import candidate_pairs, with_pairs
 from catvec.estimators._parameters import SharedParameters
 from catvec.estimators._plan import Plan
 from catvec.estimators._settings import Settings
-from catvec.estimators._trials import HOPELESS, MOST_RUNGS, PARTS, Contender, Run, Trials, ranked
+from catvec.estimators._trials import (
+    HOPELESS,
+    LEAD,
+    MOST_RUNGS,
+    PARTS,
+    Contender,
+    Run,
+    Trials,
+    ranked,
+)
 
 FIRST_ROWS, LAST_ROWS = 50_000, 100_000  # that the climb and the final look at, at most
 MOST_ROW_EPOCHS = 20_000_000  # of a network, up to which a larger table gets twice the epochs
@@ -66,7 +75,6 @@ MANY_FINALISTS, FEW_FINALISTS = 3, 2  # of the climb, where it saw all rows and 
 DENSER = 1.2  # times the rows of each group, from which more rows are more of the same groups
 NEAR = 0.05  # part of the best loss by which others of the climb may be worse to be finalists
 FAR = 0.3  # the same for pairs that more rows may be better for, of a committee of two kinds
-LEAD = 2.0  # times what chance may make, by which one is clearly ahead
 
 logger = logging.getLogger("catvec")
 

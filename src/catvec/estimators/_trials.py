@@ -24,6 +24,7 @@ FEW_ROWS = 30_000  # in which a quarter of the epochs are few steps, and a half 
 # loss of 0.1366, from a half 0.9081 and 0.1365; larger tables were alike, adult 0.2835 and 0.2826
 GAIN = 0.005  # part of the held-out loss by which pairs, or products, have to be better
 LUCK = 0.3  # part of a loss, over the root of the rows that judged, that chance may make of it
+LEAD = 2.0  # times what chance may make, by which one is clearly ahead
 HOPELESS = 0.15  # part of the loss by which that of a network that sees effects may be larger; on
 # movielens_100k 0.08 was still worth 0.6% of the committee's, and on rossmann_200k 0.27 nothing
 EVERY = (4, 2)  # networks, of which one sees effects
@@ -203,7 +204,7 @@ class Trials:
         return self._other_finalist(best, others) if others else []
 
     def _other_finalist(self, best: Contender, others: Sequence[Contender]) -> list[Contender]:
-        """One with other pairs or products, with which the best would be as good or better.
+        """One with other pairs or products, with which the best would not clearly be worse.
 
         Rows to come differ from those of each rung as these do from one another, and where one of
         two kinds does badly the mean of both does less so.
@@ -222,7 +223,7 @@ class Trials:
         losses = {c: together(c) for c in rivals}
         logger.debug("losses alone and with others: %s, %s", best.loss, list(losses.values()))
         found = min(losses, key=losses.__getitem__, default=best)
-        if found is best or losses[found] > best.loss + best.luck:
+        if found is best or losses[found] > best.loss + LEAD * best.luck:
             return []
         self.seconds = self.trained[found][0]
         return [found]
