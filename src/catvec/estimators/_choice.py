@@ -13,7 +13,7 @@ import numpy as np
 
 from catvec._checks import some
 from catvec.errors import InputError
-from catvec.estimators._parameters import SharedParameters
+from catvec.estimators._parameters import SharedParameters, is_auto
 from catvec.estimators._settings import Effects, Setting, Settings
 from catvec.frames import FIRST, Schema
 from catvec.network import RULES
@@ -204,7 +204,7 @@ def has_open_width(p: SharedParameters, column: str) -> bool:
     """Whether the parameters leave the width of a column's vectors to be chosen."""
     given = p.embedding_dim
     rule = given.get(column, "auto") if isinstance(given, Mapping) else given
-    return isinstance(rule, str) and rule == "auto"
+    return is_auto(rule)
 
 
 def knot_dims(schema: Schema) -> tuple[int, ...]:

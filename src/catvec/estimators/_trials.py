@@ -278,12 +278,10 @@ class Trials:
         of_vectors = [firsts, seconds] if seconds else [firsts]
         judged, kinds = self._judged([*of_vectors, [told[n_epochs], second]], 0)
         losses = {0: judged.committee_loss(kinds[:-1], self.n_networks)}
-        for every in EVERY:
-            if every > self.n_networks:
-                continue
-            others = best.setting if seconds else None  # any: their places count
-            mixed = Settings(best.setting, others, Effects(every, n_epochs))
-            shares = mixed.shares(self.n_networks)
+        others = best.setting if seconds else None  # any: only which networks they are counts
+        for every in (every for every in EVERY if every <= self.n_networks):
+            committee = Settings(best.setting, others, Effects(every, n_epochs))
+            shares = committee.shares(self.n_networks)
             losses[every] = judged.committee_loss(kinds, self.n_networks, shares)
         logger.debug("losses of committees without effects, and with: %s", losses)
         every = min(losses, key=losses.__getitem__)
