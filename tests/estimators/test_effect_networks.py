@@ -15,11 +15,12 @@ from catvec.estimators._effects_apart import FOLDS, EffectsApart
 from catvec.estimators._pairs import with_pairs
 from catvec.estimators._parameters import SharedParameters
 from catvec.estimators._plan import Plan
+from catvec.estimators._search import search
 from catvec.estimators._settings import Effects, Setting, Settings
 from catvec.estimators._training_set import read_training_set
 from catvec.estimators._trials import Trials
 from catvec.frames import make_folds
-from catvec.network import learn_held_out, train_committee
+from catvec.network import Trained, learn_held_out, train_committee
 from tests.estimators.forms import in_all_forms
 
 
@@ -271,6 +272,50 @@ def test_they_are_taken_where_effects_of_pairs_say_it_all(rng):
     assert model.choice_.effects is not None
 
 
+class OfStretches:
+    """Stands in for training, of a target of 0: networks that see effects hit it in some stretches.
+
+    In others they answer 5, and those with vectors always 1.
+    """
+
+    def __init__(self, right):
+        self.right, self.rungs = right, {}
+
+    def __call__(self, jobs):
+        return list(map(self.train, jobs))
+
+    def train(self, job):
+        score = 1.0
+        if job.config.sees_effects:
+            rung = self.rungs.setdefault(int(job.held_out.rows.min()), len(self.rungs))
+            score = 0.0 if rung in self.right else 5.0
+        return Trained(Always(score, job.config), [], 0.5 * score**2)
+
+
+class Always:
+    def __init__(self, score, config):
+        self.score, self.config = score, config
+
+    def predict(self, inputs, **_):
+        return np.full((len(inputs.codes), 1), self.score)
+
+    def vectors(self, c):
+        return np.ones((self.config.n_codes[c], self.config.dims[c]), np.float32)
+
+
+@pytest.mark.parametrize(("right", "taken"), [((0, 1), True), ((0,), False)])
+def test_in_time_both_stretches_say_whether_effects_are_taken(right, taken, rng):
+    X = table(rng, 1000).assign(time=np.arange(1000))
+    given = {"time_column": "time", "n_knots": 0, "pairs": None, "interactions": "concatenate"}
+    p = SharedParameters(**given, n_epochs=12)
+    _, training = read_training_set(p, X, np.zeros(1000), task="regression")
+    run = OfStretches(right)
+    plan = Plan(p, training, "squared", "numpy", None, 0)
+    _, settings, _ = search(plan, run, 4, judged=True, effects=True)
+    assert (settings.effects is not None) == taken
+    assert len(run.rungs) == 2
+
+
 @pytest.mark.parametrize(("n_epochs", "every", "n_networks"), [(3, 2, 12), (12, 2, 8), (3, 4, 8)])
 def test_networks_that_take_few_epochs_leave_time_for_more(n_epochs, every, n_networks):
     first = Setting((1.0,), "concatenate", 12)
@@ -279,8 +324,9 @@ def test_networks_that_take_few_epochs_leave_time_for_more(n_epochs, every, n_ne
     assert sum(setting.sees_effects for setting in each) == 4 // every
     assert sum(not setting.batch_norm for setting in each) == 1
     assert settings.mean_epochs == np.mean([setting.n_epochs for setting in each])
-    for row_epochs, most in ((1_200_000, 8), (12_000, 12)):  # a small table has more anyway
-        found = choose_n_networks(SharedParameters(), row_epochs, settings.mean_epochs / 12)
+    for n_rows, most in ((100_000, 8), (1_000, 12)):  # a small table has more anyway
+        shorter = settings.mean_epochs / 12
+        found = choose_n_networks(SharedParameters(), n_rows, 12, shorter=shorter)
         assert found == n_networks if most == 8 else found > n_networks
         assert found * settings.mean_epochs <= most * 12
 

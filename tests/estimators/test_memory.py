@@ -96,7 +96,7 @@ def test_the_budget_holds(fraction, pairs, clicks, tmp_path):
 def test_few_epochs_bring_no_more_networks_than_the_budget_reckons_with(clicks, monkeypatch):
     X = clicks[0][:400]
     y = np.random.default_rng(0).normal(size=len(X))  # learned by heart, the sooner the worse
-    monkeypatch.setattr("catvec.estimators._choice.SMALL_BUDGET", 400 * 12 * 3)
+    monkeypatch.setattr("catvec.estimators._choice.SMALL_BUDGET", 400 * 12 * 4)
     settings = {**QUICK, "n_epochs": "auto", "max_epochs": 6, "n_networks": "auto"}
     settings |= {"pairs": None, "shrinkage": 0.1, "embedding_dim": 8, "effect_networks": False}
     full = EmbeddingRegressor(**settings).fit(X, y)

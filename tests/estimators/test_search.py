@@ -207,6 +207,9 @@ def test_pairs_meet_no_pairs_in_the_final(paired_first, rng):
 )
 def test_epochs_are_halves_of_the_most(given, grid):
     assert epoch_grid(SharedParameters(**given)) == grid
+    of_groups = epoch_grid(SharedParameters(**given), grouped=True)
+    assert of_groups[-len(grid) :] == grid
+    assert (of_groups[0] < grid[0]) == (grid[0] > 1 and "n_epochs" not in given)
 
 
 @pytest.mark.usefixtures("agreeing")

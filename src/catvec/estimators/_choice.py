@@ -24,13 +24,14 @@ STARTS = SHRINKAGES[2:]  # that are always tried; others where the best of these
 MIDDLE = 10.0  # where there are no held-out rows to choose by
 FEWEST_EPOCHS = 3  # that are tried, and HALVINGS of the most
 HALVINGS = 3
+FEWEST_OF_GROUPS = 1  # the same where rows of a group are alike, and one halving more
 DIM_RULE = "compact"  # the most that embedding_dim="auto" gives
 CARRIED = 0.999  # part of the vectors' variance that the directions which are kept carry
 PAIR_DIM = 2  # width of the table of a pair; 1 and 4 did less on amazon_access
 KNOT_DIM = 8  # width of the table of a number
 SMALL_NETWORKS = 12  # that n_networks="auto" gives where they take but few
-SMALL_BUDGET = 4_000_000  # row-epochs: on four cuts of amazon_access 8 had a mean log loss of
-# 0.1423, and 12 of 0.1419; on employee_salaries and adult they were alike
+SMALL_BUDGET = 4_200_000  # row-epochs, last passes too: on four cuts of amazon_access 8 had a mean
+# log loss of 0.1423, and 12 of 0.1419; on employee_salaries, adult, hotel_bookings all were alike
 MANY_NETWORKS = 8  # that it gives else at most: on amazon_access 4, 8, 12 and 24 had a
 # log loss of 0.1170, 0.1153, 0.1143 and 0.1132; on movielens_100k 4 and 8 had an RMSE of 0.900 and
 # 0.896, on rossmann_200k a MAPE of 0.1010 and 0.0993; on employee_salaries and kick all were alike
@@ -252,22 +253,32 @@ def shrinkage_grid(*, grouped: bool) -> tuple[float, ...]:
     return SHRINKAGES + OF_GROUPS if grouped else SHRINKAGES
 
 
-def epoch_grid(p: SharedParameters) -> list[int]:
-    """Numbers of epochs to choose from, the fewest first; one only where it is given."""
+def epoch_grid(p: SharedParameters, *, grouped: bool = False) -> list[int]:
+    """Numbers of epochs to choose from, the fewest first; one only where it is given.
+
+    Where rows are alike by group (`grouped`) a single epoch may have learned the groups by heart.
+    """
     if not isinstance(p.n_epochs, str):
         return [p.n_epochs]
-    halves = [p.max_epochs >> i for i in range(1, HALVINGS + 1)]
-    return [*(n for n in reversed(halves) if n >= FEWEST_EPOCHS), p.max_epochs]
+    fewest = FEWEST_OF_GROUPS if grouped else FEWEST_EPOCHS
+    halves = [p.max_epochs >> i for i in range(1, HALVINGS + grouped + 1)]
+    return [*(n for n in reversed(halves) if n >= fewest), p.max_epochs]
 
 
-def choose_n_networks(p: SharedParameters, row_epochs: int, shorter: float = 1.0) -> int:
+def choose_n_networks(
+    p: SharedParameters, n_rows: int, n_epochs: int, last_passes: int = 1, shorter: float = 1.0
+) -> int:
     """Networks of a committee; if "auto", as many as `NETWORK_BUDGET` affords.
 
     Parameters
     ----------
     p : SharedParameters
-    row_epochs : int
-        Rows times epochs of one network on all rows and one on each fold.
+    n_rows : int
+        Of all that are trained on: all rows, and those of each fold.
+    n_epochs : int
+        Of a network.
+    last_passes : int, default=1
+        Over its rows and those that it held out, after the last epoch.
     shorter : float, default=1.0
         Mean epochs of the networks as a part of these: those that see effects may need few, and
         more of them take as long as others.
@@ -278,8 +289,8 @@ def choose_n_networks(p: SharedParameters, row_epochs: int, shorter: float = 1.0
     """
     if not isinstance(p.n_networks, str):
         return p.n_networks
-    affordable = int(NETWORK_BUDGET / max(row_epochs * shorter, 1))
-    is_small = row_epochs * SMALL_NETWORKS <= SMALL_BUDGET
+    affordable = int(NETWORK_BUDGET / max(n_rows * n_epochs * shorter, 1))
+    is_small = n_rows * (n_epochs + last_passes) * SMALL_NETWORKS <= SMALL_BUDGET
     most = int((SMALL_NETWORKS if is_small else MANY_NETWORKS) / min(shorter, 1.0)) // 2 * 2
     return max(p.fewest_networks, min(most, affordable))
 

@@ -39,6 +39,7 @@ from catvec.network import (
 )
 from catvec.vectors import CategoryVectors
 
+LAST_PASSES = {"n_passes": 1}  # over all rows
 LAST_PASSES_IN_TIME = {"n_passes": 2, "rate": 0.2}  # no other network knows the latest rows; AUC
 # on hotel_bookings, rows apart: 0.900 without, and 0.903, 0.904, 0.906 from 0.05, 0.1 and 0.2
 
@@ -153,7 +154,7 @@ class Learner:
         self.loss = loss_of(p, training.target.task)
         self.n_jobs = n_threads(p.n_jobs)
         rows_of_fits = n_rows * max(n_fits, 1)
-        n_networks = choose_n_networks(p, rows_of_fits * epoch_grid(p)[-1])
+        n_networks = choose_n_networks(p, rows_of_fits, epoch_grid(p)[-1])
         row_epochs = self._row_epochs(n_rows, n_fits, n_networks)
         looks = row_epochs / p.batch_size * training.schema.n_tables
         engine = choose_engine(p.engine, row_epochs, looks)
@@ -181,7 +182,8 @@ class Learner:
             # Few epochs leave time for more networks than were reckoned with, a budget no room.
             n_epochs = settings.first.n_epochs
             shorter = self.settings.mean_epochs / n_epochs
-            n_networks = choose_n_networks(p, rows_of_fits * n_epochs, shorter)
+            last_passes = self._last_passes["n_passes"]
+            n_networks = choose_n_networks(p, rows_of_fits, n_epochs, last_passes, shorter)
         self.n_networks = n_networks
         self.training = self.plan.training
         self.choice = self._chosen(tried)
@@ -320,7 +322,7 @@ class Learner:
 
     @property
     def _last_passes(self) -> dict[str, Any]:
-        return LAST_PASSES_IN_TIME if self.p.time_column is not None else {}
+        return LAST_PASSES_IN_TIME if self.p.time_column is not None else LAST_PASSES
 
     def _row_epochs(self, n_rows: int, n_fits: int, n_networks: int) -> int:
         """Work ahead, about."""

@@ -216,7 +216,7 @@ class _Costs:
         weighted: bool,
         packed: Mapping[str, Vocabulary] | None,
     ) -> None:
-        self.n_networks = choose_n_networks(p, n_rows * epoch_grid(p)[-1])
+        self.n_networks = choose_n_networks(p, n_rows, epoch_grid(p)[-1])
         self.told = FLOAT * (n_effects + 1) if packed is None else n_effects + weighted
         self.packed = packed
         compact = {v.name: v if packed is None else v.compact() for v in schema.vocabularies}

@@ -119,7 +119,7 @@ class Trials:
         if mask is not None:
             self.n_judges = int(mask.sum())
         self.trained: dict[Contender, list[list[Trained]]] = {}  # networks by rung or part
-        self.seconds: list[Trained] = []  # of the second setting, where a committee has one
+        self.seconds: list[list[Trained]] = []  # by rung, where a committee has a second setting
 
     @property
     def n_open(self) -> int:
@@ -149,19 +149,18 @@ class Trials:
     def neighbours(self, contender: Contender) -> list[list[Contender]]:
         """What differs in one thing; with pairs, whose combinations are rare, also in strength.
 
-        Twice the epochs come apart, to be tried where nothing cheaper is better, and so do
-        products, which seldom are.
+        In groups, each to be tried where nothing of those before it is better: what takes no
+        longer, pairs, twice the epochs, products, which seldom are.
         """
         strength, (paired, interactions, n_epochs) = contender.strength, contender.kind
         stronger, weaker = (self.of_strength(contender, direction) for direction in (1, -1))
-        found = [*stronger, *weaker]
-        found += self.of_epochs(contender, -1)
-        if self.pairs and not paired:
-            strengths = [strength, *(c.strength for c in stronger or weaker)]
-            found += [self._contender(s, True, interactions, n_epochs) for s in strengths]
+        cheap = [*stronger, *weaker, *self.of_epochs(contender, -1)]
+        strengths = [strength, *(c.strength for c in stronger or weaker)]
+        asked = strengths if self.pairs and not paired else []
+        those_paired = [self._contender(s, True, interactions, n_epochs) for s in asked]
         products = PRODUCTS if self._may_multiply and interactions == PLAIN else []
         multiplied = [self._contender(strength, paired, kind, n_epochs) for kind in products]
-        return [found, self.of_epochs(contender, 1), multiplied]
+        return [cheap, those_paired, self.of_epochs(contender, 1), multiplied]
 
     def of_strength(self, contender: Contender, direction: int) -> list[Contender]:
         """The same with the next stronger prior (1), or weaker (-1), if there is one."""
@@ -225,7 +224,7 @@ class Trials:
         found = min(losses, key=losses.__getitem__, default=best)
         if found is best or losses[found] > best.loss + LEAD * best.luck:
             return []
-        self.seconds = self.trained[found][0]
+        self.seconds = self.trained[found]
         return [found]
 
     def _without_norm(self, best: Contender) -> list[Contender]:
@@ -238,7 +237,7 @@ class Trials:
         if self.plan.p.batch_norm != "auto" or not self.plan.hidden_sizes:
             return []
 
-        normed = self._normed(best)
+        normed = self._normed(best)[0]
         priors = [best, *self.of_strength(best, -1)]
         unnormed = [replace(c, setting=replace(c.setting, batch_norm=False)) for c in priors]
         others = self.run([self._of_full_size(self._job(c.setting, 0, 3)) for c in unnormed])
@@ -250,49 +249,61 @@ class Trials:
         least = int(np.argmin(losses))
         if least == 0:
             return []
-        self.seconds = [others[least - 1]]
+        self.seconds = [[others[least - 1]]]
         return [unnormed[least - 1]]
 
     def effects(self, best: Contender) -> Effects | None:
         """How many networks had better see effects, and their epochs; None for none.
 
         They see those of all pairs worth a thought: what effects a network does not need it learns
-        from all rows, not category by category.
+        from all rows, not category by category. In time each of the stretches judges, as it does
+        finalists: on one of rossmann_200k committees with a quarter of such networks were as good,
+        on the next these networks had a MAPE of 0.19 beside 0.10.
         """
         rows, mask = self.splits[0]
         train, training = rows if mask is None else rows[~mask], self.plan.training
         if self.n_networks < 2 or training.grouped or not can_be_apart(training, train):
             return None
-        firsts, seconds = self._normed(best), self.seconds
-        grid = self._epochs
-        job = self._effects_job(best, grid[0], 1)
+        firsts, grid = self._normed(best), self._epochs
+        job = self._effects_job(best, grid[0], 0, 1)
         told = self._told(job, grid[1:3] or grid)
         nearest = _least(told)
-        alone = float(np.mean([_loss(one) for one in firsts]))
+        alone = float(np.mean([_loss(one) for one in firsts[0]]))
         if not _loss(told[nearest]) <= alone + HOPELESS * abs(alone):
             return None
         told |= self._told(job, _beside(grid, nearest, -1 if nearest == min(told) else 1))
         n_epochs = _least(told)
-        (second,) = self.run([self._effects_job(best, n_epochs, 3)])
+        rungs = range(len(firsts) if self.bound else 1)
+        others = self.run([self._effects_job(best, n_epochs, rung, 3) for rung in rungs])
+        seeing = [[other] for other in others]
+        seeing[0].append(told[n_epochs])
 
-        of_vectors = [firsts, seconds] if seconds else [firsts]
-        judged, kinds = self._judged([*of_vectors, [told[n_epochs], second]], 0)
-        losses = {0: judged.committee_loss(kinds[:-1], self.n_networks)}
-        others = best.setting if seconds else None  # any: only which networks they are counts
-        for every in (every for every in EVERY if every <= self.n_networks):
-            committee = Settings(best.setting, others, Effects(every, n_epochs))
-            shares = committee.shares(self.n_networks)
-            losses[every] = judged.committee_loss(kinds, self.n_networks, shares)
+        choices = [Effects(every, n_epochs) for every in EVERY if every <= self.n_networks]
+        found = [self._with_effects(best, choices, rung, seeing[rung]) for rung in rungs]
+        losses = np.mean(found, axis=0)
         logger.debug("losses of committees without effects, and with: %s", losses)
-        every = min(losses, key=losses.__getitem__)
-        return Effects(every, n_epochs) if every else None
+        least = int(np.argmin(losses))
+        return choices[least - 1] if least else None
 
-    def _normed(self, best: Contender) -> list[Trained]:
-        """Two networks of the contender, with batch norm."""
+    def _with_effects(
+        self, best: Contender, choices: list[Effects], rung: int, seeing: list[Trained]
+    ) -> list[float]:
+        """Loss of a committee none of whose networks see effects, then by choice of which do."""
+        seconds = self.seconds[rung : rung + 1]
+        of_vectors = [self.trained[best][rung], *seconds]
+        judged, kinds = self._judged([*of_vectors, seeing], rung)
+        losses = [judged.committee_loss(kinds[:-1], self.n_networks)]
+        others = best.setting if seconds else None  # any: only which networks they are counts
+        for choice in choices:
+            shares = Settings(best.setting, others, choice).shares(self.n_networks)
+            losses.append(judged.committee_loss(kinds, self.n_networks, shares))
+        return losses
+
+    def _normed(self, best: Contender) -> list[list[Trained]]:
+        """Two networks of the contender, with batch norm, by rung."""
         if best not in self.trained:
-            jobs = [self._job(best.setting, 0, number) for number in (0, 1)]
-            self.trained[best] = [self.run(jobs)]
-        return self.trained[best][0]
+            self.judge([best], 0, [0, 1])
+        return self.trained[best]
 
     def _told(self, job: Job, epochs: Sequence[int]) -> dict[int, Trained]:
         """By number of epochs the network of a job, which sees effects."""
@@ -300,8 +311,8 @@ class Trials:
         trained = self.run(jobs)
         return dict(zip(epochs, trained, strict=True))
 
-    def _effects_job(self, best: Contender, n_epochs: int, number: int) -> Job:
-        return self._job(best.setting.of_effects(n_epochs), 0, number)
+    def _effects_job(self, best: Contender, n_epochs: int, rung: int, number: int) -> Job:
+        return self._job(best.setting.of_effects(n_epochs), rung, number)
 
     def _job(self, setting: Setting, rung: int, number: int) -> Job:
         job = self.plan.job(*self.splits[rung], number, setting)
@@ -327,7 +338,7 @@ class Trials:
 
     @property
     def _epochs(self) -> list[int]:
-        return epoch_grid(self.plan.p)
+        return epoch_grid(self.plan.p, grouped=self.plan.training.grouped)
 
     def _contender(
         self, strength: float, paired: bool, interactions: str, n_epochs: int
