@@ -490,6 +490,23 @@ def test_where_groups_are_new_every_second_network_may_follow_another_finalist(
         assert len(job.training.shrinkage) == len(job.config.n_rows)
 
 
+@pytest.mark.parametrize("in_time", [False, True])
+def test_a_second_kind_that_may_be_worse_by_chance_is_refused_unless_rows_come_in_time(
+    in_time, rng
+):
+    X = pd.DataFrame({name: text(rng.integers(6, size=2000)) for name in "ab"})
+    X["t"] = rng.permutation(2000)
+    given = {"n_epochs": 12, "shrinkage": 1.0, "interactions": "concatenate"}
+    p = SharedParameters(**given, columns=["a", "b"], time_column="t" if in_time else None)
+    groups = None if in_time else np.arange(2000) // 8
+    y = rng.normal(size=2000)
+    _, training = read_training_set(p, X[["a", "b", "t"]], y, task="regression", groups=groups)
+    run = Answers(lambda job: 0.2504 if job.config.n_pairs else 0.25)
+    _, settings, _ = search(Plan(p, training, "squared", "numpy", None, 0), run, 4, judged=True)
+    assert not settings.first.paired
+    assert (settings.second is not None) == in_time
+
+
 ALIKE = [
     {"groups": np.arange(400) // 8, "pairs": None, "interactions": "concatenate"},
     {"n_networks": 1},
