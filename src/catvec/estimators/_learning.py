@@ -318,7 +318,7 @@ class Learner:
     @property
     def _rows_alike(self) -> bool:
         """Whether groups of rows are alike and held out together, other than in time."""
-        return self.training.grouped and self.training.ties.time is None
+        return self.training.grouped and not self.training.in_time
 
     @property
     def _last_passes(self) -> dict[str, Any]:

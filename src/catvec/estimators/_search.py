@@ -107,7 +107,7 @@ def search(
         were chosen and the epochs that were best; empty if no strengths were compared.
     """
     share = first_share = plan.p.validation_fraction
-    if share and plan.training.ties.time is None:
+    if share and not plan.training.in_time:
         first_share = max(share, FIRST_SHARE)
     sample = _sample(plan.for_trials(), FIRST_ROWS)
     pairs = candidate_pairs(sample.training) if judged and plan.p.pairs == "auto" else []

@@ -87,6 +87,11 @@ class TrainingSet:
     def __len__(self) -> int:
         return len(self.values)
 
+    @property
+    def in_time(self) -> bool:
+        """Whether rows come in time, and later ones are to be predicted from earlier ones."""
+        return self.ties.time is not None
+
     def take(self, rows: np.ndarray) -> TrainingSet:
         """Some of the rows."""
         weight = None if self.weight is None else self.weight[rows]

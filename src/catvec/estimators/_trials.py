@@ -112,7 +112,7 @@ class Trials:
             plan = plan.of(with_pairs(plan.training, pairs))
         self.plan, self.pairs, self.n_networks, self.run = plan, pairs, n_networks, run
         # Rows of a stretch, or of a group, err together.
-        self.bound = plan.training.grouped or plan.training.ties.time is not None
+        self.bound = plan.training.grouped or plan.training.in_time
         self.splits = _splits(plan, share)
         given, mask = plan.training.held_out, self.splits[0][1]
         self.n_judges = 0 if given is None else len(given)
@@ -136,7 +136,7 @@ class Trials:
         given = self.plan.p.interactions
         plain = PLAIN if given == "auto" else given
         training = self.plan.training
-        n_halvings = 1 if len(training) < FEW_ROWS or training.ties.time is not None else 2
+        n_halvings = 1 if len(training) < FEW_ROWS or training.in_time else 2
         kind = False, plain, self._epochs[-1 - n_halvings :][0]
         return [self._contender(s, *kind) for s in self._shrinkages(False)]
 
@@ -225,7 +225,7 @@ class Trials:
         losses = {c: together(c) for c in rivals}
         logger.debug("losses alone and with others: %s, %s", best.loss, list(losses.values()))
         found = min(losses, key=losses.__getitem__, default=best)
-        lead = 0.0 if self.plan.training.ties.time is None else LEAD
+        lead = LEAD if self.plan.training.in_time else 0.0
         if found is best or losses[found] > best.loss + lead * best.luck:
             return []
         self.seconds = self.trained[found]
@@ -400,7 +400,7 @@ def _splits(plan: Plan, share: float) -> list[Split]:
     masks = plan.held_out(rows, PARTS, share)
     if masks is None:
         return [(rows, None)] * MOST_RUNGS
-    if plan.training.ties.time is None:
+    if not plan.training.in_time:
         return [(rows, mask) for mask in masks]
     splits: list[Split] = []
     while masks is not None and len(splits) < MOST_RUNGS:
