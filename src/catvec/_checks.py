@@ -39,10 +39,12 @@ def some(values: Iterable[object]) -> str:
     return text + (f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else "")
 
 
-def check_int(name: str, value: Any, *, minimum: int) -> int:
-    """`value` as an int that is at least `minimum`; booleans are refused."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < minimum:
-        raise refuse(name, f"an int >= {minimum}", value)
+def check_int(name: str, value: Any, *, minimum: int, maximum: int | None = None) -> int:
+    """`value` as an int that is between the bounds; booleans are refused."""
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not whole or value < minimum or (maximum is not None and value > maximum):
+        bounds = f">= {minimum}" if maximum is None else f"in [{minimum}, {maximum}]"
+        raise refuse(name, f"an int {bounds}", value)
     return int(value)
 
 

@@ -18,6 +18,9 @@ COMBINATIONS = ("sum", "product", "concatenate")
 N_BUCKETS = 2**18
 """Buckets of a hashed column where nobody says how many."""
 
+MOST = 10**9
+"""Buckets, hash functions and exact rows at most: codes of 32 bits tell two billion rows apart."""
+
 
 class Kind(NamedTuple):
     """How a network makes the vectors of a column.
@@ -117,7 +120,8 @@ def _spec(where: str, entry: object) -> TableSpec:
     given: dict[str, Any] = {key: value for key, value in entry.items() if key != "kind"}
     for key, minimum in (("n_buckets", 1), ("n_hashes", 1), ("n_exact", 0)):
         if given.get(key) is not None:
-            given[key] = check_int(f"{where}[{key!r}]", given[key], minimum=minimum)
+            bounds = {"minimum": minimum, "maximum": MOST}
+            given[key] = check_int(f"{where}[{key!r}]", given[key], **bounds)
     if given.get("weights") is not None and not isinstance(given["weights"], str):
         raise refuse(f"{where}['weights']", "the name of a column", given["weights"])
     if "combine" in given:
