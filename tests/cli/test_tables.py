@@ -81,6 +81,7 @@ def test_a_budget_bounds_the_model(run):
     assert model_bytes(EmbeddingRegressor.load("m")) <= 150_000
 
 
+@pytest.mark.learns
 def test_a_packed_model_stays_whole_beside_encoded_rows(run, rng, tmp_path):
     """Its networks are packed by the same coordinates as its vectors, which go with them."""
     of_user = rng.permutation(np.arange(400) % 200)
