@@ -24,7 +24,8 @@ STARTS = SHRINKAGES[2:]  # that are always tried; others where the best of these
 MIDDLE = 10.0  # where there are no held-out rows to choose by
 FEWEST_EPOCHS = 3  # that are tried, and HALVINGS of the most
 HALVINGS = 3
-FEWEST_OF_GROUPS = 1  # the same where rows of a group are alike, and one halving more
+FEWEST_OF_GROUPS = 1  # the same where rows of a group are alike, and one halving more: whole days
+# of nycflights apart, under a weak prior, had an AUC of 0.676 with one epoch and 0.663 with three
 DIM_RULE = "compact"  # the most that embedding_dim="auto" gives
 CARRIED = 0.999  # part of the vectors' variance that the directions which are kept carry
 PAIR_DIM = 2  # width of the table of a pair; 1 and 4 did less on amazon_access
