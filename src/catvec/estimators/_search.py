@@ -3,10 +3,10 @@
 A contender is a strength of the prior and a number of epochs, without or with pairs of columns,
 without or with products of vectors; one network, with fewer hidden units than a committee's, tells
 how it does. The climb starts with three strengths and a quarter of the epochs, tries the neighbours
-of the best (the next strengths, half the epochs, pairs; then twice the epochs, which cost most;
-then products), and goes on from these while one of them is better. It sees a part of a large table,
-and holds out more rows than a committee does: with a tenth of amazon_access to judge by, pairs were
-refused on two folds of three, though worth 0.010 of log loss.
+of the best (the next strengths and half the epochs; then pairs; then twice the epochs, which cost
+most; then products), and goes on from these while one of them is better. It sees a part of a large
+table, and holds out more rows than a committee does: with a tenth of amazon_access to judge by,
+pairs were refused on two folds of three, though worth 0.010 of log loss.
 
 The final is between the best with pairs and the best without, with two networks each, whose
 disagreement tells what a committee would lose, on the rows that committees hold out, until rows

@@ -149,8 +149,8 @@ class Trials:
     def neighbours(self, contender: Contender) -> list[list[Contender]]:
         """What differs in one thing; with pairs, whose combinations are rare, also in strength.
 
-        In groups, each to be tried where nothing of those before it is better: what takes no
-        longer, pairs, twice the epochs, products, which seldom are.
+        One list after the other is to be tried where nothing of those before it is better: what
+        takes no longer, pairs, twice the epochs, and products, which seldom are.
         """
         strength, (paired, interactions, n_epochs) = contender.strength, contender.kind
         stronger, weaker = (self.of_strength(contender, direction) for direction in (1, -1))
