@@ -54,7 +54,6 @@ from catvec.estimators._plan import Plan
 from catvec.estimators._settings import Settings
 from catvec.estimators._trials import (
     HOPELESS,
-    LEAD,
     MOST_RUNGS,
     PARTS,
     Contender,
@@ -74,6 +73,7 @@ MANY_FINALISTS, FEW_FINALISTS = 3, 2  # of the climb, where it saw all rows and 
 # few go on to the second rung, too
 DENSER = 1.2  # times the rows of each group, from which more rows are more of the same groups
 NEAR = 0.05  # part of the best loss by which others of the climb may be worse to be finalists
+LEAD = 2.0  # times what chance may make of a loss, by which one is clearly ahead
 FAR = 0.3  # the same for pairs that more rows may be better for, of a committee of two kinds
 
 logger = logging.getLogger("catvec")
