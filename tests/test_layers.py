@@ -12,7 +12,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "catvec"
 
-FOLDERS = ["frames", "effects", "network", "vectors", "pretraining", "estimators", "report"]
+FOLDERS = ["frames", "effects", "network", "vectors", "pretraining", "estimators"]
 BY_ANYONE = {"errors", "_checks", "_numba", "_packing"}
 MAY_IMPORT_ALL = {"__init__", "__main__", "cli", "demo"}
 

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from typing import Any
 
+import numpy as np
+
 from catvec.errors import ParameterError
 
 SHOWN = 5  # offending values named in a message
@@ -65,6 +67,13 @@ def check_float(
         right = ")" if maximum == math.inf else right
         raise refuse(name, f"a float in {left}{minimum:g}, {maximum:g}{right}", value)
     return float(value)
+
+
+def check_bool(name: str, value: Any) -> bool:
+    """`value` as a boolean, Python's or NumPy's."""
+    if not isinstance(value, bool | np.bool_):
+        raise refuse(name, "True or False", value)
+    return bool(value)
 
 
 def check_option(name: str, value: Any, options: Collection[str]) -> str:

@@ -147,7 +147,7 @@ def test_mistakes_are_one_line(mistake, folder, model, tmp_path, command):
         ((table, "-m", model, "-o", "-", "--json"), "choose one"),
         (("few.csv", "-m", model, "-o", "p.csv"), "no column 'shop' in 'few.csv'"),
         (("text.csv", "-m", model, "-o", "p.csv"), "now holds text values ('one')"),
-        (("size.csv", "-m", model, "-o", "p.csv"), "column 'size' holds text ('big')"),
+        (("size.csv", "-m", model, "-o", "p.csv"), "column 'size' holds text in 1 row ('big')"),
     ]:
         assert message in mistake(command, *arguments)
     assert sorted(os.listdir()) == ["few.csv", "size.csv", "text.csv"]

@@ -369,6 +369,9 @@ def test_colliding_names_are_an_error(small_data):
         ({"n_jobs": 0}, "`n_jobs`"),
         ({"quantile": 0.5}, "`quantile`"),
         ({"pairs": "all"}, "`pairs`"),
+        ({"joint_score": "no"}, "`joint_score` must be True or False, got 'no'"),
+        ({"passthrough": None}, "`passthrough` must be True or False, got None"),
+        ({"category_codes": 1}, "`category_codes` must be True or False, got 1"),
         ({"hidden_sizes": (0,)}, "`hidden_sizes`"),
     ],
 )

@@ -85,6 +85,11 @@ def test_counts_and_quantiles(regressor, small_data, rng):
     )
     inside = (low.predict(X) < small_data.regression) & (small_data.regression < high.predict(X))
     assert 0.55 < inside.mean() < 0.98
+    for model, quantile in ((low, 0.1), (high, 0.9)):
+        scores = model.validation_scores_
+        assert list(scores) == ["PinballLoss", "Coverage"]
+        assert scores["PinballLoss"]["model"] < scores["PinballLoss"]["constant"]
+        assert scores["Coverage"]["constant"] == pytest.approx(quantile, abs=0.1)
 
 
 @pytest.mark.learns

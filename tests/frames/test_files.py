@@ -5,6 +5,7 @@ import datetime
 import io
 import os
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.feather as feather
 import pyarrow.parquet as pq
@@ -97,6 +98,23 @@ def test_the_delimiter_is_the_one_of_the_header(mark, name):
     assert table.column_names == [name, "c"]
 
 
+@pytest.mark.parametrize(
+    ("fields", "values"),
+    [
+        (["-0,5", "1e3", "2"], [-0.5, 1000.0, 2.0]),
+        (["1,5", ",25", "NA"], [1.5, 0.25, None]),
+        (["1,5", "2.5", "3"], ["1,5", "2.5", "3"]),
+        (["1,2,3", "4", "5"], ["1,2,3", "4", "5"]),
+        (["01,5", "1", "2"], ["01,5", "1", "2"]),
+    ],
+)
+def test_where_semicolons_part_the_fields_numbers_may_have_commas(fields, values):
+    rows = "".join(f"{field};x\n" for field in fields)
+    assert read(f"a;b\n{rows}")["a"].to_pylist() == values
+    quoted = "".join(f'"{field}",x\n' for field in fields)
+    assert read(f"a,b\n{quoted}")["a"].to_pylist() == fields
+
+
 def test_the_delimiter_is_not_looked_for_in_quotes():
     table = read('"a";"b, c";"d ""e,"" f";"two,\nlines"\n1;2;3;4\n')
     assert table.column_names == ["a", "b, c", 'd "e," f', "two,\nlines"]
@@ -173,6 +191,16 @@ def test_names_of_folders_are_no_columns(table, tmp_path):
     (tmp_path / "year=2013").mkdir()
     pq.write_table(table, tmp_path / "year=2013" / "t.parquet")
     assert "year" not in open_table(tmp_path / "year=2013" / "t.parquet").names
+
+
+@pytest.mark.parametrize("ending", ["parquet", "arrow"])
+def test_an_index_without_a_name_is_no_column(tmp_path, ending):
+    frame = pd.DataFrame({"a": [1, 2, 3]}, index=[7, 5, 6])
+    write_table(pa.Table.from_pandas(frame), tmp_path / f"t.{ending}")
+    assert open_table(tmp_path / f"t.{ending}").names == ("a",)
+    frame.index.name = "id"
+    write_table(pa.Table.from_pandas(frame), tmp_path / f"n.{ending}")
+    assert open_table(tmp_path / f"n.{ending}").read().to_pydict()["id"] == [7, 5, 6]
 
 
 # --- mistakes -----------------------------------------------------------------------------

@@ -334,8 +334,12 @@ def test_floats_of_every_family():
 
 
 def test_text_is_no_number():
-    with pytest.raises(InputError, match=re.escape("'a' holds text ('x', 'y') but is read as a")):
+    with pytest.raises(InputError, match=re.escape("'a' holds text in 2 rows ('x', 'y') but is")):
         one_column("a", ["x", 1, "y"]).floats()
+    with pytest.raises(InputError, match=re.escape("'a' holds text in 1 row ('oops') but")):
+        one_column("a", ["1", "-2.5", "oops", None, "1e3"]).floats()
+    with pytest.raises(InputError, match=re.escape("'a' holds text in 3 rows ('1', '2') but")):
+        one_column("a", ["1", "2", None, "2"]).floats()
 
 
 # --- moments ----------------------------------------------------------------------------
@@ -381,7 +385,7 @@ def test_moments_of_every_kind_of_frame(as_frame):
     moments = open_frame(as_frame({"a": [START + 1, START, None]})).moments("a")
     assert np.isnan(moments).tolist() == [False, False, True]
     assert moments[1] < moments[0] or as_frame is pd.DataFrame  # where pandas made floats of them
-    with pytest.raises(InputError, match=r"'a' holds text \('x'\) but orders rows; convert it"):
+    with pytest.raises(InputError, match=r"'a' holds text in 1 row \('x'\) but orders rows; convert it"):
         open_frame(as_frame({"a": ["x", None]})).moments("a")
 
 

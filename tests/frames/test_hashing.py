@@ -118,6 +118,15 @@ def test_growing_counts_rows_and_moves_no_code():
     assert rename(vocabulary, "v").name == "v"
 
 
+def test_growing_tells_the_family_of_a_column_that_was_empty_so_far():
+    empty, _ = learned([None, None])
+    grown = grow(empty, one_column("u", ["a"])).vocabulary
+    assert empty.families == ()
+    assert grown.families == ("text",)
+    with pytest.raises(InputError, match=r"'u' held text values .* now holds number"):
+        grow(grown, one_column("u", [1]))
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -127,7 +127,9 @@ def test_another_type_names_the_column():
     schema, _ = learn({"shop": ["a", "b"], "size": [1.0, 2.0]})
     with pytest.raises(InputError, match="column 'shop' held text"):
         schema.read(open_frame({"shop": [1, 2], "size": [1.0, 2.0]}))
-    with pytest.raises(InputError, match=r"'size' holds text \('x'\) but is read as a number"):
+    with pytest.raises(
+        InputError, match=r"'size' holds text in 1 row \('x'\) but is read as a number"
+    ):
         schema.read(open_frame({"shop": ["a"], "size": ["x"]}))
     with pytest.raises(InputError, match="'size' contains infinity"):
         schema.read(open_frame({"shop": ["a"], "size": [np.inf]}))

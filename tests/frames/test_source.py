@@ -43,6 +43,25 @@ def test_a_folder_a_pattern_and_a_file_have_the_same_rows(tmp_path, monkeypatch,
     assert rows_of(open_source(folder / "month=0/part.parquet", tmp_path)).num_rows == 5
 
 
+def test_names_of_folders_are_columns(tmp_path):
+    frame = pd.DataFrame({"zip": ["01", "a b/c", "03"] * 4, "n": [1, 2] * 6, "x": range(12)})
+    frame.to_parquet(tmp_path / "hive", partition_cols=["zip", "n"])
+    source = open_source(tmp_path / "hive", tmp_path)
+    assert source.kinds == {"x": "number", "zip": "text", "n": "number"}
+    rows = rows_of(source, ["n", "x", "zip"]).to_pandas().sort_values("x")
+    assert rows.to_dict("list") == frame[["n", "x", "zip"]].to_dict("list")
+    assert sorted(rows_of(source, ["zip"])["zip"].to_pylist()) == sorted(frame["zip"])
+
+
+def test_a_folder_tells_nothing_that_its_file_knows_or_that_is_missing(tmp_path):
+    for folder, x in (("k=1/g=a", 5), ("k=__HIVE_DEFAULT_PARTITION__/g=b", 6), ("k=3", 7)):
+        (tmp_path / folder).mkdir(parents=True)
+        pq.write_table(pa.table({"x": [x], "g": ["own"]}), tmp_path / folder / "p.parquet")
+    rows = rows_of(open_source(tmp_path, tmp_path), ["x", "g", "k"]).to_pylist()
+    told = [(1, 5), (3, 7), (None, 6)]
+    assert rows == [{"x": x, "g": "own", "k": k} for k, x in told]
+
+
 @pytest.mark.parametrize("name", ["a.catvec", "z"])
 def test_a_model_saved_in_a_folder_of_data_is_none_of_them(tmp_path, name):
     folder = folder_of(tmp_path, TABLE)

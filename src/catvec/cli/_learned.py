@@ -131,6 +131,8 @@ def score(value: float) -> str:
 
 def _against(name: str, ours: float, constant: float) -> str:
     """How much better or worse, for a person."""
+    if name == "Coverage":  # neither more nor less is better
+        return ""
     if name in BETTER_HIGH or not constant:
         return f"{ours - constant:+.3f}"
     change = ours / constant - 1

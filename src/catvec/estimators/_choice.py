@@ -77,8 +77,9 @@ class Choice:
         Whether networks have tables of the pairs; effects of pairs are seen by those that see
         effects anyway.
     second : Setting or None
-        What every second network has in place of this shrinkage, interactions, epochs and tables of
-        pairs, and whether it has batch norm; None if they are all alike.
+        What every second network, of every four where some see effects, has in place of this
+        shrinkage, interactions, epochs and tables of pairs, and whether it has batch norm; None if
+        all that learn vectors are alike.
     effects : Effects or None
         Which of the networks see effects in place of vectors; None if none do.
     """

@@ -13,7 +13,7 @@ from sklearn.base import TransformerMixin
 from sklearn.model_selection import TimeSeriesSplit
 from sklearn.utils.validation import check_is_fitted
 
-from catvec._checks import check_int, check_option, refuse
+from catvec._checks import check_bool, check_int, check_option, refuse
 from catvec.errors import InputError
 from catvec.estimators._base import EmbeddingEstimator
 from catvec.estimators._choice import choose_category_dropout, told_by_code
@@ -375,11 +375,12 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         of_networks = self._scored or self.output_ != "effects"
         return [learner.everything, *(folds if of_networks else [])]
 
-    def _start(
-        self, X: object, y: object, data: dict[str, Any], *, cross_fitted: bool = False
-    ) -> tuple[TrainingSet, Learner]:
+    def _check(self) -> None:
+        """Refuse what only encoders are asked for, and is wrong."""
         check_option("task", self.task, TASKS)
         check_option("output", self.output, OUTPUTS)
+        for name in ("category_codes", "joint_score", "passthrough"):
+            check_bool(name, getattr(self, name))
         if isinstance(self.cv, str):
             check_option("cv", self.cv, ("auto",))
         if isinstance(self.cv, int):
@@ -388,6 +389,11 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
             raise refuse("cv", '"auto", an int >= 2, a splitter or a list of splits', self.cv)
         if self.init is not None and self.output == "effects":
             raise refuse("init", 'None with output="effects", which has no vectors', self.init)
+
+    def _start(
+        self, X: object, y: object, data: dict[str, Any], *, cross_fitted: bool = False
+    ) -> tuple[TrainingSet, Learner]:
+        self._check()
         if hasattr(self, "cross_fitted_"):  # of the rows of an earlier fit
             del self.cross_fitted_
         self.output_, cv = self._output_and_folds()

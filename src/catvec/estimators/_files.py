@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 NETWORK = "network.safetensors"
 CONTINUATION = "continuation.safetensors"
 RETIRED = ("n_iter_no_change",)  # parameters that older artifacts have
-PLAIN = (bool, int, float, str, type(None), np.integer, np.floating)
+PLAIN = (bool, int, float, str, type(None), np.bool_, np.integer, np.floating)
 
 
 def save(estimator: EmbeddingEstimator, path: PathLike) -> None:
@@ -228,4 +228,8 @@ def _is_plain(value: Any) -> bool:
 
 
 def _listed(value: Any) -> Any:
-    return [_listed(v) for v in value] if isinstance(value, list | tuple | np.ndarray) else value
+    if isinstance(value, dict):
+        return {key: _listed(v) for key, v in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_listed(v) for v in value]
+    return value.item() if isinstance(value, np.generic) else value

@@ -82,8 +82,8 @@ columns : list of str or int, optional
         ``pairs=None`` and ``interactions="concatenate"`` of columns only).
     batch_norm : bool or "auto", default="auto"
         Whether hidden layers are normalised by the batch (Ioffe & Szegedy 2015, arXiv 1502.03167).
-        ``"auto"``: in every second network, or in all where that is better on held-out rows, or
-        where rows come in time or in groups.
+        ``"auto"``: in every second network (of every four, where some see effects), or in all where
+        that is better on held-out rows, or where rows come in time or in groups.
     dropout : float, default=0.0
         Share of hidden units left out at a time in training, in [0, 0.99].
     embedding_dropout : float, default=0.0
@@ -124,7 +124,7 @@ columns : list of str or int, optional
         Rows of a step, at most; small tables take fewer so that an epoch has steps enough.
     n_epochs : int or "auto", default="auto"
         Passes over the training rows, by network. ``"auto"``: `max_epochs` or a half, a quarter or
-        an eighth of it, by held-out loss.
+        an eighth of it (of rows in groups also a sixteenth), by held-out loss.
     max_epochs : int, default=24
         Most passes that ``n_epochs="auto"`` gives; as many where no rows are held out, or where
         half of them would be less than three.
@@ -292,7 +292,7 @@ def _check_options(p: SharedParameters) -> None:
     check_option("interactions", p.interactions, ("auto", *INTERACTIONS))
     check_option("handle_unknown", p.handle_unknown, ("prior", "error"))
     check_option("engine", p.engine, ENGINES)
-    if not is_auto(p.batch_norm) and not isinstance(p.batch_norm, bool):
+    if not is_auto(p.batch_norm) and not isinstance(p.batch_norm, bool | np.bool_):
         raise refuse("batch_norm", 'True, False or "auto"', p.batch_norm)
 
 

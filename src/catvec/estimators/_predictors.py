@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
 
-from catvec._checks import refuse
+from catvec._checks import check_bool
 from catvec.estimators._base import EmbeddingEstimator
 from catvec.estimators._explanation import Explanation, column_importances, explain
 from catvec.estimators._growth import continuation
@@ -35,9 +35,10 @@ vectors_ : CategoryVectors
     history_ : list of dict
         Losses by network and epoch.
     validation_scores_ : dict
-        By metric the score on the held-out rows and that of a constant prediction. Each row is
-        scored by the networks that had not learned it yet, and counts by its weight; as strength,
-        pairs and epochs were chosen by such rows, the scores flatter a little.
+        By metric the score on the held-out rows and that of a constant prediction; of a quantile
+        its loss, and the share of rows at or below it. Each row is scored by the networks that had
+        not learned it yet, and counts by its weight; as strength, pairs and epochs were chosen by
+        such rows, the scores flatter a little.
     column_importances_ : dict of str to float
         By how much the loss on held-out rows grows when the values of a column are shuffled, in
         the order of the table. Measured on at most 2048 rows of each network and averaged; about
@@ -53,9 +54,8 @@ class EmbeddingPredictor(EmbeddingEstimator):
     effect_networks: bool
 
     def _fit(self, X: object, y: object, **data: Any) -> None:
-        if not isinstance(self.effect_networks, bool):
-            raise refuse("effect_networks", "True or False", self.effect_networks)
-        training, learner = self._prepare(X, y, effects=self.effect_networks, **data)
+        effects = check_bool("effect_networks", self.effect_networks)
+        training, learner = self._prepare(X, y, effects=effects, **data)
         (committee,) = learner.committees([learner.everything])
         self._compare(X, y, learner, committee, **data)
         self.loss_ = learner.loss
@@ -138,7 +138,10 @@ class EmbeddingPredictor(EmbeddingEstimator):
         else:
             return {}
         predicted, y = self._predictions(scores), y.astype(np.float64)
-        return held_out_scores(training.target, y, predicted, weight, *learner.target_rows())
+        of_training = learner.target_rows()
+        return held_out_scores(
+            training.target, y, predicted, weight, *of_training, quantile=self.quantile
+        )
 
 
 @document(

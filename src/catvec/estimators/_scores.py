@@ -17,6 +17,7 @@ def held_out_scores(
     weight: np.ndarray | None,
     train: np.ndarray,
     train_weight: np.ndarray | None,
+    quantile: float | None = None,
 ) -> Scores:
     """Score predictions, and the constant that is best on the training rows.
 
@@ -34,6 +35,8 @@ def held_out_scores(
         The target of the training rows.
     train_weight : ndarray of shape (n_train,), float64, or None
         Of these.
+    quantile : float, optional
+        That was predicted, in place of a mean or a median.
 
     Returns
     -------
@@ -46,23 +49,27 @@ def held_out_scores(
         rows = np.bincount(train.astype(np.int64), train_weight, len(target.classes))
         by_model = _class_scores(y, prediction, weight)
         by_constant = _class_scores(y, np.tile(rows / rows.sum(), (len(y), 1)), weight)
+    elif quantile is not None:
+        by_model = _quantile_scores(y, prediction, weight, quantile)
+        constant = np.full(len(y), _quantile(train, train_weight, quantile))
+        by_constant = _quantile_scores(y, constant, weight, quantile)
     else:
         score = _count_scores if target.task == "count" else _regression_scores
         by_model = score(y, prediction, weight)
         mean = np.average(train, weights=train_weight)
         by_constant = score(y, np.full(len(y), mean), weight)
         # The mean is best for the others, but the median for absolute errors.
-        median = np.full(len(y), _median(train, train_weight))
+        median = np.full(len(y), _quantile(train, train_weight, 0.5))
         by_constant["MAE"] = metrics.mean_absolute_error(y, median, sample_weight=weight)
     return {
         name: {"model": value, "constant": by_constant[name]} for name, value in by_model.items()
     }
 
 
-def _median(values: np.ndarray, weight: np.ndarray | None) -> float:
+def _quantile(values: np.ndarray, weight: np.ndarray | None, quantile: float) -> float:
     if weight is None:
-        return float(np.median(values))
-    return float(np.quantile(values, 0.5, weights=weight, method="inverted_cdf"))
+        return float(np.quantile(values, quantile))
+    return float(np.quantile(values, quantile, weights=weight, method="inverted_cdf"))
 
 
 def _regression_scores(
@@ -75,6 +82,15 @@ def _regression_scores(
     if len(y) > 1:
         scores["R2"] = metrics.r2_score(y, prediction, sample_weight=weight)
     return {name: float(value) for name, value in scores.items()}
+
+
+def _quantile_scores(
+    y: np.ndarray, prediction: np.ndarray, weight: np.ndarray | None, quantile: float
+) -> dict[str, float]:
+    """The loss of a quantile (Koenker & Bassett 1978), and the share of rows that it covers."""
+    loss = metrics.mean_pinball_loss(y, prediction, sample_weight=weight, alpha=quantile)
+    covered = np.average(y <= prediction, weights=weight)
+    return {"PinballLoss": float(loss), "Coverage": float(covered)}
 
 
 def _count_scores(

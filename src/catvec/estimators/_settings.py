@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import cycle, islice
 
 import numpy as np
 
 from catvec.network import INTERACTIONS
 
 PLAIN, *PRODUCTS = INTERACTIONS
+FIRST, SECOND, EFFECTS = range(3)
+NO_EFFECTS = (FIRST, SECOND)
+BY_SHARE = {2: (FIRST, EFFECTS, SECOND, EFFECTS), 4: (FIRST, SECOND, FIRST, EFFECTS)}
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,8 @@ class Effects:
     Attributes
     ----------
     every : {2, 4}
-        Which of the networks they are: every second, or every fourth.
+        Which of the networks they are: every second, or every fourth, of the kinds that `BY_SHARE`
+        names in turn.
     n_epochs : int
         Passes over the training rows.
     """
@@ -67,7 +72,7 @@ class Settings:
     ----------
     first : Setting
     second : Setting or None
-        Of every second network that learns vectors; None if it is the first's.
+        Of every second network, of every fourth where some see effects; None if it is the first's.
     effects : Effects or None
         Which of the networks see effects instead; None if none do.
     """
@@ -78,7 +83,8 @@ class Settings:
 
     def of(self, number: int) -> Setting:
         """Of the network of this number."""
-        return self.kinds[self._kind(number)]
+        turn = self._turn
+        return self.kinds[turn[number % len(turn)]]
 
     @property
     def kinds(self) -> list[Setting]:
@@ -89,7 +95,7 @@ class Settings:
 
     def shares(self, n_networks: int) -> list[float]:
         """Part of a committee that is of each of the kinds; 0 where it is too small for one."""
-        of_each = [self._kind(number) for number in range(n_networks)]
+        of_each = list(islice(cycle(self._turn), n_networks))
         return [of_each.count(kind) / n_networks for kind in range(len(self.kinds))]
 
     def within(self, n_networks: int) -> Settings:
@@ -97,12 +103,14 @@ class Settings:
         followed = self.second is None or self.shares(n_networks)[1] > 0
         return self if followed else replace(self, second=None)
 
-    def _kind(self, number: int) -> int:
-        every = 1 if self.effects is None else self.effects.every
-        if self.effects is not None and number % every == every - 1:
-            return 1 if self.second is None else 2
-        step = 2 if every == 2 else 1
-        return int(self.second is not None and number % (2 * step) == step)
+    @property
+    def _turn(self) -> list[int]:
+        """Places in `kinds` of those that networks are of in turn."""
+        turn = NO_EFFECTS if self.effects is None else BY_SHARE[self.effects.every]
+        places = {FIRST: 0, SECOND: 1, EFFECTS: 2}
+        if self.second is None:
+            places = {FIRST: 0, SECOND: 0, EFFECTS: 1}
+        return [places[kind] for kind in turn]
 
     @property
     def paired(self) -> bool:
@@ -112,4 +120,4 @@ class Settings:
     @property
     def mean_epochs(self) -> float:
         """Of a committee's networks."""
-        return float(np.mean([self.of(number).n_epochs for number in range(4)]))
+        return float(np.mean([self.of(number).n_epochs for number in range(len(self._turn))]))

@@ -398,8 +398,12 @@ def class_weights(
     if not isinstance(class_weight, Mapping):
         raise refuse("class_weight", 'None, "balanced" or a mapping by class', class_weight)
     strange = [label for label in class_weight if label not in classes]
-    if strange:
-        raise InputError(f"`class_weight` names labels that y does not hold: {some(strange)}")
+    bare = [label for label in classes.tolist() if label not in class_weight]
+    if strange and bare:  # as in scikit-learn: a fold may lack a class, but a label be mistyped
+        raise InputError(
+            f"`class_weight` names labels that y does not hold: {some(strange)}; y holds"
+            f" {some(bare)} without a weight"
+        )
     given = [class_weight.get(label, 1.0) for label in classes.tolist()]
     return np.array([check_float("class_weight", value, minimum=0.0) for value in given])
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtr
 
-from catvec._checks import check_float, check_option, refuse, some
+from catvec._checks import check_bool, check_float, check_option, refuse, some
 from catvec.errors import InputError
 from catvec.estimators._choice import has_open_width, width
 from catvec.estimators._parameters import SharedParameters
@@ -235,8 +235,7 @@ def check_transfer(p: SharedParameters) -> None:
     if p.init is not None and not isinstance(p.init, CategoryVectors | str | os.PathLike):
         raise refuse("init", "None, a CategoryVectors or the path of one", p.init)
     check_option("freeze", p.freeze, FREEZE)
-    if not isinstance(p.compare_init, bool | np.bool_):
-        raise refuse("compare_init", "True or False", p.compare_init)
+    check_bool("compare_init", p.compare_init)
     check_float("init_learning_rate", p.init_learning_rate, minimum=0.0)
     if p.column_map is not None and not isinstance(p.column_map, Mapping):
         raise refuse("column_map", "None or a mapping of columns to columns", p.column_map)

@@ -14,8 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from catvec._checks import some
+from catvec._checks import SHOWN, some
 from catvec.errors import CellTypeError, InputError
+from catvec.frames._csv import FLOAT
 from catvec.frames._keys import no_exact_type, of_one_type
 
 # Kinds of keys, in canonical order. 1 and 1.0 are one key; "1", True and a date are others.
@@ -68,10 +69,17 @@ class Column:
         return numbers
 
     def refuse_text(self, but: str) -> None:
-        """Refuse text in what asks for numbers, which the message says."""
+        """Refuse text in what asks for numbers, which the message says.
+
+        It shows what is no number first of all, and in how many rows there is such text.
+        """
         if "text" in self.families:
-            texts = pc.drop_null(plain(self.families["text"]))[:3].to_pylist()
-            raise InputError(f"column {self.name!r} holds text ({some(texts)}) but {but}")
+            texts = pc.drop_null(plain(self.families["text"]))
+            strange = texts.filter(pc.invert(pc.match_substring_regex(texts, FLOAT)))
+            shown = strange if len(strange) else texts
+            rows = "1 row" if len(shown) == 1 else f"{len(shown):,} rows"
+            listed = some(pc.unique(shown)[: SHOWN + 1].to_pylist())
+            raise InputError(f"column {self.name!r} holds text in {rows} ({listed}) but {but}")
 
     def take(self, rows: np.ndarray) -> Column:
         """Some of the rows, by their numbers."""

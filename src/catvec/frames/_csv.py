@@ -22,7 +22,7 @@ import pyarrow.csv as pacsv
 
 from catvec.errors import InputError
 
-__all__ = ["header", "read_texts", "typed"]
+__all__ = ["FLOAT", "header", "read_texts", "typed"]
 
 # What stands for a missing number, boolean or date in a CSV file, in any case. In a column of text
 # only an empty field is missing: "NA" is Namibia, and "" in quotes is an empty text.
@@ -30,6 +30,7 @@ MISSING_MARKS = ("", "na", "n/a", "#n/a", "<na>", "nan", "null", "none", "nat")
 
 INTEGER = r"^-?(0|[1-9][0-9]*)$"  # 007 is no number
 FLOAT = r"^-?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$|^[+-]?(inf|infinity)$"
+FLOAT_WITH_COMMA = FLOAT.replace(r"\.", ",")
 BLOCK = 1 << 20  # bytes of CSV read at a time
 
 
@@ -92,8 +93,13 @@ def read_texts(stream: Callable[[], Any], first: Header, columns: list[str]) -> 
             block *= 8
 
 
-def typed(texts: pa.ChunkedArray, families: Collection[str] | None) -> pa.Array:
-    """A column of text as what it holds: numbers, booleans, dates, or text as a dictionary."""
+def typed(
+    texts: pa.ChunkedArray, families: Collection[str] | None, *, comma: bool = False
+) -> pa.Array:
+    """A column of text as what it holds: numbers, booleans, dates, or text as a dictionary.
+
+    With `comma` numbers may have one in place of the point, as where semicolons part the fields.
+    """
     column = texts.combine_chunks()
     column = column if isinstance(column, pa.Array) else pa.concat_arrays(column.chunks)
     column = column.dictionary_encode()
@@ -103,6 +109,8 @@ def typed(texts: pa.ChunkedArray, families: Collection[str] | None) -> pa.Array:
     values = pc.utf8_trim_whitespace(column.dictionary)
     marks = pc.is_in(pc.utf8_lower(values), pa.array(MISSING_MARKS, pa.large_string()))
     values = pc.if_else(marks, pa.scalar(None, pa.large_string()), values)
+    if comma and _all_match(values, FLOAT_WITH_COMMA):
+        values = pc.replace_substring(values, ",", ".")
     # By its family first; where that does not fit, whoever takes the column will say so.
     for family in sorted(READERS, key=lambda f: f not in wanted):
         read = READERS[family](values, family in wanted)

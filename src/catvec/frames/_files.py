@@ -19,6 +19,7 @@ import pyarrow.csv as pacsv
 from catvec._checks import some
 from catvec.errors import InputError
 from catvec.frames._csv import header, read_texts, typed
+from catvec.frames._frame import named_columns
 
 ENDINGS = {
     ".csv": "csv",
@@ -351,7 +352,7 @@ def _open_parquet(label: str, path: Path) -> TableFile:
 
     # Not read_table, which takes the names of folders such as "year=2013" for columns.
     file = pq.ParquetFile(path)
-    names = file.schema_arrow.names
+    names = named_columns(file.schema_arrow.names)
 
     def read(columns: list[str], families: object) -> pa.Table:
         del families
@@ -372,7 +373,7 @@ def _open_arrow(label: str, path: Path) -> TableFile:
         del columns, families  # the memory is mapped: what is not used costs nothing
         return reader.read_all()
 
-    return TableFile(label, reader.schema.names, read)
+    return TableFile(label, named_columns(reader.schema.names), read)
 
 
 def _csv_form(path: Path) -> tuple[str | None, str | None]:
@@ -388,7 +389,7 @@ def _open_csv(label: str, stream: Callable[[], Any], delimiter: str | None) -> T
     def read(columns: list[str], families: Mapping[str, Collection[str]]) -> pa.Table:
         table = read_texts(stream, first, columns)
         arrays = {
-            name: typed(table[name], families.get(name))
+            name: typed(table[name], families.get(name), comma=first.delimiter == ";")
             for name in columns  # one by one, so that the texts of one column live at a time
         }
         return pa.table(arrays)

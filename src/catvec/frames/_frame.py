@@ -7,6 +7,7 @@ asked for, so columns nobody uses cost nothing and cannot be at fault.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -242,6 +243,8 @@ def open_frame(X: object) -> Frame:
         )
     if isinstance(X, pa.RecordBatch):
         X = pa.Table.from_batches([X])
+    if isinstance(X, pa.Table):
+        X = X.select([i for i, name in enumerate(X.column_names) if named_columns([name])])
     try:
         frame = nw.from_native(X, pass_through=True)
     except DuplicateError:
@@ -259,6 +262,14 @@ def is_frame(value: object) -> bool:
     if isinstance(value, pa.RecordBatch | Mapping):
         return True
     return isinstance(nw.from_native(value, pass_through=True), nw.DataFrame)
+
+
+def named_columns(names: Iterable[str]) -> list[str]:
+    """Names of an Arrow table's columns, less those that pandas gives an index without a name.
+
+    Such an index numbers the rows, and is no column of the frame that was written.
+    """
+    return [name for name in names if not re.fullmatch(r"__index_level_\d+__", name)]
 
 
 def to_dataframe(table: pa.Table, kind: str | None = None) -> Any:

@@ -81,10 +81,7 @@ def grow(vocabulary: Vocabulary, column: Column, *, min_frequency: int = 1) -> G
     """
     vocabulary.check_family(column)
     if isinstance(vocabulary, HashedVocabulary):  # every value has a code already
-        counts = vocabulary.counts + np.bincount(
-            vocabulary.encode(column), minlength=vocabulary.n_codes
-        )
-        return Growth(replace(vocabulary, stored_counts=counts), np.arange(vocabulary.n_codes))
+        return Growth(vocabulary.with_rows(column), np.arange(vocabulary.n_codes))
     seen = {}
     n_missing = column.n_rows
     for family, array in column.families.items():

@@ -145,7 +145,7 @@ class HashedVocabulary(Vocabulary):
         codes = self._matrix(column)
         return codes if self.n_functions > 1 else np.ascontiguousarray(codes[:, 0])
 
-    def unknown_values(self, column: Column, limit: int = 6) -> list[Any]:  # noqa: ARG002
+    def unknown_values(self, column: Column) -> list[Any]:
         """None: every value has buckets."""
         self.check_family(column)
         return []

@@ -6,7 +6,7 @@ import glob
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import partial
@@ -23,8 +23,9 @@ from catvec.frames._chunk import Chunk, Kinds, one_array
 from catvec.frames._column import family_of_type, plain
 from catvec.frames._copying import settled
 from catvec.frames._files import TableFile, file_format, open_table, readable
-from catvec.frames._frame import Frame, is_frame, open_frame
+from catvec.frames._frame import Frame, is_frame, named_columns, open_frame
 from catvec.frames._lists import is_list_type
+from catvec.frames._partitions import partition_columns
 
 CHUNK_ROWS = 262_144  # rows read at once, at most
 SMALL = 20_000_000  # rows times columns that are read into memory at once: 160 MB of numbers
@@ -78,9 +79,10 @@ def open_source(X: Any, folder: Path) -> Source:
     ----------
     X : path, pattern, or iterable of frames
         A Parquet file, a folder of them (looked through with the folders in it, by name, but for
-        saved models), a pattern such as ``"sales/*.parquet"``; or frames of any kind, one after the
-        other. What can be iterated once only is written to `folder`, other iterables are walked
-        over again. Files of other formats are read into memory.
+        saved models; names of folders such as ``country=CH`` are a column), a pattern such as
+        ``"sales/*.parquet"``; or frames of any kind, one after the other. What can be iterated once
+        only is written to `folder`, other iterables are walked over again. Files of other formats
+        are read into memory.
     folder : Path
         Where to write.
 
@@ -239,8 +241,15 @@ class ParquetSource:
     known: str | None = None
     is_spooled = False  # whether the files are ours, copies of frames
 
-    def __init__(self, paths: Sequence[Path], label: str, coded: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        label: str,
+        coded: Iterable[str] = (),
+        folder: Path | None = None,
+    ) -> None:
         self.paths, self.label, self.coded = list(paths), label, set(coded)
+        self._told = {} if folder is None else partition_columns(folder, self.paths)
         self.n_rows, self.kinds = 0, Kinds()
         self._types: dict[str, set[pa.DataType]] = {}
         for path in self.paths:
@@ -251,7 +260,8 @@ class ParquetSource:
         with readable(repr(str(path))):
             file = pq.ParquetFile(path)
         self.n_rows += file.metadata.num_rows
-        types = {field.name: field.type for field in file.schema_arrow}
+        types = {name: file.schema_arrow.field(name).type for name in _names(file)}
+        types |= {name: one.type for name, one in self._told.items() if name not in types}
         names = list(self.kinds) or list(types)
         missing = [name for name in names if name not in types]
         if missing:
@@ -278,8 +288,9 @@ class ParquetSource:
         """As `Source.chunks`."""
         start = 0
         read = list(dict.fromkeys([*columns, self.known] if self.known else columns))
-        for path in self.paths:
-            for table in _tables(path, read):
+        for i, path in enumerate(self.paths):
+            told = {name: self._told[name][i] for name in read if name in self._told}
+            for table in _tables(path, read, told):
                 if self.known:
                     table = table.filter(_is_known(table[self.known]))
                 yield Chunk(open_frame(table), repr(str(path)), start)
@@ -407,7 +418,7 @@ def _open_paths(X: str | os.PathLike[str]) -> Source:
         raise InputError(f"no Parquet file found at {label}")
     others = [path for path in paths if file_format(path) != "parquet"]
     if not others:
-        return ParquetSource(paths, label)
+        return ParquetSource(paths, label, folder=Path(X) if Path(X).is_dir() else None)
     if len(paths) > 1:
         raise InputError(f"{label} names several files; all must be Parquet, got {some(others)}")
     table = open_table(paths[0]).read()
@@ -440,10 +451,29 @@ def _is_artifact(folder: Path) -> bool:
     return isinstance(schema, dict) and schema.get("format") == "catvec"
 
 
-def _tables(path: Path, columns: list[str]) -> Iterator[pa.Table]:
-    """The rows of a file; what cannot be read is told by its row group."""
+def _names(file: pq.ParquetFile) -> list[str]:
+    return named_columns(file.schema_arrow.names)
+
+
+def _tables(
+    path: Path, columns: list[str], told: Mapping[str, pa.Scalar] | None = None
+) -> Iterator[pa.Table]:
+    """The rows of a file, and what is `told` of all of them where it has no such column.
+
+    What cannot be read is told by its row group.
+    """
     with readable(repr(str(path))):
         file = pq.ParquetFile(path)
+    own = set(_names(file))
+    read = [name for name in columns if name in own]
+    beside = {name: one for name, one in (told or {}).items() if name not in own}
+    for table in _own_tables(path, file, read):
+        for name, one in beside.items():
+            table = table.append_column(name, pa.repeat(one, len(table)))
+        yield table
+
+
+def _own_tables(path: Path, file: pq.ParquetFile, columns: list[str]) -> Iterator[pa.Table]:
     waiting: list[pa.RecordBatch] = []
     for group in range(file.num_row_groups):
         with readable(f"row group {group} of {str(path)!r}"):
