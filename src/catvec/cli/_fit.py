@@ -42,7 +42,7 @@ def fit(
     init: options.Init = None,
     column_map: options.Map = None,
     freeze: options.Freeze = "never",
-    networks: options.Networks = 4,
+    networks: options.Networks = None,
     effect_networks: options.EffectNetworks = True,
     epochs: options.Epochs = None,
     seed: options.Seed = 0,
@@ -71,8 +71,8 @@ def fit(
     given = dict(init=init, column_map=_mapped(column_map), freeze=freeze)
     dim, budget = options.width(embedding_dim), _bytes(memory_budget)
     sized = dict(embedding_dim=dim, memory_budget=budget, tables=read_tables(tables))
-    learned = dict(loss=loss, quantile=quantile, n_networks=networks, n_epochs=epochs or "auto")
-    learned |= dict(effect_networks=effect_networks)
+    learned = dict(n_networks=networks or "auto", n_epochs=epochs or "auto")
+    learned |= dict(loss=loss, quantile=quantile, effect_networks=effect_networks)
     how = dict(random_state=seed, engine=engine, device=device, n_jobs=jobs)
     with EpochProgress(output.notes, quiet=quiet) as progress:
         data = _read(file, roles, task, skip_gaps)

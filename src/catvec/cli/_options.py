@@ -183,7 +183,7 @@ Freeze = Annotated[
     _option("When vectors of --init are held: never, first (epochs) or always.", metavar="WHEN"),
 ]
 Networks = Annotated[
-    int, _option("Networks that predict together (default 4).", metavar="N", min=1)
+    int | None, _option("Networks that predict together (default: chosen).", metavar="N", min=1)
 ]
 EffectNetworks = Annotated[
     bool,

@@ -8,7 +8,7 @@ import numbers
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -80,6 +80,15 @@ class Column:
             rows = "1 row" if len(shown) == 1 else f"{len(shown):,} rows"
             listed = some(pc.unique(shown)[: SHOWN + 1].to_pylist())
             raise InputError(f"column {self.name!r} holds text in {rows} ({listed}) but {but}")
+
+    def refuse_families(self, held: Sequence[str]) -> NoReturn:
+        """Refuse a column whose values are of none of the families that training `held`."""
+        family, array = next((of, a) for of, a in self.families.items() if of not in held)
+        values = pc.unique(pc.drop_null(plain(array))[:3]).to_numpy(zero_copy_only=False).tolist()
+        raise InputError(
+            f"column {self.name!r} held {' and '.join(held)} values when the model was fitted, but"
+            f" now holds {family} values ({some(values)}); convert the column"
+        )
 
     def take(self, rows: np.ndarray) -> Column:
         """Some of the rows, by their numbers."""

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from catvec.errors import InputError
 from catvec.frames._column import Column
 
 CLIP = 3.0  # robustly scaled numbers beyond about this many units are bent towards it
@@ -61,10 +60,7 @@ class Number:
         """
         family = _family(column)
         if self.family and family and family != self.family:
-            raise InputError(
-                f"column {self.name!r} held {self.family} values when the model was fitted, but now"
-                f" holds {family} values; convert the column"
-            )
+            column.refuse_families([self.family])
         return column.floats()
 
     def scaled(self, values: np.ndarray) -> np.ndarray:

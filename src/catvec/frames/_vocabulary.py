@@ -17,7 +17,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from catvec._checks import some
 from catvec.errors import InputError
 from catvec.frames._column import FAMILIES, Column
 from catvec.frames._frame import one_column
@@ -312,12 +311,7 @@ class Vocabulary:
     def check_family(self, column: Column) -> None:
         """Refuse a column of another type family than in training."""
         if self.families and column.families and not set(column.families) & set(self.families):
-            ((family, array), *_) = column.families.items()
-            values = _numpy(pc.drop_null(_values_and_indices(array)[0])[:3]).tolist()
-            raise InputError(
-                f"column {self.name!r} held {' and '.join(self.families)} values when the model was"
-                f" fitted, but now holds {family} values ({some(values)}); convert the column"
-            )
+            column.refuse_families(self.families)
 
     # --- inside ---
 
