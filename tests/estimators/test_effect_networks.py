@@ -275,11 +275,11 @@ def test_they_are_taken_where_effects_of_pairs_say_it_all(rng):
 class OfStretches:
     """Stands in for training, of a target of 0: networks that see effects hit it in some stretches.
 
-    In others they answer 5, and those with vectors always 1.
+    In others they answer `wrong`, and those with vectors always 1.
     """
 
-    def __init__(self, right):
-        self.right, self.rungs = right, {}
+    def __init__(self, right, wrong):
+        self.right, self.wrong, self.rungs = right, wrong, {}
 
     def __call__(self, jobs):
         return list(map(self.train, jobs))
@@ -288,7 +288,7 @@ class OfStretches:
         score = 1.0
         if job.config.sees_effects:
             rung = self.rungs.setdefault(int(job.held_out.rows.min()), len(self.rungs))
-            score = 0.0 if rung in self.right else 5.0
+            score = 0.0 if rung in self.right else self.wrong
         return Trained(Always(score, job.config), [], 0.5 * score**2)
 
 
@@ -303,13 +303,16 @@ class Always:
         return np.ones((self.config.n_codes[c], self.config.dims[c]), np.float32)
 
 
-@pytest.mark.parametrize(("right", "taken"), [((0, 1), True), ((0,), False)])
-def test_in_time_both_stretches_say_whether_effects_are_taken(right, taken, rng):
+@pytest.mark.parametrize(
+    ("right", "wrong", "taken"),
+    [((0, 1), 5.0, True), ((0,), 5.0, False), ((0,), 1.5, False), ((0,), 1.1, True)],
+)
+def test_in_time_no_stretch_loses_more_by_effects_than_is_gained(right, wrong, taken, rng):
     X = table(rng, 1000).assign(time=np.arange(1000))
     given = {"time_column": "time", "n_knots": 0, "pairs": None, "interactions": "concatenate"}
     p = SharedParameters(**given, n_epochs=12)
     _, training = read_training_set(p, X, np.zeros(1000), task="regression")
-    run = OfStretches(right)
+    run = OfStretches(right, wrong)
     plan = Plan(p, training, "squared", "numpy", None, 0)
     _, settings, _ = search(plan, run, 4, judged=True, effects=True)
     assert (settings.effects is not None) == taken

@@ -385,7 +385,9 @@ def test_moments_of_every_kind_of_frame(as_frame):
     moments = open_frame(as_frame({"a": [START + 1, START, None]})).moments("a")
     assert np.isnan(moments).tolist() == [False, False, True]
     assert moments[1] < moments[0] or as_frame is pd.DataFrame  # where pandas made floats of them
-    with pytest.raises(InputError, match=r"'a' holds text in 1 row \('x'\) but orders rows; convert it"):
+    with pytest.raises(
+        InputError, match=r"'a' holds text in 1 row \('x'\) but orders rows; convert it"
+    ):
         open_frame(as_frame({"a": ["x", None]})).moments("a")
 
 

@@ -71,8 +71,8 @@ def fit(
     given = dict(init=init, column_map=_mapped(column_map), freeze=freeze)
     dim, budget = options.width(embedding_dim), _bytes(memory_budget)
     sized = dict(embedding_dim=dim, memory_budget=budget, tables=read_tables(tables))
-    learned = dict(n_networks=networks or "auto", n_epochs=epochs or "auto")
-    learned |= dict(loss=loss, quantile=quantile, effect_networks=effect_networks)
+    learned = dict(loss=loss, quantile=quantile, effect_networks=effect_networks)
+    learned |= dict(n_networks=networks or "auto", n_epochs=epochs or "auto")
     how = dict(random_state=seed, engine=engine, device=device, n_jobs=jobs)
     with EpochProgress(output.notes, quiet=quiet) as progress:
         data = _read(file, roles, task, skip_gaps)

@@ -268,7 +268,12 @@ def epoch_grid(p: SharedParameters, *, grouped: bool = False) -> list[int]:
 
 
 def choose_n_networks(
-    p: SharedParameters, n_rows: int, n_epochs: int, last_passes: int = 1, shorter: float = 1.0
+    p: SharedParameters,
+    n_rows: int,
+    n_epochs: int,
+    last_passes: int = 1,
+    shorter: float = 1.0,
+    n_kinds: int = 1,
 ) -> int:
     """Networks of a committee; if "auto", as many as `NETWORK_BUDGET` affords.
 
@@ -284,6 +289,8 @@ def choose_n_networks(
     shorter : float, default=1.0
         Mean epochs of the networks as a part of these: those that see effects may need few, and
         more of them take as long as others.
+    n_kinds : int, default=1
+        Kinds of networks that are to be as many, 1 or 2.
 
     Returns
     -------
@@ -291,7 +298,7 @@ def choose_n_networks(
     """
     if not isinstance(p.n_networks, str):
         return p.n_networks
-    affordable = int(NETWORK_BUDGET / max(n_rows * n_epochs * shorter, 1))
+    affordable = int(NETWORK_BUDGET / max(n_rows * n_epochs * shorter, 1)) // n_kinds * n_kinds
     is_small = n_rows * (n_epochs + last_passes) * SMALL_NETWORKS <= SMALL_BUDGET
     most = int((SMALL_NETWORKS if is_small else MANY_NETWORKS) / min(shorter, 1.0)) // 2 * 2
     return max(p.fewest_networks, min(most, affordable))

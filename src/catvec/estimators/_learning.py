@@ -183,7 +183,10 @@ class Learner:
             n_epochs = settings.first.n_epochs
             shorter = self.settings.mean_epochs / n_epochs
             last_passes = self._last_passes["n_passes"]
-            n_networks = choose_n_networks(p, rows_of_fits, n_epochs, last_passes, shorter)
+            n_kinds = 1 if settings.second is None else 2
+            n_networks = choose_n_networks(
+                p, rows_of_fits, n_epochs, last_passes, shorter, n_kinds=n_kinds
+            )
         self.n_networks = n_networks
         self.training = self.plan.training
         self.choice = self._chosen(tried)

@@ -83,6 +83,7 @@ class Plan:
         self.n_rows = len(training) if n_rows is None else n_rows
         self.dims = choose_dims(p, training.schema, self.widths)
         self.knot_dims = knot_dims(training.schema)
+        self._latest_view: tuple[np.ndarray, EffectsApart] | None = None
 
     def of(self, training: TrainingSet) -> Plan:
         """The same for another training set."""
@@ -161,7 +162,7 @@ class Plan:
         self, train: np.ndarray, held_out: TrainingData | None, number: int, setting: Setting
     ) -> Job:
         """A network that sees effects, those of a training row learned without the row."""
-        view = EffectsApart.of(self.training, train, [self.seed, 5, number])
+        view = self._effects_apart(train, number)
         of_numbers = setting.shrinkage[len(setting.shrinkage) - len(self.knot_dims) :]
         job = self.job(train, None, number, replace(setting, sees_effects=False))
         config = replace(
@@ -181,6 +182,14 @@ class Plan:
             held_out=held_out,
             anchors=view.anchors(),
         )
+
+    def _effects_apart(self, train: np.ndarray, number: int) -> EffectsApart:
+        """What the network of this number sees; in time what all see that learn the same rows."""
+        if not self.training.in_time:
+            return EffectsApart.of(self.training, train, [self.seed, 5, number])
+        if self._latest_view is None or not np.array_equal(self._latest_view[0], train):
+            self._latest_view = train, EffectsApart.of(self.training, train, [self.seed, 5])
+        return self._latest_view[1]
 
     @cached_property
     def anchors(self) -> Anchors:

@@ -53,6 +53,7 @@ from catvec.estimators._parameters import SharedParameters
 from catvec.estimators._plan import Plan
 from catvec.estimators._settings import Settings
 from catvec.estimators._trials import (
+    ASUNDER,
     HOPELESS,
     MOST_RUNGS,
     PARTS,
@@ -229,21 +230,33 @@ def _widths(first: Trials, best: Contender) -> dict[str, int]:
 def _final(last: Trials, contenders: list[Contender]) -> tuple[Contender, list[Contender]]:
     """The best contender, once rows enough have judged, and the others, best first.
 
-    Of priors as good as its the strongest is taken. In time, and where rows are grouped, all are
-    judged by each of the rungs.
+    Of priors as good as its the strongest is taken.
     """
     if len(contenders) == 1:
         return contenders[0], []
     for rung in range(MOST_RUNGS):
         best, *others = last.judge(contenders, rung, [2 * rung, 2 * rung + 1])
-        if last.bound:  # nobody is behind before the last one
-            continue
-        contenders = [best, *(c for c in others if not _is_behind(c, best, LEAD))][:FEW_FINALISTS]
-        if len(contenders) == 1 or (rung + 1) * last.n_judges >= JUDGES:
+        contenders = [best, *_not_behind(last, best, others)]
+        if not last.bound and (len(contenders) == 1 or (rung + 1) * last.n_judges >= JUDGES):
             break
     as_good = [c for c in others if c.kind == best.kind and not _is_behind(c, best)]
     winner = max([best, *as_good], key=lambda c: c.strength)
     return winner, [c for c in (best, *others) if c is not winner]
+
+
+def _not_behind(last: Trials, best: Contender, others: list[Contender]) -> list[Contender]:
+    """Which of the others go on to the next rung.
+
+    Where rows are grouped all of them. In time those that may still make up for it in another
+    stretch, and the best of another kind in any case, as a committee may be of both.
+    """
+    if last.plan.training.in_time:
+        most = best.handicapped + ASUNDER * abs(best.handicapped)
+        unlike = [c for c in others if c.kind[:2] != best.kind[:2]][:1]
+        return [c for c in others if c.handicapped <= most or c in unlike]
+    if last.bound:
+        return others
+    return [c for c in others if not _is_behind(c, best, LEAD)][: FEW_FINALISTS - 1]
 
 
 def _longer(last: Trials, best: Contender) -> Contender:

@@ -272,7 +272,8 @@ class Trials:
             return None
         firsts, grid = self._normed(best), self._epochs
         job = self._effects_job(best, grid[0], 0, 1)
-        told = self._told(job, grid[1:3] or grid)
+        fewest = int(best.setting.n_epochs > grid[0])  # where vectors take few, effects may, too
+        told = self._told(job, grid[fewest : fewest + 2])
         nearest = _least(told)
         alone = float(np.mean([_loss(one) for one in firsts[0]]))
         if not _loss(told[nearest]) <= alone + HOPELESS * abs(alone):
