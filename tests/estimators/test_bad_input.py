@@ -179,6 +179,38 @@ def test_weights_are_numbers(weight):
         EmbeddingRegressor(**QUICK).fit({"a": ["x", "y"]}, [1.0, 2.0], sample_weight=weight)
 
 
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        ([1.0, np.nan, 2.0], "must be finite and not negative, got nan in rows 1"),
+        ([-1.0, 1.0, np.inf], "must be finite and not negative, got -1.0, inf in rows 0, 2"),
+        ([0.0, 0.0, 0.0], "is zero everywhere; no row would count"),
+    ],
+)
+def test_weights_that_are_none_are_named(weight, message):
+    with pytest.raises(InputError, match=f"`sample_weight` {message}"):
+        EmbeddingRegressor().fit({"a": ["x", "y", "z"]}, [1.0, 2.0, 3.0], sample_weight=weight)
+
+
+def test_class_weights_may_name_classes_that_a_fold_lacks_but_no_mistyped_ones():
+    frame, y = {"a": ["x", "y"] * 10}, ["no", "yes"] * 10
+    weights = {"no": 1.0, "yes": 3.0}
+    plain = fit(EmbeddingClassifier, frame, y, class_weight=weights)
+    other = fit(EmbeddingClassifier, frame, y, class_weight={**weights, "rare": 5.0})
+    np.testing.assert_array_equal(plain.predict_proba(frame), other.predict_proba(frame))
+    message = "names labels that y does not hold: 'ja'; y holds 'yes' without a weight"
+    with pytest.raises(InputError, match=message):
+        fit(EmbeddingClassifier, frame, y, class_weight={"no": 1.0, "ja": 5.0})
+
+
+def test_booleans_of_numpy_are_booleans(tmp_path):
+    given = {"batch_norm": np.True_, "effect_networks": np.False_}
+    model = fit(EmbeddingRegressor, {"a": ["x", "y"] * 30}, NUMBERS, **given)
+    model.save(tmp_path / "m")
+    again = EmbeddingRegressor.load(tmp_path / "m")
+    assert (again.batch_norm, again.effect_networks) == (True, False)
+
+
 def test_constant_target():
     model = fit(EmbeddingRegressor, {"a": list("ab") * 20}, [3.5] * 40)
     np.testing.assert_allclose(model.predict({"a": ["a", "b", "c"]}), 3.5, atol=1e-3)

@@ -375,8 +375,14 @@ def _checked_weights(frame: Frame, sample_weight: object) -> np.ndarray:
     if weight.ndim != 1:
         raise InputError(f"Sample weights must be 1D array or scalar, got {weight.ndim} dimensions")
     _same_length(frame, weight, "sample_weight")
-    if not np.isfinite(weight).all() or (weight < 0).any() or weight.sum() <= 0:
-        raise InputError("`sample_weight` must be finite, not negative, and not zero everywhere")
+    wrong = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0)))
+    if len(wrong):
+        raise InputError(
+            "`sample_weight` must be finite and not negative, got"
+            f" {some(weight[wrong].tolist())} in rows {some(wrong.tolist())}"
+        )
+    if weight.sum() <= 0:
+        raise InputError("`sample_weight` is zero everywhere; no row would count")
     if weight.sum() > MOST_WEIGHT:
         raise InputError(
             f"`sample_weight` adds up to {weight.sum():g}, more than {MOST_WEIGHT:g}; weights are"

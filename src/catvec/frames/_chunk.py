@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from catvec._checks import some
 from catvec.errors import InputError
 from catvec.frames._column import Column, plain
 from catvec.frames._copying import as_type
@@ -65,9 +66,11 @@ class Chunk:
             If one is missing or negative; the message names the file.
         """
         weight = self.column(name).floats()
-        if not (weight >= 0).all():
+        wrong = np.flatnonzero(~(weight >= 0))
+        if len(wrong):
             raise InputError(
-                f"{self.label}: the weights in column {name!r} must not be missing or negative"
+                f"{self.label}: the weights in column {name!r} must not be missing or negative, got"
+                f" {some(weight[wrong].tolist())} in rows {some((wrong + self.start).tolist())}"
             )
         return weight
 

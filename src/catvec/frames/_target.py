@@ -88,12 +88,9 @@ class Target:
         """
         _refuse_gaps(y)
         values = self.values(y)
-        if not np.isfinite(values).all():
-            raise InputError("the target contains infinity or NaN; remove those rows")
+        _refuse_misfit(values, self.task)
         if (np.abs(values) > LARGEST).any():
             raise InputError(TOO_LARGE)
-        if self.task == "count" and (values < 0).any():
-            raise InputError(f"a count cannot be negative, got {some(values[values < 0].tolist())}")
         return values
 
     def standardized(self, values: np.ndarray) -> np.ndarray:
@@ -175,7 +172,10 @@ def learn_target(
     ------
     InputError
         If a value is missing, infinite or no number where numbers are needed, if a count is
-        negative, if a binary target has not two labels, or if there are labels beside `classes`.
+        negative, if a binary target has more than two labels, or if there are labels beside
+        `classes`.
+    ParameterError
+        If `classes` are given for a regression or counts.
     """
     _refuse_gaps(y)
     y = _settled(y)
@@ -233,10 +233,7 @@ def _learn_numbers(values: np.ndarray, task: str, weight: np.ndarray | None) -> 
     with np.errstate(over="ignore", invalid="ignore"):
         mean = float(np.average(values, weights=weight))
         deviation = float(np.average((values - mean) ** 2, weights=weight) ** 0.5)
-    if not np.isfinite(values).all():
-        raise InputError("the target contains infinity or NaN; remove those rows")
-    if task == "count" and (values < 0).any():
-        raise InputError(f"a count cannot be negative, got {some(values[values < 0].tolist())}")
+    _refuse_misfit(values, task)
     return numbers_target(task, mean, deviation, float(values.min(initial=np.inf)))
 
 
@@ -286,6 +283,15 @@ def _refuse_gaps(y: np.ndarray) -> None:
         )
 
 
+def _refuse_misfit(values: np.ndarray, task: str) -> None:
+    """Refuse infinite numbers, and counts below 0."""
+    infinite = np.flatnonzero(~np.isfinite(values)).tolist()
+    if infinite:
+        raise InputError(f"the target contains infinity or NaN in rows {some(infinite)}; drop them")
+    if task == "count" and (values < 0).any():
+        raise InputError(f"a count cannot be negative, got {some(values[values < 0].tolist())}")
+
+
 def _settled(y: np.ndarray) -> np.ndarray:
     """The target without the wrapping of objects, where they are all numbers or all dates."""
     if y.dtype.kind == "c":
@@ -318,10 +324,18 @@ def _numeric(y: np.ndarray) -> np.ndarray:
 def _distinct_labels(y: np.ndarray) -> np.ndarray:
     kinds = {type(v) for v in y} if y.dtype.kind == "O" else {y.dtype.type}
     if not all(issubclass(kind, Label) for kind in kinds):
-        names = some(sorted(kind.__name__ for kind in kinds))
-        raise InputError(f"the labels must be text, numbers, booleans or dates, got {names}")
+        raise InputError(
+            f"the labels must be text, numbers, booleans or dates, got {_named(kinds)}; convert"
+            " them, to text for example"
+        )
     try:
+        if kinds & {bool, np.bool_} and not kinds <= {bool, np.bool_}:  # True would be 1
+            raise TypeError("booleans among others")
         return np.unique(y)
     except TypeError as error:
-        names = some(sorted(kind.__name__ for kind in kinds))
-        raise InputError(f"the labels of the target must be of one type, got {names}") from error
+        message = f"the labels of the target must be of one type, got {_named(kinds)}"
+        raise InputError(message) from error
+
+
+def _named(kinds: set[type]) -> str:
+    return some(sorted(kind.__name__ for kind in kinds))
