@@ -18,7 +18,7 @@ from catvec.estimators._settings import Effects, Setting, Settings
 from catvec.frames import FIRST, Schema
 from catvec.network import RULES
 
-SHRINKAGES = (0.1, 1.0, 10.0, 100.0, 1000.0)  # the best one differs so much (FINDINGS 2)
+SHRINKAGES = (0.1, 1.0, 10.0, 100.0, 1000.0)  # the best one differs so much by table
 OF_GROUPS = (1e4, 1e5, 1e6)  # more of them where a thousand rows of a group may say one thing
 STARTS = SHRINKAGES[2:]  # that are always tried; others where the best of these is at an end
 MIDDLE = 10.0  # where there are no held-out rows to choose by

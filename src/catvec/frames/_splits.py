@@ -17,7 +17,7 @@ import numpy as np
 from catvec._checks import some
 from catvec.errors import InputError
 
-DISTINCT_SHARE = 0.9  # above this share of distinct rows, twins stay together (FINDINGS 2)
+DISTINCT_SHARE = 0.9  # above this share of distinct rows, twins stay together
 FINEST = 20  # a share of rows is rounded to one with this denominator, or its own if smaller
 
 
