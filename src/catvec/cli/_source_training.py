@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from catvec.cli._training_table import Roles, TrainingTable, check_task, no_categorical
 from catvec.errors import InputError
-from catvec.frames._source import FrameSource, ParquetSource, SourceFile
+from catvec.frames._source import FrameSource, ParquetSource, SourceFile, categorical_columns
 from catvec.frames._survey import SAMPLE_ROWS, RowSample, TargetSurvey, label_vector
 
 
@@ -103,15 +103,8 @@ def _target(source: ParquetSource, name: str, task: str) -> tuple[int, np.ndarra
 def _categorical(
     file: SourceFile, source: ParquetSource, features: list[str], roles: Roles
 ) -> list[str]:
-    """Text, booleans and what is named."""
-    kinds = ("text", "boolean", "empty", "list")
-    found = [
-        name
-        for name in features
-        if name in roles.categorical
-        or ((source.kinds[name] in kinds or name in source.coded) and name not in roles.numeric)
-    ]
-    found = [name for name in found if name != roles.time or name in roles.categorical]
+    """What is categorical by itself, and what is named."""
+    found = roles.of_categories(features, set(categorical_columns(source)))
     if not found:
         raise no_categorical(file.label)
     return found

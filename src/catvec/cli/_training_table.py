@@ -17,7 +17,6 @@ from catvec.frames._files import TableFile
 
 TRAIN = ("train", "training", "fit")
 HELD_OUT = ("valid", "validation", "val", "held-out", "held_out", "holdout", "test")
-CATEGORICAL = ("text", "boolean", "list", "mixed", "empty")  # without being named
 PROPOSED = 8  # integer columns named where no column is categorical
 
 
@@ -62,6 +61,11 @@ class Roles:
         _refuse_both(self.categorical, self.numeric, "--categorical and --numeric")
         _refuse_both(self.drop, [*features, *self.marks], "--drop and another option")
         _refuse_both(self.numeric, self.marks, "--numeric and another option")
+
+    def of_categories(self, features: Sequence[str], by_itself: set[str]) -> list[str]:
+        """Those of the features that are categorical: named, or by themselves and not numeric."""
+        found = [n for n in features if n in by_itself and n not in (*self.numeric, self.time)]
+        return [n for n in features if n in found or n in self.categorical]
 
     @property
     def marks(self) -> list[str]:
@@ -232,19 +236,13 @@ def _refuse_both(first: Sequence[str], second: Sequence[str], options: str) -> N
 
 
 def _categorical(file: TableFile, frame: Frame, features: Sequence[str], roles: Roles) -> list[str]:
-    """Text, booleans and what is named; an error that proposes integer columns if there is none."""
+    """What is categorical by itself, and what is named; if nothing is, an error that proposes."""
     for name in roles.numeric:
         frame.column(name).floats()  # refuses text
-    kinds = {n: "list" if frame.is_list(n) else frame.column(n).kind for n in features}
-    found = [
-        name
-        for name in features
-        if name in roles.categorical or (kinds[name] in CATEGORICAL and name not in roles.numeric)
-    ]
-    found = [name for name in found if name != roles.time or name in roles.categorical]
+    found = roles.of_categories(features, {n for n in features if frame.is_categorical(n)})
     if found:
         return found
-    proposed = [n for n in features if kinds[n] == "number" and _holds_integers(frame.column(n))]
+    proposed = [n for n in features if _holds_integers(frame.column(n))]
     if not proposed:
         raise no_categorical(file.label)
     counts = [f"{shown(n)} ({_n_distinct(frame.column(n)):,})" for n in proposed[:PROPOSED]]

@@ -22,7 +22,7 @@ from catvec.estimators import _files
 from catvec.estimators._parameters import check_count, draw_seed, is_list
 from catvec.frames import Frame, open_frame
 from catvec.frames._frame import is_frame
-from catvec.frames._source import Source, is_source, open_source
+from catvec.frames._source import Source, categorical_columns, is_source, open_source
 from catvec.pretraining import (
     METHODS,
     Benefit,
@@ -371,11 +371,10 @@ class EmbeddingPretrainer(BaseEstimator):
 
 
 def categorical_names(table: Frame | Source) -> list[str]:
-    """Columns of text, categories and booleans."""
+    """Columns that are categorical unless told otherwise, less those of lists."""
     if isinstance(table, Frame):
-        return [name for name in table.names if table.column(name).is_categorical]
-    kinds = table.kinds
-    return [n for n in table.names if n in table.coded or kinds[n] in ("text", "boolean")]
+        return [n for n in table.names if not table.is_list(n) and table.is_categorical(n)]
+    return [n for n in categorical_columns(table) if table.kinds[n] != "list"]
 
 
 def _unrolled(X: Any) -> tuple[Any, bool]:

@@ -37,7 +37,8 @@ from catvec.estimators._training_set import (
 from catvec.frames import Arrays, StreamRoles, Ties, open_frame, refuse_lasting, survey
 from catvec.frames._chunk import Chunk
 from catvec.frames._frame import resolve
-from catvec.frames._source import content_of
+from catvec.frames._schema_learning import refuse_text
+from catvec.frames._source import categorical_columns, content_of
 from catvec.frames._survey import label_vector
 from catvec.network import Checkpoint, Job, Network, StreamedData, TrainingData, learn_held_out
 
@@ -320,16 +321,9 @@ def _roles(p: EmbeddingEstimator, table: SourceTable) -> StreamRoles:
             f"columns of a table that is larger than memory cannot hold lists, as {some(lists)} do;"
             " leave them out of the table"
         )
-    is_text = {name: source.kinds[name] == "text" for name in rest}
     if given is None:
-        kinds = {name: source.kinds[name] for name in rest}
-        given = [n for n in rest if n in source.coded or kinds[n] in ("text", "boolean", "empty")]
-    texts = [name for name in rest if name not in given and is_text[name]]
-    if texts:
-        raise InputError(
-            f"columns that hold text are not named in `columns`: {some(texts)}; name them"
-            " there, or leave them out of the table"
-        )
+        given = [name for name in categorical_columns(source) if name in rest]
+    refuse_text([name for name in rest if name not in given and source.kinds[name] == "text"])
     categorical = [name for name in rest if name in given]
     numeric = [name for name in rest if name not in given]
     return StreamRoles(table.target, table.weight, table.groups, time, categorical, numeric)

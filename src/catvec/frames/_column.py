@@ -25,6 +25,8 @@ FAMILIES = ("boolean", "number", "date", "text")
 READ = {"text": pa.large_string(), "boolean": pa.bool_(), "date": pa.timestamp("us")}
 """The type in which cells of a family are read; numbers in one of `NUMBERS`."""
 
+MEASURES = ("number", "date")
+
 EXACT = 2.0**53  # below, a float tells every whole number from the next
 
 
@@ -43,9 +45,9 @@ class Column:
 
     @property
     def is_categorical(self) -> bool:
-        """Whether it is one unless told otherwise: text, booleans, a category type, or empty."""
+        """As the function of this name."""
         coded = any(pa.types.is_dictionary(array.type) for array in self.families.values())
-        return coded or self.kind not in ("number", "date")
+        return is_categorical(self.kind, coded)
 
     @property
     def kind(self) -> str:
@@ -95,6 +97,23 @@ class Column:
         taken = {family: array.take(pa.array(rows)) for family, array in self.families.items()}
         present = {k: v for k, v in taken.items() if v.null_count < len(v)}
         return Column(self.name, present, len(rows))
+
+
+def is_categorical(kind: str, coded: bool) -> bool:
+    """Whether a column is categorical unless told otherwise.
+
+    Parameters
+    ----------
+    kind : str
+        What it holds, as `Column.kind` or ``"list"``. All are but numbers and dates.
+    coded : bool
+        Whether it came in a category type; then numbers and dates are categories, too.
+
+    Returns
+    -------
+    bool
+    """
+    return coded or kind not in MEASURES
 
 
 def make_column(name: str, values: pa.Array | pa.ChunkedArray | np.ndarray, n_rows: int) -> Column:

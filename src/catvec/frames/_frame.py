@@ -143,6 +143,10 @@ class Frame:
             self._lists[name] = is_list_column(self._read(name)) if name in self.names else False
         return self._lists[name]
 
+    def is_categorical(self, name: str) -> bool:
+        """Whether a column is categorical unless told otherwise: all but numbers and dates are."""
+        return self.is_list(name) or self.column(name).is_categorical
+
     def list_column(self, name: str) -> ListColumn:
         """The elements of a list column.
 

@@ -18,7 +18,7 @@ from catvec.frames._kinds import TableSpec
 from catvec.frames._lists import Codes, ListColumn, Lists, make_lists
 from catvec.frames._vocabulary import MISSING, Vocabulary
 
-__all__ = ["learned_columns", "roles", "with_lists"]
+__all__ = ["learned_columns", "refuse_text", "roles", "with_lists"]
 
 logger = logging.getLogger("catvec")
 
@@ -31,17 +31,21 @@ def roles(
     """Names of the categorical and of the numeric columns, in the order of the table."""
     rest = [name for name in frame.names if name not in leave_out]
     if columns is None:
-        categorical = [n for n in rest if frame.is_list(n) or frame.column(n).is_categorical]
+        categorical = [n for n in rest if frame.is_categorical(n)]
     else:
         categorical = frame.resolve(columns, "columns")
-        texts = [n for n in rest if n not in categorical and _holds_text(frame, n)]
-        if texts:
-            raise InputError(
-                f"columns that hold text are not named in `columns`: {some(texts)}; name them"
-                " there, or leave them out of the table"
-            )
+        refuse_text([n for n in rest if n not in categorical and _holds_text(frame, n)])
     chosen = set(categorical)
     return [n for n in rest if n in chosen], [n for n in rest if n not in chosen]
+
+
+def refuse_text(unnamed: Sequence[str]) -> None:
+    """Refuse columns of text that are not among those named as categorical."""
+    if unnamed:
+        raise InputError(
+            f"columns that hold text are not named in `columns`: {some(unnamed)}; name them there,"
+            " or leave them out of the table"
+        )
 
 
 def _holds_text(frame: Frame, name: str) -> bool:

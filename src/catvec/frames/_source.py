@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from catvec._checks import some
 from catvec.errors import InputError
 from catvec.frames._chunk import Chunk, Kinds, one_array
-from catvec.frames._column import family_of_type, plain
+from catvec.frames._column import family_of_type, is_categorical, plain
 from catvec.frames._copying import settled
 from catvec.frames._files import TableFile, file_format, open_table, readable
 from catvec.frames._frame import Frame, is_frame, named_columns, open_frame
@@ -106,6 +106,12 @@ def open_source(X: Any, folder: Path) -> Source:
         source.is_spooled = True
         return source
     return FrameSource(lambda: iter(X))
+
+
+def categorical_columns(source: Source) -> list[str]:
+    """The columns that are categorical unless told otherwise: all but numbers and dates."""
+    kinds, coded = source.kinds, source.coded
+    return [name for name in source.names if is_categorical(kinds[name], name in coded)]
 
 
 def is_small(source: Source) -> bool:
