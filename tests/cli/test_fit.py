@@ -392,8 +392,8 @@ def test_a_mistake_is_one_line(mistake, options, message):
 @pytest.mark.parametrize(("named", "kept"), [((), 1), (("--numeric", "shop"), 0)])
 def test_integers_of_a_category_type_are_categorical(run, table, named, kept):
     shops = table["shop"].combine_chunks().dictionary_encode()
-    write_table(pa.table({"shop": shops, "city": table["city"], "y": table["size"]}), "t.parquet")
-    fit = ("fit", "t.parquet", "-t", "y", "--skip-gaps", "--epochs", 1, "--networks", 1)
+    write_table(pa.table({"shop": shops, "city": table["city"], "y": table["size"]}), "t.arrow")
+    fit = ("fit", "t.arrow", "-t", "y", "--skip-gaps", "--epochs", 1, "--networks", 1)
     done = run(*fit, "--jobs", 1, *named, "-q")
     assert done.code == 0, done.err
     assert len(EmbeddingRegressor.load("t.catvec").schema_.vocabularies) == 1 + kept
