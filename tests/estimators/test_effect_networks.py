@@ -38,7 +38,7 @@ def training_set(X, y, task="regression", **others):
     own = ("time_column", "min_frequency")
     parameters = {k: others.pop(k) for k in own if k in others}
     p = SharedParameters(n_knots=0, **parameters)
-    _, training = read_training_set(p, X, y, task=task, **others)
+    training = read_training_set(p, X, y, task=task, **others)
     return with_pairs(training, [("shop", "day")])
 
 
@@ -311,7 +311,7 @@ def test_in_time_no_stretch_loses_more_by_effects_than_is_gained(right, wrong, t
     X = table(rng, 1000).assign(time=np.arange(1000))
     given = {"time_column": "time", "n_knots": 0, "pairs": None, "interactions": "concatenate"}
     p = SharedParameters(**given, n_epochs=12)
-    _, training = read_training_set(p, X, np.zeros(1000), task="regression")
+    training = read_training_set(p, X, np.zeros(1000), task="regression")
     run = OfStretches(right, wrong)
     plan = Plan(p, training, "squared", "numpy", None, 0)
     _, settings, _ = search(plan, run, 4, judged=True, effects=True)

@@ -40,7 +40,7 @@ PAIRED = {**QUICK, "pairs": [("a", "b")]}
 
 def training_set(X, y=None, task="regression"):
     y = np.arange(len(X), dtype=float) if y is None else y
-    return read_training_set(SharedParameters(), X, y, task=task)[1]
+    return read_training_set(SharedParameters(), X, y, task=task)
 
 
 def planted(seed, n_rows=4000, noise=0.3):
@@ -172,7 +172,7 @@ def test_reading_pairs_reads_them_everywhere():
     X, _, y = planted(0, n_rows=300)
     held_out = {"X_val": X.assign(a="never"), "y_val": y}
     p = SharedParameters()
-    _, training = read_training_set(p, X, y, task="regression", **held_out)
+    training = read_training_set(p, X, y, task="regression", **held_out)
     paired = with_pairs(training, [("a", "b"), ("b", "c")])
     assert paired.schema.n_codes[:3] == training.schema.n_codes
     assert paired.arrays.codes.shape == (300, 5)
@@ -359,7 +359,7 @@ def test_of_many_columns_those_with_the_largest_effects_are_paired():
     codes = rng.integers(0, 4, (2000, 60))
     y = codes[:, 7] + codes[:, 50] + rng.normal(0, 0.1, 2000)
     frame = {f"c{i}": [f"v{c}" for c in codes[:, i]] for i in range(60)}
-    _, training = read_training_set(SharedParameters(), frame, y, task="regression")
+    training = read_training_set(SharedParameters(), frame, y, task="regression")
     found = candidate_pairs(training)
     assert len(found) == MOST_PAIRS
     columns = {name for pair in found for name in pair}

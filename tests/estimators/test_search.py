@@ -84,7 +84,7 @@ def planned(rng, n_rows=400, groups=None, **parameters):
     X = pd.DataFrame({name: text(rng.integers(6, size=n_rows)) for name in "ab"})
     p = SharedParameters(**parameters)
     y = rng.normal(size=n_rows)
-    _, training = read_training_set(p, X, y, task="regression", groups=groups)
+    training = read_training_set(p, X, y, task="regression", groups=groups)
     return Plan(p, training, "squared", "numpy", None, 0)
 
 
@@ -93,7 +93,7 @@ def planned_in_time(rng, n_rows=2000, **parameters):
     X = pd.DataFrame({name: text(rng.integers(6, size=n_rows)) for name in "ab"})
     X["t"] = rng.permutation(n_rows)
     p = SharedParameters(columns=["a", "b"], time_column="t", n_epochs=12, **parameters)
-    _, training = read_training_set(p, X, rng.normal(size=n_rows), task="regression")
+    training = read_training_set(p, X, rng.normal(size=n_rows), task="regression")
     return Plan(p, training, "squared", "numpy", None, 0)
 
 

@@ -367,7 +367,7 @@ class EmbeddingEstimator(SharedParameters):
         seed: int | None = None,
         effects: bool = False,
         **data: Any,
-    ) -> tuple[TrainingSet, Learner]:
+    ) -> Learner:
         """Check the parameters, read the table, choose what is "auto"; sets what that tells."""
         check_parameters(self, self.losses)
         check_transfer(self)
@@ -385,7 +385,7 @@ class EmbeddingEstimator(SharedParameters):
             data |= dict(task=self._task(), n_fits=n_fits, choice=choice)
             learner = StreamedLearner(self, X, seed, **data)
         else:
-            _, training = read_training_set(self, X, y, task=self._task(), **data)
+            training = read_training_set(self, X, y, task=self._task(), **data)
             n_fits = n_fits if self._trains(training) else 0
             learner = Learner(self, training, seed, n_fits=n_fits, choice=choice, effects=effects)
         names = learner.training.schema.names
@@ -398,7 +398,7 @@ class EmbeddingEstimator(SharedParameters):
         self.schema_, self.target_, self.choice_ = training.schema, training.target, learner.choice
         transfer = training.transfer
         self.transfer_report_ = None if transfer is None else transfer.report()
-        return training, learner
+        return learner
 
     def _compare(
         self, X: object, y: object, learner: Learner, committee: Committee, **data: Any
@@ -409,8 +409,8 @@ class EmbeddingEstimator(SharedParameters):
         # Not by `clone`, which would copy the callback, too.
         parameters = {**self.get_params(deep=False), "init": None, "column_map": None}
         bare = type(self)(**parameters)
-        training, alone = bare._prepare(X, y, seed=learner.seed, **data)
-        (other,) = alone.committees([np.arange(len(training))])
+        alone = bare._prepare(X, y, seed=learner.seed, **data)
+        (other,) = alone.committees([alone.everything])
         losses = [[one.held_out_loss for one in c.trained] for c in (committee, other)]
         self.transfer_report_["benefit"] = benefit(*losses)
 

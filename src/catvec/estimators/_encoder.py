@@ -239,7 +239,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         """Fit to all rows on disk and to folds of them."""
         if not isinstance(self.cv, int | str):
             raise refuse("cv", "an int for a table that is larger than memory", self.cv)
-        _, learner = self._start(X, None, data, cross_fitted=True)
+        learner = self._start(X, None, data, cross_fitted=True)
         assert isinstance(learner, StreamedLearner)
         splits = learner.deal.folds()
         refuse_none(splits)
@@ -272,7 +272,8 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         return encoded, self._constant_scores(learner)
 
     def _fit_transform(self, X: object, y: object, data: dict[str, Any]) -> np.ndarray:
-        training, learner = self._start(X, y, data, cross_fitted=True)
+        learner = self._start(X, y, data, cross_fitted=True)
+        training = learner.training
         folds = folds_of(self._cv, training, y, learner.seed)
         trained = learner.committees(self._sets(learner, [fold.train for fold in folds]))
         self._compare_first(X, y, data, learner, trained)
@@ -355,8 +356,8 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
     # --- inside ---
 
     def _fit(self, X: object, y: object, **data: Any) -> None:
-        training, learner = self._start(X, y, data)
-        rows = [learner.everything] if self._trains(training) else []
+        learner = self._start(X, y, data)
+        rows = [learner.everything] if self._trains(learner.training) else []
         trained = learner.committees(rows)
         self._compare_first(X, y, data, learner, trained)
         learner.finish(trained)
@@ -392,7 +393,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
 
     def _start(
         self, X: object, y: object, data: dict[str, Any], *, cross_fitted: bool = False
-    ) -> tuple[TrainingSet, Learner]:
+    ) -> Learner:
         self._check()
         if hasattr(self, "cross_fitted_"):  # of the rows of an earlier fit
             del self.cross_fitted_
@@ -407,12 +408,12 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
             data = {**data, "in_order": isinstance(self.cv, TimeSeriesSplit)}
         elif cross_fitted:
             data = {**data, "n_folds": cv}
-        training, learner = self._prepare(X, y, n_fits=self._n_fits, **data)
+        learner = self._prepare(X, y, n_fits=self._n_fits, **data)
         is_open = self.output == "auto" and self.output_ == "both"
-        self._hides_folds: bool = is_open and training.rows_together > 1
+        self._hides_folds: bool = is_open and learner.training.rows_together > 1
         if self._hides_folds:  # vectors would tell them, too
             self.output_ = "effects"
-        return training, learner
+        return learner
 
     def _output_and_folds(self) -> tuple[str, Any]:
         """What is written and by which folds, where the parameters say "auto"."""

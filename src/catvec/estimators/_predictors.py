@@ -55,7 +55,8 @@ class EmbeddingPredictor(EmbeddingEstimator):
 
     def _fit(self, X: object, y: object, **data: Any) -> None:
         effects = check_bool("effect_networks", self.effect_networks)
-        training, learner = self._prepare(X, y, effects=effects, **data)
+        learner = self._prepare(X, y, effects=effects, **data)
+        training = learner.training
         (committee,) = learner.committees([learner.everything])
         self._compare(X, y, learner, committee, **data)
         self.loss_ = learner.loss

@@ -204,7 +204,7 @@ class StreamedLearner(Learner):
         sampled.time_column = roles.time
         sampled.handle_unknown = "prior"  # what only the sample does not know is no error
         frame = open_frame(rows)
-        _, training = read_training_set(
+        training = read_training_set(
             sampled,
             frame.without(roles.hidden),
             label_vector(rows[roles.target].combine_chunks()),

@@ -224,7 +224,7 @@ def suggest_dims(
         time_column=time_column,
         n_jobs=n_jobs,
     )
-    _, training = read_training_set(p, frame, y, task=task, groups=groups)
+    training = read_training_set(p, frame, y, task=task, groups=groups)
     seed = draw_seed(random_state)
     told = _by_rules(training.schema)
     trials = _Trials(p, training, told, seed, budget, callback)

@@ -154,14 +154,12 @@ def read_training_set(
     in_order: bool = False,
     target: Target | None = None,
     vocabulary_counts: Mapping[str, Any] | None = None,
-) -> tuple[Frame, TrainingSet]:
+) -> TrainingSet:
     """Open the user's table and target, and learn their columns.
 
     Returns
     -------
-    frame : Frame
-        The open table.
-    training : TrainingSet
+    TrainingSet
 
     Raises
     ------
@@ -205,7 +203,7 @@ def read_training_set(
         rows_together=together,
         grouped=groups is not None or together > 1,
     )
-    return frame, replace(training, held_out=held_out_rows(p, training, X_val, y_val))
+    return replace(training, held_out=held_out_rows(p, training, X_val, y_val))
 
 
 def read_further_rows(

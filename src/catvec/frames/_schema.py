@@ -295,8 +295,8 @@ class Schema:
         -------
         ndarray
         """
-        columns, _ = self._columns(frame)
-        lines = [v.lines(c) for v, c in zip(self.vocabularies, columns, strict=True)]
+        columns = zip(self.vocabularies, self.categorical(frame), strict=True)
+        lines = [vocabulary.lines(column) for vocabulary, column in columns]
         return _stacked(lines, frame.n_rows, np.int32)
 
     def check_known(self, frame: Frame) -> None:
@@ -376,14 +376,8 @@ class Schema:
 
     def categorical(self, frame: Frame) -> list[Column]:
         """The categorical columns of another table, as `read` finds them."""
-        return self._columns(frame)[0]
-
-    def _columns(self, frame: Frame) -> tuple[list[Column], np.ndarray]:
-        """The categorical columns of a table, and its numbers side by side."""
         place = self._places(frame)
-        values = [number.read(frame.column(place[number.name])) for number in self.numbers]
-        columns = [frame.column(place[vocabulary.name]) for vocabulary in self.vocabularies]
-        return columns, _stacked(values, frame.n_rows, float)
+        return [frame.column(place[vocabulary.name]) for vocabulary in self.vocabularies]
 
     def _with_pairs(self, arrays: Arrays) -> Arrays:
         """The same with the codes of the pairs after those of the columns."""
