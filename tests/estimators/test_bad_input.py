@@ -8,7 +8,10 @@ from sklearn.model_selection import GroupKFold
 
 from catvec import EmbeddingClassifier, EmbeddingEncoder, EmbeddingRegressor
 from catvec.errors import InputError, ParameterError
+from catvec.estimators._parameters import SharedParameters
+from catvec.estimators._plan import Plan
 from catvec.estimators._scores import held_out_scores
+from catvec.estimators._training_set import read_training_set
 from catvec.frames import learn_target
 
 pytestmark = pytest.mark.usefixtures("few_steps")
@@ -126,9 +129,14 @@ def test_one_class_is_no_task():
 
 
 def test_groups_with_gaps_and_of_several_types():
-    X = {"a": list("xy") * 20}
+    """What is missing is a group of its own; the rows of one are held out together."""
+    X, y = {"a": list("xy") * 20}, np.arange(40.0)
     for groups in (["g", None] * 20, [1, "1"] * 20, pd.Series(["g", pd.NA] * 20)):
-        fit(EmbeddingRegressor, X, np.arange(40.0), groups=groups)
+        training = read_training_set(SharedParameters(), X, y, task="regression", groups=groups)
+        plan = Plan(SharedParameters(), training, "squared", "numpy", None, 0)
+        for mask in plan.held_out(np.arange(40), 4):
+            assert sorted([mask[::2].mean(), mask[1::2].mean()]) == [0.0, 1.0]
+        fit(EmbeddingRegressor, X, y, groups=groups)
 
 
 def test_numbers_of_numpy_are_numbers():
