@@ -120,7 +120,8 @@ def handed_out(cls: object) -> set[type]:
     """Classes of ours that a function, or methods and properties of a class, say they return."""
     functions = [getattr(member, "fget", member) for _, member in members(cls)]
     functions += [cls] if inspect.isfunction(cls) else []
-    functions += [f for f in vars(cls).values() if inspect.isfunction(f) and ours(f)]
+    special = [f for name, f in vars(cls).items() if name.startswith("__")]  # such as __getitem__
+    functions += [f for f in special if inspect.isfunction(f) and ours(f)]
     named = [(f, f.__annotations__.get("return")) for f in functions]
     found = [f.__globals__.get(hint, hint) if isinstance(hint, str) else hint for f, hint in named]
     return {hint for hint in found if inspect.isclass(hint) and ours(hint)}

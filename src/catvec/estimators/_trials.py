@@ -280,7 +280,9 @@ class Trials:
             return None
         told |= self._told(job, _beside(grid, nearest, -1 if nearest == min(told) else 1))
         n_epochs = _least(told)
-        rungs = range(len(firsts) if training.in_time else 1)
+        # Rows that the user gave judge all rungs alike.
+        several = training.in_time and training.held_out is None
+        rungs = range(len(firsts) if several else 1)
         others = self.run([self._effects_job(best, n_epochs, rung, 3) for rung in rungs])
         seeing = [[other] for other in others]
         seeing[0].append(told[n_epochs])
