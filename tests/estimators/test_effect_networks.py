@@ -334,6 +334,14 @@ def test_networks_that_take_few_epochs_leave_time_for_more(n_epochs, every, n_ne
         assert found * settings.mean_epochs <= most * 12
 
 
+def test_in_time_there_are_as_many_networks_of_each_kind():
+    """Of a table of which five, three or none could be afforded."""
+    for n_rows, alone, of_both in ((100_000, 5, 4), (170_000, 3, 2), (900_000, 1, 1)):
+        for n_kinds, wanted in ((1, alone), (2, of_both)):
+            found = choose_n_networks(SharedParameters(), n_rows, 60, n_kinds=n_kinds)
+            assert found == wanted
+
+
 @pytest.mark.parametrize("every", [2, 4])
 @pytest.mark.parametrize("mixed", [False, True])
 def test_a_committee_is_judged_by_the_networks_it_has(every, mixed):

@@ -290,7 +290,7 @@ def choose_n_networks(
         Mean epochs of the networks as a part of these: those that see effects may need few, and
         more of them take as long as others.
     n_kinds : int, default=1
-        Kinds of networks that are to be as many, 1 or 2.
+        Kinds of which there are to be as many networks: two in time, if there are two.
 
     Returns
     -------

@@ -183,7 +183,7 @@ class Learner:
             n_epochs = settings.first.n_epochs
             shorter = self.settings.mean_epochs / n_epochs
             last_passes = self._last_passes["n_passes"]
-            n_kinds = 1 if settings.second is None else 2
+            n_kinds = 2 if training.in_time and settings.second is not None else 1
             n_networks = choose_n_networks(
                 p, rows_of_fits, n_epochs, last_passes, shorter, n_kinds=n_kinds
             )

@@ -74,8 +74,8 @@ MANY_FINALISTS, FEW_FINALISTS = 3, 2  # of the climb, where it saw all rows and 
 # few go on to the second rung, too
 DENSER = 1.2  # times the rows of each group, from which more rows are more of the same groups
 NEAR = 0.05  # part of the best loss by which others of the climb may be worse to be finalists
-LEAD = 2.0  # times what chance may make of a loss, by which one is clearly ahead
 FAR = 0.3  # the same for pairs that more rows may be better for, of a committee of two kinds
+LEAD = 2.0  # times what chance may make of a loss, by which one is clearly ahead
 
 logger = logging.getLogger("catvec")
 
