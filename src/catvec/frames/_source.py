@@ -266,7 +266,8 @@ class ParquetSource:
         with readable(repr(str(path))):
             file = pq.ParquetFile(path)
         self.n_rows += file.metadata.num_rows
-        types = {name: file.schema_arrow.field(name).type for name in _names(file)}
+        types = {field.name: field.type for field in file.schema_arrow}
+        types = {name: types[name] for name in named_columns(types)}
         types |= {name: one.type for name, one in self._told.items() if name not in types}
         names = list(self.kinds) or list(types)
         missing = [name for name in names if name not in types]
@@ -457,10 +458,6 @@ def _is_artifact(folder: Path) -> bool:
     return isinstance(schema, dict) and schema.get("format") == "catvec"
 
 
-def _names(file: pq.ParquetFile) -> list[str]:
-    return named_columns(file.schema_arrow.names)
-
-
 def _tables(
     path: Path, columns: list[str], told: Mapping[str, pa.Scalar] | None = None
 ) -> Iterator[pa.Table]:
@@ -470,7 +467,7 @@ def _tables(
     """
     with readable(repr(str(path))):
         file = pq.ParquetFile(path)
-    own = set(_names(file))
+    own = set(file.schema_arrow.names)
     read = [name for name in columns if name in own]
     beside = {name: one for name, one in (told or {}).items() if name not in own}
     for table in _own_tables(path, file, read):
