@@ -409,6 +409,8 @@ def test_integers_of_a_category_type_are_categorical(run, table, named, kept):
         ({"a": ["x", "y"], "y": [1.0, float("inf")]}, "column 'y' contains infinity"),
         ({"a": ["x"] * 3, "y": ["1.5", "2.5", "n.a."]}, "holds text in 1 row: 'n.a.'"),
         ({"a": ["x"] * 3, "y": ["one"] * 3}, "one class only"),
+        ({"a": ["x"] * 30, "y": [f"1.{i},5" for i in range(30)]},
+         "text with 30 different values in 30 rows: '1.0,5', '1.1,5'"),
         ({"a": ["x", "y"], "y": [[1], [2]]}, "'y'"),
         ({"a": [1.5, 2.5], "y": [1.0, 2.0]}, "has no categorical column; name one"),
         ({"a": [1, 2, 2], "b": [5, 6, 7], "y": [1.0, 2.0, 3.0]},

@@ -17,6 +17,7 @@ from catvec.frames._files import TableFile
 
 TRAIN = ("train", "training", "fit")
 HELD_OUT = ("valid", "validation", "val", "held-out", "held_out", "holdout", "test")
+FEW_LABELS = 20  # rows from which labels are expected to come more than once
 PROPOSED = 8  # integer columns named where no column is categorical
 
 
@@ -327,14 +328,17 @@ def _target(column: Column, task: str) -> tuple[np.ndarray, str]:
         array = array.dictionary_decode()
     y = np.asarray(array.to_numpy(zero_copy_only=False))
     if column.kind == "text":
-        _refuse_text_among_numbers(column.name, y, task)
+        _refuse_misread(column.name, y, task)
         y = y.astype(str)
     task = learn_target(y, task).task  # refuses what does not suit it
     return (y.astype(np.float64) if task in ("regression", "count") else y), task
 
 
-def _refuse_text_among_numbers(name: str, y: np.ndarray, task: str) -> None:
-    """Refuse text where numbers are needed, and where most values are numbers."""
+def _refuse_misread(name: str, y: np.ndarray, task: str) -> None:
+    """Refuse text where numbers are needed, and what is unlikely to be labels.
+
+    As where most values are numbers, or most rows have a value of their own.
+    """
     values, rows = np.unique(y.astype(str), return_counts=True)
     text = np.array([not _is_number(value) for value in values.tolist()])
     if task in ("regression", "count") or (task == "auto" and 2 * text.sum() < len(text)):
@@ -342,6 +346,11 @@ def _refuse_text_among_numbers(name: str, y: np.ndarray, task: str) -> None:
             f"the target {name!r} must hold numbers, but holds text in"
             f" {plural(int(rows[text].sum()), 'row')}: {some(values[text].tolist())}"
             + ("; correct it, or say --task multiclass" if task == "auto" else "")
+        )
+    if task == "auto" and len(y) >= FEW_LABELS and 2 * len(values) > len(y):
+        raise InputError(
+            f"the target {name!r} holds text with {len(values):,} different values in {len(y):,}"
+            f" rows: {some(values.tolist())}; correct it, or say --task multiclass"
         )
 
 
