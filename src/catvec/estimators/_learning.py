@@ -180,13 +180,7 @@ class Learner:
         self.settings = settings if effects else replace(settings, effects=None)
         if training.limits is NO_LIMITS:
             # Few epochs leave time for more networks than were reckoned with, a budget no room.
-            n_epochs = settings.first.n_epochs
-            shorter = self.settings.mean_epochs / n_epochs
-            last_passes = self._last_passes["n_passes"]
-            n_kinds = 2 if training.in_time and settings.second is not None else 1
-            n_networks = choose_n_networks(
-                p, rows_of_fits, n_epochs, last_passes, shorter, n_kinds=n_kinds
-            )
+            n_networks = self._affordable(rows_of_fits)
         self.n_networks = n_networks
         self.training = self.plan.training
         self.choice = self._chosen(tried)
@@ -326,6 +320,13 @@ class Learner:
     @property
     def _last_passes(self) -> dict[str, Any]:
         return LAST_PASSES_IN_TIME if self.p.time_column is not None else LAST_PASSES
+
+    def _affordable(self, n_rows: int) -> int:
+        """Networks for so many rows of all fits, by the settings that were chosen."""
+        n_epochs = self.settings.first.n_epochs
+        shorter, last_passes = self.settings.mean_epochs / n_epochs, self._last_passes["n_passes"]
+        n_kinds = 2 if self.plan.training.in_time and self.settings.second is not None else 1
+        return choose_n_networks(self.p, n_rows, n_epochs, last_passes, shorter, n_kinds)
 
     def _row_epochs(self, n_rows: int, n_fits: int, n_networks: int) -> int:
         """Work ahead, about."""

@@ -193,8 +193,9 @@ class Trials:
         return ranked(contenders)
 
     def second(self, best: Contender, others: Sequence[Contender]) -> list[Contender]:
-        """The contender that every second network is to follow, of every four; None for none.
+        """The contender that every second network is to follow, if any.
 
+        Of every four networks one does, where some see effects.
         Where rows come in time or in groups another finalist, else one without batch norm. None
         where a committee half of which are such networks would be worse.
         """

@@ -248,7 +248,9 @@ def open_frame(X: object) -> Frame:
     if isinstance(X, pa.RecordBatch):
         X = pa.Table.from_batches([X])
     if isinstance(X, pa.Table):
-        X = X.select([i for i, name in enumerate(X.column_names) if named_columns([name])])
+        names = X.column_names
+        if named_columns(names) != names:  # by place, as names may occur twice
+            X = X.select([i for i, name in enumerate(names) if named_columns([name])])
     try:
         frame = nw.from_native(X, pass_through=True)
     except DuplicateError:

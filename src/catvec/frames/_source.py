@@ -458,9 +458,7 @@ def _is_artifact(folder: Path) -> bool:
     return isinstance(schema, dict) and schema.get("format") == "catvec"
 
 
-def _tables(
-    path: Path, columns: list[str], told: Mapping[str, pa.Scalar] | None = None
-) -> Iterator[pa.Table]:
+def _tables(path: Path, columns: list[str], told: Mapping[str, pa.Scalar]) -> Iterator[pa.Table]:
     """The rows of a file, and what is `told` of all of them where it has no such column.
 
     What cannot be read is told by its row group.
@@ -469,7 +467,7 @@ def _tables(
         file = pq.ParquetFile(path)
     own = set(file.schema_arrow.names)
     read = [name for name in columns if name in own]
-    beside = {name: one for name, one in (told or {}).items() if name not in own}
+    beside = {name: one for name, one in told.items() if name not in own}
     for table in _own_tables(path, file, read):
         for name, one in beside.items():
             table = table.append_column(name, pa.repeat(one, len(table)))
