@@ -13,7 +13,7 @@ import pytest
 from catvec import CategoryVectors, EmbeddingClassifier, EmbeddingRegressor
 from catvec.cli import _fit
 from catvec.estimators import _learning
-from catvec.estimators._choice import Effects
+from catvec.estimators._choice import EffectNetworks
 from catvec.estimators._trials import Trials
 from catvec.frames._files import open_table, write_table
 
@@ -266,7 +266,7 @@ def test_encoded_rows_are_of_the_model_s_choices(run, sales, table, monkeypatch)
 
 
 def test_networks_that_see_effects_may_be_left_out(run, sales, monkeypatch):
-    monkeypatch.setattr(Trials, "effects", lambda *_: Effects(2, 2))
+    monkeypatch.setattr(Trials, "effect_networks", lambda *_: EffectNetworks(2, 2))
     shared = ("--epochs", 2, "--networks", 2, "--jobs", 1, "--categorical", "shop", *REST)
     fit = ("fit", sales, "-t", "sales", *shared)
     done = run(*fit, "--encoded-out", "z.parquet")

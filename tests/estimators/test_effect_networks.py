@@ -16,7 +16,7 @@ from catvec.estimators._pairs import with_pairs
 from catvec.estimators._parameters import SharedParameters
 from catvec.estimators._plan import Plan
 from catvec.estimators._search import search
-from catvec.estimators._settings import Effects, Setting, Settings
+from catvec.estimators._settings import EffectNetworks, Setting, Settings
 from catvec.estimators._training_set import read_training_set
 from catvec.estimators._trials import Trials
 from catvec.frames import make_folds
@@ -140,7 +140,7 @@ def test_training_moves_no_effect(rng):
     X.loc[::4, "shop"] = [f"rare {i}" for i in range(100)]
     training = training_set(X, rng.normal(size=400) + (np.arange(400) % 4 == 0), min_frequency=2)
     plan = Plan(SharedParameters(n_knots=0), training, "squared", "numpy", None, 0)
-    setting = Setting((1.0,) * len(plan.dims), "concatenate", 3).of_effects(3)
+    setting = Setting((1.0,) * len(plan.dims), "concatenate", 3).seeing_effects(3)
     job = plan.job(np.arange(400), np.arange(400) >= 360, 1, setting)
     (trained,) = train_committee([job])
     learn_held_out([trained])
@@ -162,7 +162,7 @@ def test_groups_are_not_parted(rng):
 @pytest.fixture
 def mixed(monkeypatch):
     """Every second network sees effects, whatever held-out rows say."""
-    monkeypatch.setattr(Trials, "effects", lambda *_: Effects(2, 6))
+    monkeypatch.setattr(Trials, "effect_networks", lambda *_: EffectNetworks(2, 6))
 
 
 def of_pairs(rng, n=1500):
@@ -259,7 +259,7 @@ def test_the_same_bits_whatever_the_threads_and_none_if_not_wanted(rng):
     assert one.choice_ == two.choice_
     np.testing.assert_array_equal(one.predict(X), two.predict(X))
     without = clone(one).set_params(effect_networks=False).fit(X, y)
-    assert without.choice_.effects is None
+    assert without.choice_.effect_networks is None
     assert not any(network.config.sees_effects for network in without.networks_)
 
 
@@ -269,7 +269,7 @@ def test_they_are_taken_where_effects_of_pairs_say_it_all(rng):
     y = y + 1.5 * rng.normal(size=2000)
     given = {"shrinkage": 10.0, "interactions": "concatenate", "batch_norm": True}
     model = EmbeddingRegressor(**given, n_networks=4, random_state=0).fit(X, y)
-    assert model.choice_.effects is not None
+    assert model.choice_.effect_networks is not None
 
 
 class OfStretches:
@@ -314,15 +314,15 @@ def test_in_time_no_stretch_loses_more_by_effects_than_is_gained(right, wrong, t
     training = read_training_set(p, X, np.zeros(1000), task="regression")
     run = OfStretches(right, wrong)
     plan = Plan(p, training, "squared", "numpy", None, 0)
-    _, settings, _ = search(plan, run, 4, judged=True, effects=True)
-    assert (settings.effects is not None) == taken
+    _, settings, _ = search(plan, run, 4, judged=True, effect_networks=True)
+    assert (settings.effect_networks is not None) == taken
     assert len(run.rungs) == 2
 
 
 @pytest.mark.parametrize(("n_epochs", "every", "n_networks"), [(3, 2, 12), (12, 2, 8), (3, 4, 8)])
 def test_networks_that_take_few_epochs_leave_time_for_more(n_epochs, every, n_networks):
     first = Setting((1.0,), "concatenate", 12)
-    settings = Settings(first, replace(first, batch_norm=False), Effects(every, n_epochs))
+    settings = Settings(first, replace(first, batch_norm=False), EffectNetworks(every, n_epochs))
     each = [settings.of(number) for number in range(4)]
     assert sum(setting.sees_effects for setting in each) == 4 // every
     assert sum(not setting.batch_norm for setting in each) == 1
@@ -347,7 +347,7 @@ def test_in_time_there_are_as_many_networks_of_each_kind():
 def test_a_committee_is_judged_by_the_networks_it_has(every, mixed):
     first = Setting((1.0,), "concatenate", 12)
     second = replace(first, batch_norm=False) if mixed else None
-    settings = Settings(first, second, Effects(every, 3))
+    settings = Settings(first, second, EffectNetworks(every, 3))
     for n_networks in range(1, 13):
         each = [settings.of(number) for number in range(n_networks)]
         counts = [sum(setting == kind for setting in each) for kind in settings.kinds]
@@ -362,7 +362,7 @@ def test_a_second_kind_that_no_network_has_is_not_told(rng, monkeypatch):
         return [replace(best, setting=replace(best.setting, batch_norm=False))]
 
     monkeypatch.setattr(Trials, "second", second)
-    monkeypatch.setattr(Trials, "effects", lambda *_: Effects(2, 3))
+    monkeypatch.setattr(Trials, "effect_networks", lambda *_: EffectNetworks(2, 3))
     X, y = of_pairs(rng, 200)
     given = {"max_epochs": 3, "pairs": None, "random_state": 0}
     for n_networks, told in ((2, False), (3, True)):
@@ -377,17 +377,18 @@ def test_of_few_moments_there_may_be_no_earlier_ones(rng):
     for n_moments in (1, 2, 3):
         X["time"] = np.arange(240) * n_moments // 240
         model = EmbeddingRegressor(max_epochs=3, time_column="time", random_state=0).fit(X, y)
-        assert n_moments > 2 or model.choice_.effects is None
+        assert n_moments > 2 or model.choice_.effect_networks is None
 
 
 def test_what_would_take_too_much_memory_is_not_seen(rng, monkeypatch):
-    monkeypatch.setattr(Trials, "effects", lambda *_: Effects(2, 3))
+    monkeypatch.setattr(Trials, "effect_networks", lambda *_: EffectNetworks(2, 3))
     X, y = of_pairs(rng, 200)
     parameters = {"n_networks": 2, "max_epochs": 3, "pairs": None, "random_state": 0}
-    assert EmbeddingRegressor(**parameters).fit(X, y).choice_.effects == Effects(2, 3)
+    model = EmbeddingRegressor(**parameters).fit(X, y)
+    assert model.choice_.effect_networks == EffectNetworks(2, 3)
     monkeypatch.setattr("catvec.estimators._effects_apart.MOST_BYTES", 1000)
     model = EmbeddingRegressor(**parameters).fit(X, y)
-    assert model.choice_.effects is None
+    assert model.choice_.effect_networks is None
     assert not any(network.config.sees_effects for network in model.networks_)
 
 
@@ -395,7 +396,7 @@ def test_what_would_take_too_much_memory_is_not_seen(rng, monkeypatch):
 def test_numbers_alone_have_no_effects(rng):
     X, y = of_pairs(rng, 200)
     model = EmbeddingRegressor(n_networks=2, max_epochs=3, random_state=0).fit(X[["size"]], y)
-    assert model.choice_.effects is None
+    assert model.choice_.effect_networks is None
 
 
 def test_what_is_neither_true_nor_false_is_refused(rng):

@@ -214,6 +214,21 @@ def test_moments(size):
     np.testing.assert_allclose(*both(found), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("size", [2, 300])
+def test_remember(size):
+    def found(kernels):
+        mean, variance, *running = np.random.default_rng(0).uniform(1, 2, (4, UNITS)).astype("f4")
+        kernels.remember(mean, variance, size, 0.25, *running)
+        return np.stack([mean, variance, *running])
+
+    plain, compiled = both(found)
+    np.testing.assert_allclose(plain, compiled, rtol=1e-6)
+    before = np.random.default_rng(0).uniform(1, 2, (4, UNITS))
+    np.testing.assert_allclose(plain[2], 0.75 * before[2] + 0.25 * before[0], rtol=1e-6)
+    unbiased = before[1] * size / (size - 1)
+    np.testing.assert_allclose(plain[3], 0.75 * before[3] + 0.25 * unbiased, rtol=1e-6)
+
+
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 @pytest.mark.parametrize("size", SIZES)
 def test_normalize_and_back(size, dropout):

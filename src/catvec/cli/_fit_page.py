@@ -75,7 +75,7 @@ def print_page(output: Output, fit: Fit) -> None:
 
 def facts(fit: Fit) -> dict[str, Any]:
     """The facts of the page, for ``--json``."""
-    data, model = fit.data, fit.model
+    data, model, choice = fit.data, fit.model, fit.model.choice_
     target: dict[str, Any] = {"name": fit.roles.target, "task": data.task}
     if model.target_.classes is not None:
         target["classes"] = model.target_.classes
@@ -88,13 +88,13 @@ def facts(fit: Fit) -> dict[str, Any]:
         "numbers": [n.name for n in model.schema_.numbers],
         "left_out": data.left_out,
         "networks": len(model.networks_),
-        "effects": None if model.choice_.effects is None else asdict(model.choice_.effects),
-        "shrinkage": dict(zip(model.vectors_, model.choice_.shrinkage, strict=False)),
+        "effect_networks": choice.effect_networks and asdict(choice.effect_networks),
+        "shrinkage": dict(zip(model.vectors_, choice.shrinkage, strict=False)),
         "pairs": list(model.vectors_.pairs),
-        "interactions": model.choice_.interactions,
-        "n_epochs": model.choice_.n_epochs,
-        "second": None if model.choice_.second is None else asdict(model.choice_.second),
-        "rows_together": model.choice_.rows_together,
+        "interactions": choice.interactions,
+        "n_epochs": choice.n_epochs,
+        "second": choice.second and asdict(choice.second),
+        "rows_together": choice.rows_together,
         "scores": model.validation_scores_,
         "transfer": model.transfer_report_,
         "seconds": round(fit.seconds, 3),

@@ -365,7 +365,7 @@ class EmbeddingEstimator(SharedParameters):
         *,
         n_fits: int = 1,
         seed: int | None = None,
-        effects: bool = False,
+        effect_networks: bool = False,
         **data: Any,
     ) -> Learner:
         """Check the parameters, read the table, choose what is "auto"; sets what that tells."""
@@ -387,7 +387,14 @@ class EmbeddingEstimator(SharedParameters):
         else:
             training = read_training_set(self, X, y, task=self._task(), **data)
             n_fits = n_fits if self._trains(training) else 0
-            learner = Learner(self, training, seed, n_fits=n_fits, choice=choice, effects=effects)
+            learner = Learner(
+                self,
+                training,
+                seed,
+                n_fits=n_fits,
+                choice=choice,
+                effect_networks=effect_networks,
+            )
         names = learner.training.schema.names
         self.n_features_in_ = len(names)
         if learner.training.schema.named:

@@ -14,7 +14,7 @@ import numpy as np
 from catvec._checks import some
 from catvec.errors import InputError
 from catvec.estimators._parameters import SharedParameters, is_auto
-from catvec.estimators._settings import Effects, Setting, Settings
+from catvec.estimators._settings import EffectNetworks, Setting, Settings
 from catvec.frames import FIRST, Schema
 from catvec.network import RULES
 
@@ -80,7 +80,7 @@ class Choice:
         What every second network, of every four where some see effects, has in place of this
         shrinkage, interactions, epochs and tables of pairs, and whether it has batch norm; None if
         all that learn vectors are alike.
-    effects : Effects or None
+    effect_networks : EffectNetworks or None
         Which of the networks see effects in place of vectors; None if none do.
     """
 
@@ -94,13 +94,13 @@ class Choice:
     rows_together: int = 1
     paired: bool = False
     second: Setting | None = None
-    effects: Effects | None = None
+    effect_networks: EffectNetworks | None = None
 
     @property
     def settings(self) -> Settings:
         """What was chosen network by network."""
         first = Setting(self.shrinkage, self.interactions, self.n_epochs, self.paired)
-        return Settings(first, self.second, self.effects)
+        return Settings(first, self.second, self.effect_networks)
 
 
 def choose_dims(

@@ -24,8 +24,8 @@ from catvec.network import (
     load_kernels,
 )
 
-MOST_ROWS = 2048  # of a network's held-out rows, shuffles counted, that importances look at
-FEWEST_ROWS = 512  # by which nothing is lost: calling the network costs more
+MOST_ROWS = 8192  # held out by all networks, shuffles counted, that importances look at
+FEWEST_ROWS = 512  # of a network, by which nothing is lost: calling the network costs more
 MOST_SHUFFLES = 5  # of a column, where few rows are held out
 
 
@@ -209,7 +209,8 @@ def column_importances(
     places = find_places(training.schema)
     if not places or (held_out is None and training.held_out is None):
         return {}
-    most = min(MOST_ROWS, max(FEWEST_ROWS, len(training) // (2 * len(places))))
+    most = min(MOST_ROWS // len(networks), len(training) // (2 * len(places)))
+    most = max(most, FEWEST_ROWS)
     growth, kernels = np.zeros(len(places)), load_kernels(engine)
     for i, network in enumerate(networks):
         rng = np.random.default_rng([seed, 3, i])

@@ -14,7 +14,7 @@ from catvec._packing import PackedRows
 from catvec.errors import ArtifactError
 from catvec.estimators._choice import Choice, told_by_code
 from catvec.estimators._growth import Continuation
-from catvec.estimators._settings import Effects, Setting
+from catvec.estimators._settings import EffectNetworks, Setting
 from catvec.frames import Schema, Target
 from catvec.network import Network, NetworkConfig
 from catvec.vectors import Artifact, CategoryVectors, load_artifact, write_artifact
@@ -148,12 +148,8 @@ def _choice(stored: dict[str, Any]) -> Choice:
         stored.get("rows_together", 1),
         stored.get("paired", bool(stored.get("pairs"))),
         _setting(stored["second"]) if stored.get("second") else None,
-        _effects(stored["effects"]) if stored.get("effects") else None,
+        EffectNetworks(**stored["effect_networks"]) if stored.get("effect_networks") else None,
     )
-
-
-def _effects(stored: dict[str, Any]) -> Effects:
-    return Effects(stored["every"], stored["n_epochs"])  # older ones told pairs, too
 
 
 def _setting(stored: dict[str, Any]) -> Setting:

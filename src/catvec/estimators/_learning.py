@@ -124,7 +124,7 @@ class Learner:
         Rows of the whole table, where those of the training set are a sample of it.
     choice : Choice, optional
         Of an earlier fit to the same rows, to be taken; by default it is made here.
-    effects : bool, default=False
+    effect_networks : bool, default=False
         Whether some networks may see effects in place of vectors; not where tables are composed,
         vectors learned elsewhere come with them, or memory is short.
 
@@ -147,7 +147,7 @@ class Learner:
         n_fits: int = 1,
         n_rows: int | None = None,
         choice: Choice | None = None,
-        effects: bool = False,
+        effect_networks: bool = False,
     ) -> None:
         self.n_rows = n_rows = len(training) if n_rows is None else n_rows
         self.p, self.seed, self.row_epochs = p, seed, 0
@@ -173,11 +173,13 @@ class Learner:
                 lambda jobs: self._run(jobs, "choosing"),
                 n_networks,
                 judged=n_fits > 0,
-                effects=effects and engine != "torch" and _has_plain_columns(training),
+                effect_networks=effect_networks
+                and engine != "torch"
+                and _has_plain_columns(training),
             )
         else:
             self.plan, settings, tried = _as_chosen(plan, choice), choice.settings, choice.tried
-        self.settings = settings if effects else replace(settings, effects=None)
+        self.settings = settings if effect_networks else replace(settings, effect_networks=None)
         if training.limits is NO_LIMITS:
             # Few epochs leave time for more networks than were reckoned with, a budget no room.
             n_networks = self._affordable(rows_of_fits)
@@ -294,7 +296,7 @@ class Learner:
             self.training.rows_together,
             first.paired,
             settings.second,
-            settings.effects,
+            settings.effect_networks,
         )
 
     def _follow(self, committee: Committee) -> None:

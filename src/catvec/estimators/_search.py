@@ -34,7 +34,7 @@ come they are worse (MAPE of rossmann_200k 0.099, 0.111, 0.102; AUC of nycflight
 both, 0.716), and are not tried.
 
 So it is with networks that see effects in place of vectors, of which two for one number of epochs
-tell what committees with a quarter and with a half of them would lose: see `Trials.effects`.
+tell what committees with a quarter and a half of them would lose: see `Trials.effect_networks`.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ logger = logging.getLogger("catvec")
 
 
 def search(
-    plan: Plan, run: Run, n_networks: int, *, judged: bool, effects: bool = False
+    plan: Plan, run: Run, n_networks: int, *, judged: bool, effect_networks: bool = False
 ) -> tuple[Plan, Settings, Mapping[float, float]]:
     """Choose by held-out loss what the parameters leave open.
 
@@ -95,7 +95,7 @@ def search(
         Of the committee that is wanted.
     judged : bool
         Whether networks are wanted at all; else nothing is tried.
-    effects : bool, default=False
+    effect_networks : bool, default=False
         Whether some of the networks may see effects in place of vectors.
 
     Returns
@@ -125,7 +125,7 @@ def search(
     if last.n_judges:  # a share so small holds nothing out
         best, others = _final(last, _finalists(last, everyone, first.plan))
         chosen = [best, *last.second(best, others)]
-        seen = last.effects(best) if effects else None
+        seen = last.effect_networks(best) if effect_networks else None
     denser = _denser(plan, last.plan)
     if denser > DENSER:
         chosen = [_of_denser(last, c, denser) for c in chosen]
@@ -139,14 +139,14 @@ def search(
     logger.info("shrinkage %g chosen by held-out loss, of %s; %d epochs", *of)
     found = _with_pairs(plan, pairs, settings.within(n_networks))
     if seen is not None and not fits_into_memory(found.training):
-        settings = replace(settings, effects=None)
+        settings = replace(settings, effect_networks=None)
         found = _with_pairs(plan, pairs, settings)
     return found, settings.within(n_networks), tried if len(tried) > 1 else {}
 
 
 def _with_pairs(plan: Plan, pairs: list[tuple[str, str]], settings: Settings) -> Plan:
     """The plan with the pairs, if some networks see them or their effects."""
-    seen = settings.paired or settings.effects is not None
+    seen = settings.paired or settings.effect_networks is not None
     return plan.of(with_pairs(plan.training, pairs)) if pairs and seen else plan
 
 

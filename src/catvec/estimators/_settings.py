@@ -42,13 +42,13 @@ class Setting:
     batch_norm: bool = True
     sees_effects: bool = False
 
-    def of_effects(self, n_epochs: int) -> Setting:
+    def seeing_effects(self, n_epochs: int) -> Setting:
         """Of a network that sees effects, those of pairs, too, beside networks of this setting."""
         return Setting(self.shrinkage, PLAIN, n_epochs, paired=True, sees_effects=True)
 
 
 @dataclass(frozen=True)
-class Effects:
+class EffectNetworks:
     """What is chosen of networks that see effects in place of vectors.
 
     Attributes
@@ -73,13 +73,13 @@ class Settings:
     first : Setting
     second : Setting or None
         Of every second network, of every fourth where some see effects; None if it is the first's.
-    effects : Effects or None
+    effect_networks : EffectNetworks or None
         Which of the networks see effects instead; None if none do.
     """
 
     first: Setting
     second: Setting | None = None
-    effects: Effects | None = None
+    effect_networks: EffectNetworks | None = None
 
     def of(self, number: int) -> Setting:
         """Of the network of this number."""
@@ -89,8 +89,8 @@ class Settings:
     @property
     def kinds(self) -> list[Setting]:
         """The first, the second and that of effects, as far as there are any."""
-        effects, first = self.effects, self.first
-        seen = None if effects is None else first.of_effects(effects.n_epochs)
+        seeing, first = self.effect_networks, self.first
+        seen = None if seeing is None else first.seeing_effects(seeing.n_epochs)
         return [setting for setting in (first, self.second, seen) if setting is not None]
 
     def shares(self, n_networks: int) -> list[float]:
@@ -106,7 +106,8 @@ class Settings:
     @property
     def _turn(self) -> list[int]:
         """Places in `kinds` of those that networks are of in turn."""
-        turn = NO_EFFECTS if self.effects is None else BY_SHARE[self.effects.every]
+        seeing = self.effect_networks
+        turn = NO_EFFECTS if seeing is None else BY_SHARE[seeing.every]
         places = {FIRST: 0, SECOND: 1, EFFECTS: 2}
         if self.second is None:
             places = {FIRST: 0, SECOND: 0, EFFECTS: 1}

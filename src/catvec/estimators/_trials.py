@@ -14,7 +14,7 @@ from catvec.estimators._effects_apart import can_be_apart
 from catvec.estimators._judged import Judged
 from catvec.estimators._pairs import with_pairs
 from catvec.estimators._plan import Plan
-from catvec.estimators._settings import PLAIN, PRODUCTS, Effects, Setting, Settings
+from catvec.estimators._settings import PLAIN, PRODUCTS, EffectNetworks, Setting, Settings
 from catvec.network import Job, Trained, make_loss
 
 PARTS = 5  # fits in which the climb judges a contender of a small table, at most
@@ -259,7 +259,7 @@ class Trials:
         self.seconds = [[others[least - 1]]]
         return [unnormed[least - 1]]
 
-    def effects(self, best: Contender) -> Effects | None:
+    def effect_networks(self, best: Contender) -> EffectNetworks | None:
         """How many networks had better see effects, and their epochs; None for none.
 
         They see those of all pairs worth a thought: what effects a network does not need it learns
@@ -288,7 +288,7 @@ class Trials:
         seeing = [[other] for other in others]
         seeing[0].append(told[n_epochs])
 
-        choices = [Effects(every, n_epochs) for every in EVERY if every <= self.n_networks]
+        choices = [EffectNetworks(every, n_epochs) for every in EVERY if every <= self.n_networks]
         losses = np.array([self._with_effects(best, choices, rung, seeing[rung]) for rung in rungs])
         logger.debug("losses of committees without effects, and with: %s", losses)
         gains = losses[:, :1] - losses
@@ -297,7 +297,7 @@ class Trials:
         return choices[most - 1] if most else None
 
     def _with_effects(
-        self, best: Contender, choices: list[Effects], rung: int, seeing: list[Trained]
+        self, best: Contender, choices: list[EffectNetworks], rung: int, seeing: list[Trained]
     ) -> list[float]:
         """Loss of a committee none of whose networks see effects, then by choice of which do."""
         seconds = self.seconds[rung : rung + 1]
@@ -323,7 +323,7 @@ class Trials:
         return dict(zip(epochs, trained, strict=True))
 
     def _effects_job(self, best: Contender, n_epochs: int, rung: int, number: int) -> Job:
-        return self._job(best.setting.of_effects(n_epochs), rung, number)
+        return self._job(best.setting.seeing_effects(n_epochs), rung, number)
 
     def _job(self, setting: Setting, rung: int, number: int) -> Job:
         job = self.plan.job(*self.splits[rung], number, setting)

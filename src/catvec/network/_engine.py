@@ -18,13 +18,13 @@ logger = logging.getLogger(__name__)
 ENGINES = ("auto", "numpy", "numba", "torch")
 """What `choose_engine` takes."""
 
-ROW_EPOCHS_TO_COMPILE = 500_000
+ROW_EPOCHS_TO_COMPILE = 150_000
 """Rows times epochs (times networks) from which compiling pays; empirical."""
 
 
-LOOKS_TO_COMPILE = 50_000
-"""Steps times tables from which compiling pays, however few rows the steps have: NumPy takes about
-80 microseconds for the rows that a step looks at in a table. Empirical, on 45 columns."""
+LOOKS_TO_COMPILE = 15_000
+"""Steps times tables from which compiling pays, however few rows the steps have: NumPy takes 80 to
+200 microseconds for the rows that a step looks at in a table. Empirical, on 26 and 45 columns."""
 
 
 def choose_engine(engine: str, row_epochs: float, looks: float = 0) -> str:

@@ -36,6 +36,7 @@ __all__ = [
     "place",
     "pool",
     "pool_backward",
+    "remember",
     "update_lists",
     "update_tables",
 ]
@@ -395,6 +396,25 @@ def moments(z: Array, mean: Array, variance: Array) -> None:
     """Mean and biased variance (H,) of the columns of `z` (B, H)."""
     np.mean(z, axis=0, out=mean)
     np.var(z, axis=0, out=variance)
+
+
+def remember(
+    mean: Array,
+    variance: Array,
+    n_rows: int,
+    momentum: float,
+    running_mean: Array,
+    running_variance: Array,
+) -> None:
+    """Move running moments towards those of a batch of `n_rows` by `momentum`.
+
+    The running variance is the unbiased one, as PyTorch keeps it.
+    """
+    of_float = mean.dtype.type
+    running_mean *= of_float(1.0 - momentum)
+    running_mean += of_float(momentum) * mean
+    running_variance *= of_float(1.0 - momentum)
+    running_variance += of_float(momentum * n_rows / (n_rows - 1)) * variance
 
 
 def normalize(

@@ -31,6 +31,7 @@ __all__ = [
     "place",
     "pool",
     "pool_backward",
+    "remember",
     "update_lists",
     "update_tables",
 ]
@@ -269,6 +270,22 @@ def moments(z: Array, mean: Array, variance: Array) -> None:
             variance[j] += (z[b, j] - mean[j]) * (z[b, j] - mean[j])
     for j in range(n_units):
         variance[j] *= each
+
+
+@compiled
+def remember(
+    mean: Array,
+    variance: Array,
+    n_rows: int,
+    momentum: float,
+    running_mean: Array,
+    running_variance: Array,
+) -> None:
+    old, new = np.float32(1.0 - momentum), np.float32(momentum)
+    unbiased = np.float32(momentum * n_rows / (n_rows - 1))
+    for j in range(len(mean)):
+        running_mean[j] = old * running_mean[j] + new * mean[j]
+        running_variance[j] = old * running_variance[j] + unbiased * variance[j]
 
 
 @compiled

@@ -303,7 +303,7 @@ class Hidden:
         if self._norms_batch(len(x)):
             mean, variance = self.batch_mean, self.batch_variance
             kernels.moments(self.normalized, mean, variance)
-            self._remember(len(x))
+            kernels.remember(mean, variance, len(x), MOMENTUM, self.mean, self.variance)
         np.add(variance, variance.dtype.type(EPSILON), out=self.inverse)
         np.sqrt(self.inverse, out=self.inverse)
         np.reciprocal(self.inverse, out=self.inverse)
@@ -322,16 +322,6 @@ class Hidden:
 
     def _norms_batch(self, n_rows: int) -> bool:
         return n_rows > 1 and not self.running_norm
-
-    def _remember(self, n_rows: int) -> None:
-        """Running mean and (unbiased) variance, as PyTorch keeps them."""
-        old = self.mean.dtype.type(1.0 - MOMENTUM)
-        self.mean *= old
-        self.mean += self.mean.dtype.type(MOMENTUM) * self.batch_mean
-        self.variance *= old
-        self.variance += (
-            self.mean.dtype.type(MOMENTUM * n_rows / (n_rows - 1)) * self.batch_variance
-        )
 
     def backward(self, kernels: Any, gradient: Array) -> Array:
         n_rows = len(gradient)
