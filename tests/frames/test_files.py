@@ -203,6 +203,15 @@ def test_an_index_without_a_name_is_no_column(tmp_path, ending):
     assert open_table(tmp_path / f"n.{ending}").read().to_pydict()["id"] == [7, 5, 6]
 
 
+def test_names_of_rows_before_the_columns_of_a_csv_file_are_no_column(tmp_path):
+    path = tmp_path / "t.csv"
+    pd.DataFrame({"a": [1, 2, 3], "b": list("xyz")}).to_csv(path)
+    assert open_table(path).names == ("a", "b")
+    assert open_table(path).read().to_pydict() == {"a": [1, 2, 3], "b": ["x", "y", "z"]}
+    path.write_text('""\n1\n2\n')  # nothing but these: a column after all
+    assert open_table(path).names == ("",)
+
+
 # --- mistakes -----------------------------------------------------------------------------
 
 

@@ -394,7 +394,9 @@ def _open_csv(label: str, stream: Callable[[], Any], delimiter: str | None) -> T
         }
         return pa.table(arrays)
 
-    return TableFile(label, first.names, read)
+    # Before the columns pandas and R write the names of the rows, mostly their numbers.
+    named = first.names[1:] if first.names[0] == "" else first.names
+    return TableFile(label, named or first.names, read)
 
 
 @contextlib.contextmanager
