@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from catvec.errors import ParameterError
+from catvec.errors import InputError, ParameterError
 
 SHOWN = 5  # offending values named in a message
 
@@ -39,6 +39,18 @@ def some(values: Iterable[object]) -> str:
     listed = list(values)
     text = ", ".join(_shown(value) for value in listed[:SHOWN])
     return text + (f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else "")
+
+
+def check_categorical(
+    parameter: str, asked: Iterable[str], names: Collection[str], remedy: str = ""
+) -> None:
+    """Refuse a parameter that names others than the categorical columns `names`."""
+    strange = [name for name in dict.fromkeys(asked) if name not in names]
+    if strange:
+        raise InputError(
+            f"`{parameter}` names {some(strange)}, which are no categorical columns; these are"
+            f" {some(names)}{remedy}"
+        )
 
 
 def check_int(name: str, value: Any, *, minimum: int, maximum: int | None = None) -> int:

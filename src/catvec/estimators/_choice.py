@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from catvec._checks import some
+from catvec._checks import check_categorical
 from catvec.errors import InputError
 from catvec.estimators._parameters import SharedParameters, is_auto
 from catvec.estimators._settings import EffectNetworks, Setting, Settings
@@ -340,10 +340,4 @@ def width(rule: Any, cardinality: int) -> int:
 
 
 def _check_names(parameter: str, of_column: Mapping[str, Any], schema: Schema) -> None:
-    names = [vocabulary.name for vocabulary in schema.vocabularies]
-    strange = [name for name in of_column if name not in names]
-    if strange:
-        raise InputError(
-            f"`{parameter}` names {some(strange)}, which are no categorical columns; these are"
-            f" {some(names)}"
-        )
+    check_categorical(parameter, of_column, [v.name for v in schema.vocabularies])

@@ -15,7 +15,7 @@ from itertools import combinations
 
 import numpy as np
 
-from catvec._checks import refuse, some
+from catvec._checks import check_categorical, refuse, some
 from catvec.effects import Evidence, learn_effects
 from catvec.errors import InputError
 from catvec.estimators._training_set import TrainingSet
@@ -74,12 +74,7 @@ def named_pairs(pairs: Sequence[Sequence[str | int]], schema: Schema) -> list[tu
         if len(pair) != 2:
             raise refuse("pairs", 'None, "auto" or a list of pairs of columns', pairs)
         of_pair = [schema.names[c] if isinstance(c, int | np.integer) else c for c in pair]
-        strange = [name for name in of_pair if name not in names]
-        if strange:
-            raise InputError(
-                f"`pairs` names {some(strange)}, which are no categorical columns; these are"
-                f" {some(names)}"
-            )
+        check_categorical("pairs", of_pair, names)
         hashed = [name for name in of_pair if name in _hashed(schema)]
         if hashed:
             raise InputError(

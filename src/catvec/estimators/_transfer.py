@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtr
 
-from catvec._checks import check_bool, check_float, check_option, refuse, some
+from catvec._checks import check_bool, check_categorical, check_float, check_option, refuse, some
 from catvec.errors import InputError
 from catvec.estimators._choice import has_open_width, width
 from catvec.estimators._parameters import SharedParameters
@@ -293,12 +293,7 @@ def _refuse_nothing(
 ) -> None:
     names = [vocabulary.name for vocabulary in schema.vocabularies]
     named = [str(name) for name in p.column_map or {} if str(name) in sources]
-    strange = [name for name in named if name not in names]
-    if strange:
-        raise InputError(
-            f"`column_map` names {some(strange)}, which are no categorical columns; these are"
-            f" {some(names)}: name them in `columns`, too"
-        )
+    check_categorical("column_map", named, names, remedy=": name them in `columns`, too")
     if not transfer.columns:
         raise InputError(
             f"no categorical column of the table ({some(names)}) is one of `init`; say which is"

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from catvec._checks import refuse, some
+from catvec._checks import check_categorical, refuse, some
 from catvec.errors import InputError, MissingDependencyError
 from catvec.frames._chunk import one_array
 from catvec.frames._column import READ, Column, plain
@@ -131,12 +131,7 @@ def given_vocabularies(
     ParameterError
         If one is no table.
     """
-    strange = [name for name in tables if name not in categorical]
-    if strange:
-        raise InputError(
-            f"`vocabulary_counts` names {some(strange)}, which are no categorical columns; these"
-            f" are {some(categorical)}"
-        )
+    check_categorical("vocabulary_counts", tables, categorical)
     given = {name: _given_vocabulary(name, table, min_frequency) for name, table in tables.items()}
     for name, vocabulary in given.items():
         families = held(name)

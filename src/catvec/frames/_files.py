@@ -281,13 +281,15 @@ def write_csv(tables: Iterable[pa.Table], stream: Any, delimiter: str = ",") -> 
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, error: type[Exception] = InputError) -> Iterator[Path]:
     """A temporary file beside `path` that takes its place at the end, or is removed.
 
     Parameters
     ----------
     path : Path
         The file to write.
+    error : type of exception, default=InputError
+        What to raise if the disk refuses.
 
     Yields
     ------
@@ -296,7 +298,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Raises
     ------
-    InputError
+    error
         If the disk refuses.
     """
     temporary = path.with_name(f".{secrets.token_hex(6)}.catvec.tmp")
@@ -306,9 +308,9 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except OSError as error:
-        reason = (error.strerror or str(error)).rstrip(".")
-        raise InputError(f"could not write {str(path)!r}: {reason}") from error
+    except OSError as refusal:
+        reason = (refusal.strerror or str(refusal)).rstrip(".")
+        raise error(f"could not write {str(path)!r}: {reason}") from refusal
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)

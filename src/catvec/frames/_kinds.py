@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import ceil, sqrt
 from typing import Any, NamedTuple
 
-from catvec._checks import check_int, check_option, refuse, some
+from catvec._checks import check_categorical, check_int, check_option, refuse, some
 from catvec.errors import InputError
 
 __all__ = ["COMBINATIONS", "FULL", "Kind", "TableSpec", "check_specs", "kinds_of", "read_specs"]
@@ -176,12 +176,7 @@ def check_specs(specs: Mapping[str, TableSpec], names: Sequence[str]) -> None:
         Naming the columns.
     """
     asked = [*specs, *(spec.share for spec in specs.values() if spec.share is not None)]
-    strange = [name for name in dict.fromkeys(asked) if name not in names]
-    if strange:
-        raise InputError(
-            f"`tables` names {some(strange)}, which are no categorical columns; these are"
-            f" {some(names)}"
-        )
+    check_categorical("tables", asked, names)
     for name, spec in specs.items():
         other = specs.get(spec.share or "", TableSpec())
         if spec.share == name or other.share is not None:

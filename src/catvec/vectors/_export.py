@@ -7,9 +7,7 @@ number has no decimals, booleans are ``true`` and ``false``, dates are in ISO 86
 from __future__ import annotations
 
 import contextlib
-import os
 import re
-import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +23,7 @@ import pyarrow.parquet as pq
 from catvec._checks import check_option, some
 from catvec.errors import ArtifactError, InputError, ParameterError
 from catvec.frames import FIRST
+from catvec.frames._files import replacing
 from catvec.vectors._bridge import texts_of
 from catvec.vectors._column import ColumnVectors
 from catvec.vectors._parquet import effect_names, list_tables, write_column
@@ -278,18 +277,10 @@ def _replacing(path: Path) -> Iterator[Path]:
     """A temporary file beside `path` that takes its place when it is complete."""
     if path.is_dir():
         raise ParameterError(f"`path` must be a file, got the folder {str(path)!r}")
-    temporary = path.with_name(f".catvec-{secrets.token_hex(8)}.tmp")
-    try:
+    with contextlib.suppress(OSError):  # what stands in the way is told by whoever writes
         path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path, ArtifactError) as temporary:
         yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise ArtifactError(f"could not write {str(path)!r}: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
