@@ -241,7 +241,7 @@ def shrinkages(
     _check_names("shrinkage", by_column, schema)
     if not isinstance(given, str | Mapping):  # NumPy's numbers, too
         return {float(given): (float(given),) * n_tables}
-    names = [vocabulary.name for vocabulary in schema.vocabularies]
+    names = schema.categorical_names
     settled = not n_tables or (bool(by_column) and all(name in by_column for name in names))
     names += [""] * (n_tables - len(names))
     return {
@@ -340,4 +340,4 @@ def width(rule: Any, cardinality: int) -> int:
 
 
 def _check_names(parameter: str, of_column: Mapping[str, Any], schema: Schema) -> None:
-    check_categorical(parameter, of_column, [v.name for v in schema.vocabularies])
+    check_categorical(parameter, of_column, schema.categorical_names)

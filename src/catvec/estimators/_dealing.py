@@ -365,7 +365,7 @@ def learn_pairs(blocks: Blocks, schema: Schema, names: Sequence[tuple[str, str]]
     Exact up to `MOST_COUNTED` combinations of a pair; beyond, those met least are dropped on the
     way, so that a rare one may be counted too low (Manku & Motwani 2002, VLDB: lossy counting).
     """
-    place = {vocabulary.name: c for c, vocabulary in enumerate(schema.vocabularies)}
+    place = schema.categorical_places
     counted = [(np.zeros(0, np.int64), np.zeros(0, np.int64)) for _ in names]
     for block in range(blocks.n_blocks):
         codes = blocks.read([block])["codes"]

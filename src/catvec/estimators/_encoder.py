@@ -469,7 +469,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         """What is written, by what was fitted."""
         coded: list[int] = []
         if self.category_codes and self.output in ("auto", "both"):
-            names = [vocabulary.name for vocabulary in self.schema_.vocabularies]
+            names = self.schema_.categorical_names
             coded = [c for c, name in enumerate(names) if name in self._coded]
         return EncodedColumns(
             self.schema_,

@@ -13,7 +13,7 @@ import pyarrow as pa
 from catvec._checks import repeated, some
 from catvec.errors import InputError
 from catvec.estimators._training_set import TrainingSet, network_inputs
-from catvec.frames import FULL, Schema, Target, plain_labels, to_dataframe
+from catvec.frames import Schema, Target, plain_labels, to_dataframe
 from catvec.network import (
     Inputs,
     Loss,
@@ -124,7 +124,7 @@ def find_places(schema: Schema) -> list[Place]:
     places = {}
     for c, vocabulary in enumerate(schema.vocabularies):
         looks = [len(schema.n_codes) + i for i, owner in enumerate(further) if owner == c]
-        kind = schema.kinds[c] if schema.kinds else FULL
+        kind = schema.kind_of(c)
         lists = (kind.number,) if kind.name == "list" else ()
         places[vocabulary.name] = Place(vocabulary.name, codes=(c,), looks=(c, *looks), lists=lists)
     with_flag = [number for number in schema.numbers if number.has_missing]

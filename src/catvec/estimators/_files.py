@@ -194,7 +194,7 @@ def _plain_parameters(estimator: EmbeddingEstimator) -> dict[str, Any]:
     if "init" not in plain:  # vectors: what they gave is learned, and the map is of them
         plain.pop("column_map", None)
     if "embedding_dim" not in plain:
-        names = [vocabulary.name for vocabulary in estimator.schema_.vocabularies]
+        names = estimator.schema_.categorical_names
         # After those of columns come those of pairs.
         plain["embedding_dim"] = dict(zip(names, estimator.choice_.dims, strict=False))
     if isinstance(plain.get("class_weight"), dict):  # whose keys need not be texts, as JSON's are

@@ -451,7 +451,7 @@ def _continued(
 
 def refuse_fixed(schema: Schema) -> None:
     """Say clearly that some tables do not grow."""
-    names = [vocabulary.name for vocabulary in schema.vocabularies]
+    names = schema.categorical_names
     fixed = [n for n, kind in zip(names, schema.kinds, strict=False) if kind.name not in GROWING]
     if fixed:
         raise ParameterError(

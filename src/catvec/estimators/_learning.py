@@ -359,7 +359,7 @@ class Learner:
 
 def _as_chosen(plan: Plan, choice: Choice) -> Plan:
     """What `search` gave for an earlier fit; the plan has its pairs already."""
-    names = [vocabulary.name for vocabulary in plan.training.schema.vocabularies]
+    names = plan.training.schema.categorical_names
     # After the widths of columns come those of pairs.
     return plan.with_widths(dict(zip(names, choice.dims, strict=False)))
 

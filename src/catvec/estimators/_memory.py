@@ -222,7 +222,7 @@ class _Costs:
         compact = {v.name: v if packed is None else v.compact() for v in schema.vocabularies}
         self.names = {name: v.nbytes / max(v.n_codes, 1) for name, v in compact.items()}
         dims, knots = choose_dims(p, schema), knot_dims(schema)
-        self.dims = dict(zip([v.name for v in schema.vocabularies], dims, strict=True))
+        self.dims = dict(zip(schema.categorical_names, dims, strict=True))
         self.element = FLOAT if packed is None else HALF
         self.pair_row = self.element * PAIR_DIM * self.n_networks + FLOAT * (n_effects + 1) + 16
         with_knots = [n for n in schema.numbers if len(n.knots)]

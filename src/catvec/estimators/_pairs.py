@@ -31,7 +31,7 @@ MET_AGAIN = 0.1  # share of rows whose combination is that of another row, too
 def with_pairs(training: TrainingSet, names: Sequence[tuple[str, str]]) -> TrainingSet:
     """The training set that reads these pairs of columns, too."""
     schema, codes = training.schema, training.arrays.codes
-    place = {vocabulary.name: c for c, vocabulary in enumerate(schema.vocabularies)}
+    place = schema.categorical_places
     most = training.limits.most_rows(len(names), MOST_KEYS)
     pairs = []
     for first, second in names:
@@ -68,7 +68,7 @@ def named_pairs(pairs: Sequence[Sequence[str | int]], schema: Schema) -> list[tu
     InputError
         If one names a column that is not categorical, or one column twice.
     """
-    names = [vocabulary.name for vocabulary in schema.vocabularies]
+    names = schema.categorical_names
     found = []
     for pair in pairs:
         if len(pair) != 2:
@@ -98,7 +98,7 @@ def _hashed(schema: Schema) -> list[str]:
 
 def candidate_pairs(training: TrainingSet) -> list[tuple[str, str]]:
     """Pairs worth trying, in the order of the table."""
-    names = [vocabulary.name for vocabulary in training.schema.vocabularies]
+    names = training.schema.categorical_names
     hashed = _hashed(training.schema)
     codes = training.arrays.codes
     distinct = [len(np.unique(codes[:, c])) for c in range(len(names))]

@@ -291,7 +291,7 @@ def refuse_compressed(specs: Mapping[str, TableSpec], sources: Mapping[str, obje
 def _refuse_nothing(
     p: SharedParameters, schema: Schema, sources: Mapping[str, ColumnVectors], transfer: Transfer
 ) -> None:
-    names = [vocabulary.name for vocabulary in schema.vocabularies]
+    names = schema.categorical_names
     named = [str(name) for name in p.column_map or {} if str(name) in sources]
     check_categorical("column_map", named, names, remedy=": name them in `columns`, too")
     if not transfer.columns:

@@ -174,11 +174,25 @@ class Schema:
     def feature_names(self) -> tuple[str, ...]:
         """The columns in use: categorical ones, then numbers, then weights of lists."""
         weights = [name for name in self.list_weights if name is not None]
-        return (*(v.name for v in self.vocabularies), *(n.name for n in self.numbers), *weights)
+        return (*self.categorical_names, *(n.name for n in self.numbers), *weights)
+
+    @property
+    def categorical_names(self) -> list[str]:
+        """The categorical columns."""
+        return [vocabulary.name for vocabulary in self.vocabularies]
+
+    @property
+    def categorical_places(self) -> dict[str, int]:
+        """Place of each categorical column among these."""
+        return {name: c for c, name in enumerate(self.categorical_names)}
+
+    def kind_of(self, c: int) -> Kind:
+        """How the network makes the vectors of categorical column `c`."""
+        return self.kinds[c] if self.kinds else FULL
 
     def weights_of(self, c: int) -> str | None:
         """The column with the weights of the lists in categorical column `c`, if it has such."""
-        kind = self.kinds[c] if self.kinds else FULL
+        kind = self.kind_of(c)
         return self.list_weights[kind.number] if kind.name == "list" else None
 
     @property
@@ -250,7 +264,7 @@ class Schema:
     @property
     def pair_columns(self) -> tuple[tuple[int, int], ...]:
         """Places of each pair's columns among the categorical ones."""
-        place = {vocabulary.name: c for c, vocabulary in enumerate(self.vocabularies)}
+        place = self.categorical_places
         return tuple((place[pair.first], place[pair.second]) for pair in self.pairs)
 
     def pair_codes(self, codes: np.ndarray) -> np.ndarray:
@@ -347,7 +361,7 @@ class Schema:
         return {
             "names": list(self.names),
             "named": self.named,
-            "categorical": [vocabulary.name for vocabulary in self.vocabularies],
+            "categorical": self.categorical_names,
             "numbers": [number.to_json() for number in self.numbers],
             "pairs": [pair.name for pair in self.pairs],
             "kinds": [list(kind) for kind in self.kinds],
@@ -367,7 +381,7 @@ class Schema:
 
     def _codes(self, frame: Frame, place: Mapping[str, str], c: int) -> Codes:
         """Codes of one categorical column of a table."""
-        vocabulary, kind = self.vocabularies[c], self.kinds[c] if self.kinds else FULL
+        vocabulary, kind = self.vocabularies[c], self.kind_of(c)
         if kind.name != "list":
             return vocabulary.all_codes(frame.column(place[vocabulary.name]))
         column, weights = frame.list_column(place[vocabulary.name]), self.weights_of(c)

@@ -73,7 +73,7 @@ def grow_schema(schema: Schema, frame: Frame, *, min_frequency: int = 1) -> Sche
         for old, new in zip(schema.vocabularies, larger.vocabularies, strict=True)
     ]
     n_old = {v.name: v.n_codes for v in schema.vocabularies}
-    place = {v.name: c for c, v in enumerate(larger.vocabularies)}
+    place = larger.categorical_places
     pairs = []
     for pair in schema.pairs:
         first, second = place[pair.first], place[pair.second]

@@ -57,7 +57,7 @@ class EstimatorModule(nn.Module):
         super().__init__()
         self.schema = schema
         self.columns = (
-            *(v.name for v in schema.vocabularies),
+            *schema.categorical_names,
             *(pair.name for pair in schema.pairs),
         )
         self.numbers = tuple(number.name for number in schema.numbers)
