@@ -318,6 +318,15 @@ def test_folds_are_checked_before_anything_is_trained(cv, message):
         EmbeddingEncoder(cv=cv, **QUICK).fit_transform(FRAME, NUMBERS)
 
 
+def test_a_splitter_gets_no_groups_that_nobody_gave():
+    """Rows that stand twice are held out together, but are no groups of the user's."""
+    twice, y = pd.concat([FRAME, FRAME]), np.tile(NUMBERS, 2)
+    encoder = EmbeddingEncoder(cv=GroupKFold(2), output="effects", **QUICK)
+    with pytest.raises(InputError, match="'groups' parameter should not be None"):
+        encoder.fit_transform(twice, y)
+    assert len(encoder.fit_transform(twice, y, groups=np.tile(ROWS % 4, 2))) == len(y)
+
+
 def test_folds_may_be_masks():
     masks = [(ROWS % 3 != k, ROWS % 3 == k) for k in range(3)]
     numbers = [(np.flatnonzero(a), np.flatnonzero(b)) for a, b in masks]

@@ -395,6 +395,21 @@ def test_the_benefit_is_that_of_the_same_fit_without_them(pretrained):
     np.testing.assert_array_equal(same.predict(X), model.predict(X))  # it only looked
 
 
+def test_the_benefit_is_told_by_as_many_networks(pretrained, monkeypatch):
+    """The search without them may choose other epochs, which afford more networks."""
+    sizes = iter([2, 2, 5, 5])
+
+    def chosen(p, *_, **__):
+        return next(sizes) if p.n_networks == "auto" else p.n_networks
+
+    monkeypatch.setattr("catvec.estimators._learning.choose_n_networks", chosen)
+    X, y = table(300, task=1)
+    options = {**QUICK, "n_networks": "auto"}
+    model = EmbeddingRegressor(init=pretrained, compare_init=True, **options).fit(X, y)
+    assert len(model.networks_) == 2
+    assert model.transfer_report_["benefit"]["p_value"] is not None
+
+
 @pytest.mark.learns
 def test_vectors_of_nothing_are_not_said_to_help():
     """But by chance, in one of twenty."""

@@ -1,11 +1,13 @@
 """Counting values beyond memory."""
 
+from functools import partial
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from catvec.frames import _counting
-from catvec.frames._source import open_source
+from catvec.frames._source import open_source, read_arrays
 
 
 @pytest.mark.parametrize(
@@ -26,6 +28,7 @@ def test_duckdb_counts_more_than_its_memory_holds(tmp_path, monkeypatch, n_value
     order = [rng.permutation(n_values) for _ in range(2)]
     parts = [part for rows in order for part in np.array_split(rows, 20)]
     frames = [pa.table({"user": names.take(pa.array(part))}) for part in parts]
-    vocabulary = _counting.count_by_duckdb(open_source(frames, tmp_path), "user", 1, tmp_path)
+    read = partial(read_arrays, open_source(frames, tmp_path), "user")
+    vocabulary = _counting.count_by_duckdb("user", read, 1, tmp_path)
     assert len(vocabulary) == n_values
     assert (vocabulary.counts[2:] == 2).all()

@@ -1,5 +1,7 @@
 """Sources: Parquet files, folders, patterns and frames one after the other."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -12,7 +14,7 @@ from catvec.errors import InputError
 from catvec.frames import Vocabulary, open_frame
 from catvec.frames import _source as module
 from catvec.frames._counting import ValueCounter, count_by_duckdb
-from catvec.frames._source import is_source, open_source, whole
+from catvec.frames._source import is_source, open_source, read_arrays, whole
 
 TABLE = pa.table({"user": ["a", "b", None, "a", "c"], "n": [1, 2, 3, 4, 5]})
 
@@ -97,7 +99,7 @@ def counted(source, _):
 
 def counted_by_duckdb(source, folder):
     pytest.importorskip("duckdb")
-    return count_by_duckdb(source, "n", 1, folder)
+    return count_by_duckdb("n", partial(read_arrays, source, "n"), 1, folder)
 
 
 def learned_whole(source, _):

@@ -73,6 +73,22 @@ def test_sequences_are_those_in_memory(
     np.testing.assert_array_equal(streamed.counts(), plain.counts())
 
 
+@pytest.mark.parametrize("listed", [False, True])
+def test_many_items_are_counted_as_few_are(events, tmp_path, monkeypatch, listed):
+    """By DuckDB, but the same events: those with a sequence, or the elements of lists."""
+    pytest.importorskip("duckdb")
+    table, options = events, {"sequence": "s", "order": None, "min_frequency": 2}
+    if listed:
+        lists = [events["item"][i : i + 4].to_pylist() for i in range(0, 600, 4)]
+        table, options = pa.table({"item": lists}), {**options, "sequence": None, "order": True}
+    plain = read_corpus(open_frame(table), ["item"], **options)
+    monkeypatch.setattr("catvec.frames._counting.MOST_VALUES", 5)
+    monkeypatch.setattr("catvec.frames._counting.SLACK", 5)
+    source = open_source([table.slice(0, 70), table.slice(70)], tmp_path / "frames")
+    streamed = stream_corpus(source, ["item"], folder=tmp_path / "kept", **options)
+    assert streamed.vocabularies[0].to_table().equals(plain.vocabularies[0].to_table())
+
+
 @pytest.mark.parametrize("start", [-(2.0**63), 2.0**63, 1.8e19, 1e25])
 def test_ids_beyond_64_bits_are_told_apart(events, tmp_path, start):
     """Floats, as pandas reads hashes with a gap; a file without a gap holds them as integers."""

@@ -414,8 +414,8 @@ class EmbeddingEstimator(SharedParameters):
         if self.transfer_report_ is None or not self.compare_init:
             return
         # Not by `clone`, which would copy the callback, too.
-        parameters = {**self.get_params(deep=False), "init": None, "column_map": None}
-        bare = type(self)(**parameters)
+        bare = type(self)(**self.get_params(deep=False))
+        bare.init, bare.column_map, bare.n_networks = None, None, learner.n_networks
         alone = bare._prepare(X, y, seed=learner.seed, **data)
         (other,) = alone.committees([alone.everything])
         losses = [[one.held_out_loss for one in c.trained] for c in (committee, other)]

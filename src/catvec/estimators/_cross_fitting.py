@@ -29,7 +29,9 @@ from catvec.network import Inputs
 MASK = 2.0
 
 
-def folds_of(cv: Any, training: TrainingSet, y: object, seed: int) -> list[Fold]:
+def folds_of(
+    cv: Any, training: TrainingSet, y: object, seed: int, *, grouped: bool = False
+) -> list[Fold]:
     """The folds that an encoder is asked for.
 
     Parameters
@@ -40,6 +42,8 @@ def folds_of(cv: Any, training: TrainingSet, y: object, seed: int) -> list[Fold]
         The target, for splitters.
     seed : int
         Of the fit.
+    grouped : bool, default=False
+        Whether the user gave groups, which splitters get then; not those found in the table.
 
     Returns
     -------
@@ -54,9 +58,9 @@ def folds_of(cv: Any, training: TrainingSet, y: object, seed: int) -> list[Fold]
     if isinstance(cv, int):
         folds = make_folds(training.ties, cv, np.random.default_rng([seed, 3]))
     elif hasattr(cv, "split"):
-        rows = np.zeros((len(training), 1))
+        rows, groups = np.zeros((len(training), 1)), training.ties.groups if grouped else None
         try:
-            pairs = list(cv.split(rows, np.asarray(y), training.ties.groups))
+            pairs = list(cv.split(rows, np.asarray(y), groups))
         except ValueError as error:
             raise InputError(f"`cv` cannot split these rows: {error}") from error
         folds = checked_folds(pairs, len(training))

@@ -274,7 +274,8 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
     def _fit_transform(self, X: object, y: object, data: dict[str, Any]) -> np.ndarray:
         learner = self._start(X, y, data, cross_fitted=True)
         training = learner.training
-        folds = folds_of(self._cv, training, y, learner.seed)
+        grouped = data.get("groups") is not None
+        folds = folds_of(self._cv, training, y, learner.seed, grouped=grouped)
         trained = learner.committees(self._sets(learner, [fold.train for fold in folds]))
         self._compare_first(X, y, data, learner, trained)
         learner.finish(trained)

@@ -19,10 +19,9 @@ import pyarrow.compute as pc
 from catvec._checks import check_categorical, refuse, some
 from catvec.errors import InputError, MissingDependencyError
 from catvec.frames._chunk import one_array
-from catvec.frames._column import READ, Column, plain
+from catvec.frames._column import Column, plain
 from catvec.frames._frame import one_column, open_frame
-from catvec.frames._keys import common_type, numbers_like, of_one_type
-from catvec.frames._source import Source, read_arrays
+from catvec.frames._keys import NUMBERS, common_type, numbers_like, of_one_type
 from catvec.frames._vocabulary import Vocabulary
 
 MOST_VALUES = 2_000_000  # distinct values of a column that are counted without DuckDB
@@ -162,15 +161,17 @@ def _given_vocabulary(name: str, table: Any, min_frequency: int) -> Vocabulary:
     return counted_vocabulary(name, values, counts, min_frequency)
 
 
-def count_by_duckdb(source: Source, name: str, min_frequency: int, folder: Path) -> Vocabulary:
+def count_by_duckdb(
+    name: str, read: Callable[[], Iterator[pa.Array]], min_frequency: int, folder: Path
+) -> Vocabulary:
     """The vocabulary of a column with many values.
 
     Parameters
     ----------
-    source : Source
-        The table.
     name : str
         The column.
+    read : callable
+        Reads its values from the beginning, array by array; those of one family.
     min_frequency : int
         As `Vocabulary.learn` takes it.
     folder : Path
@@ -194,8 +195,9 @@ def count_by_duckdb(source: Source, name: str, min_frequency: int, folder: Path)
         )
     import duckdb
 
-    kind, arrays = _typed_arrays(source, name)
+    kind = _type_of_all(name, read)
     schema = pa.schema([("value", kind)])
+    arrays = (numbers_like(array, kind) for array in read())
     batches = (pa.record_batch([array], schema=schema) for array in arrays)
     reader = pa.RecordBatchReader.from_batches(schema, batches)
     config: dict[str, Any] = {
@@ -217,8 +219,8 @@ def count_by_duckdb(source: Source, name: str, min_frequency: int, folder: Path)
     return counted_vocabulary(name, values, counts, min_frequency)
 
 
-def _typed_arrays(source: Source, name: str) -> tuple[pa.DataType, Iterator[pa.Array]]:
-    """The column chunk by chunk, of one type, which holds all chunks exactly."""
-    family = source.kinds[name]
-    kind = READ[family] if family in READ else common_type(name, read_arrays(source, name))
-    return kind, (numbers_like(array, kind) for array in read_arrays(source, name))
+def _type_of_all(name: str, read: Callable[[], Iterator[pa.Array]]) -> pa.DataType:
+    """The type that holds all arrays of a column exactly."""
+    holding = (array.type for array in read() if array.null_count < len(array))
+    kind = next(holding, NUMBERS[0])
+    return common_type(name, read()) if kind in NUMBERS else kind

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from catvec.frames._counting import ValueCounter, count_by_duckdb, given_vocabul
 from catvec.frames._frame import open_frame
 from catvec.frames._numbers import Number
 from catvec.frames._schema import Schema
-from catvec.frames._source import Source
+from catvec.frames._source import Source, read_arrays
 from catvec.frames._splits import mixed
 from catvec.frames._target import Target, infer_task, learn_target, numbers_target
 from catvec.frames._vocabulary import Vocabulary
@@ -156,7 +157,9 @@ def survey(
         fewest = min_frequency if name in roles.categorical else 1
         if counter.is_full:
             pa.default_memory_pool().release_unused()
-            counted[name] = count_by_duckdb(source, name, fewest, folder)
+            counted[name] = count_by_duckdb(
+                name, partial(read_arrays, source, name), fewest, folder
+            )
         else:
             counted[name] = counter.vocabulary(fewest)
     rows = sample.table()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,6 +20,7 @@ import pyarrow as pa
 from catvec.errors import InputError
 from catvec.frames import MISSING, Column, Vocabulary
 from catvec.frames._chunk import Chunk, one_array
+from catvec.frames._column import plain
 from catvec.frames._counting import ValueCounter, count_by_duckdb
 from catvec.frames._source import Source
 from catvec.frames._splits import mixed
@@ -106,18 +108,17 @@ class _Reader:
         order: str | bool | None,
         rows_alone: bool,
     ) -> None:
-        self.items, self._source, self._sequence = list(items), source, sequence
+        self.items, self.source, self._sequence = list(items), source, sequence
         self._order, self._listed = order, sequence is None and not rows_alone
         others = [name for name in (sequence, order) if isinstance(name, str)]
         self._names = list(dict.fromkeys([*items, *others]))
-        self.source = source
         absent = [name for name in self._names if name not in source.names]
         if absent:
             raise InputError(f"no column {absent[0]!r} in {source.label}")
 
     def events(self) -> Iterator[tuple[list[Column], np.ndarray, np.ndarray | None]]:
         """The item columns, sequences as 64 bits and moments, of events that have a sequence."""
-        for chunk in self._source.chunks(self._names):
+        for chunk in self.source.chunks(self._names):
             read = self._of_chunk(chunk)
             columns, rows = [column for column, _ in read], read[0][1] + chunk.start
             kept, groups = None, rows.astype(np.uint64)
@@ -133,6 +134,10 @@ class _Reader:
             if kept is not None:
                 columns, groups = [c.take(kept) for c in columns], groups[kept]
             yield columns, groups, moments
+
+    def arrays(self, c: int) -> Iterator[pa.Array]:
+        """The values of an item column, of the same events."""
+        return (plain(one_array(columns[c])) for columns, _, _ in self.events())
 
     def _of_chunk(self, chunk: Chunk) -> list[tuple[Column, np.ndarray]]:
         """The item columns, and of which row of the chunk each event is."""
@@ -167,10 +172,10 @@ def _learn(reader: _Reader, min_frequency: int, folder: Path) -> tuple[tuple[Voc
             " missing in every row"
         )
     learned = [
-        count_by_duckdb(reader.source, counter.name, min_frequency, folder)
+        count_by_duckdb(counter.name, partial(reader.arrays, c), min_frequency, folder)
         if counter.is_full
         else counter.vocabulary(min_frequency)
-        for counter in counters
+        for c, counter in enumerate(counters)
     ]
     return tuple(learned), n_events
 
