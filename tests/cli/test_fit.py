@@ -5,6 +5,7 @@ import json
 import os
 import shlex
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,7 @@ import pytest
 
 from catvec import CategoryVectors, EmbeddingClassifier, EmbeddingRegressor
 from catvec.cli import _fit
+from catvec.cli._fit_page import Fit
 from catvec.estimators import _learning
 from catvec.estimators._choice import EffectNetworks
 from catvec.estimators._trials import Trials
@@ -196,6 +198,15 @@ def test_rows_count_as_a_column_says(run, sales, table, mark):
 def test_weights_are_numbers(mistake, sales):
     options = ("fit", sales, "-t", "sales", *QUICK, *REST, "--sample-weight")
     assert "'city' of --sample-weight must hold numbers" in mistake(*options, "city")
+
+
+def test_effects_are_told_from_the_share_among_weighted_training_rows():
+    y, weight = np.array(["no", "yes", "yes", "yes"]), np.array([1.0, 3.0, 0.0, 9.0])
+    held_out = np.array([False, False, False, True])
+    data = SimpleNamespace(task="binary", y=y, weight=weight, held_out=held_out)
+    model = SimpleNamespace(target_=SimpleNamespace(classes=np.array(["no", "yes"])))
+    fit = Fit(None, None, data, model, "m.catvec", None, 1.0)
+    assert fit.scale.base == 0.75
 
 
 def test_a_folder_counts_rows_as_a_column_says(run, table):

@@ -35,13 +35,20 @@ class Fit:
     @property
     def scale(self) -> Scale:
         """How its effects are told."""
-        y, task, classes = self.data.y, self.data.task, self.model.target_.classes
-        if task == "binary" and classes is not None:
-            share = float((y == classes[1]).mean())
-            return Scale(task, share, share_of=f"share of {shown(classes[1], 12)}")
+        task, target = self.data.task, self.model.target_
+        if task == "binary" and target.classes is not None:
+            second = target.classes[1]
+            return Scale(task, self._share_of(second), share_of=f"share of {shown(second, 12)}")
         if task == "regression":
-            return Scale(task, float(y.mean()), float(y.std()))
+            return Scale(task, target.center, target.scale)
         return Scale(task, 0.0)
+
+    def _share_of(self, label: object) -> float:
+        """Share of a class in the rows that were learned, each by its weight."""
+        y, weight, held_out = self.data.y, self.data.weight, self.data.held_out
+        weight = np.ones(len(y)) if weight is None else weight
+        learned = weight if held_out is None else np.where(held_out, 0.0, weight)
+        return float(np.average(y == label, weights=learned))
 
 
 def print_page(output: Output, fit: Fit) -> None:

@@ -165,9 +165,13 @@ class SourceWork(Work):
 
     def done(self, path: str, encoded_out: str | None) -> Fit:
         """As `Work.done`; then there is nothing to go on with."""
-        done = super().done(path, encoded_out)
-        self.workspace.end(done=True)
-        return done
+        done = False
+        try:
+            fit = super().done(path, encoded_out)
+            done = True
+            return fit
+        finally:
+            self.workspace.end(done=done)
 
     def write_encoded(self, model: EmbeddingPredictor, out: str) -> None:
         """As `Work.write_encoded`."""

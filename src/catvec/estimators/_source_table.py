@@ -105,13 +105,14 @@ class Workspace:
     def end(self, *, done: bool) -> None:
         """Remove the folder, unless a fit that did not end may be taken up again.
 
-        What that needs are its checkpoints: rows on disk are made again.
+        What that needs are its checkpoints, or those of its parts: rows on disk are made again.
         """
-        if not self.is_kept or (done and not self._is_part):
+        leads_on = done or any(self.folder.rglob(f"{CHECKPOINTS}/*"))
+        if not self.is_kept or (done and not self._is_part) or not leads_on:
             shutil.rmtree(self.folder, ignore_errors=True)
             return
         for path in self.folder.iterdir():
-            if path.name not in (MARK, CHECKPOINTS):
+            if path.name not in (MARK, CHECKPOINTS) and not (path / MARK).exists():
                 shutil.rmtree(path, ignore_errors=True)
 
     def _write_mark(self, content: Any) -> None:
