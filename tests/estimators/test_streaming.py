@@ -138,6 +138,17 @@ def test_a_classifier_with_weights_and_groups(tmp_path):
     assert on_disk.validation_scores_["AUC"]["model"] > 0.8
 
 
+@pytest.mark.usefixtures("large")
+@pytest.mark.parametrize("sample_rows", [50, 10_000])
+def test_weights_that_float32_cannot_hold_are_refused(tmp_path, monkeypatch, sample_rows):
+    """Whether the sample that choices are made from holds such a row or not."""
+    monkeypatch.setattr("catvec.frames._survey.SAMPLE_ROWS", sample_rows)
+    weights = pa.array([1.0] * (len(TABLE) - 1) + [1e300])
+    folder = written(tmp_path, TABLE.select([*FEATURES, "y"]).append_column("much", weights))
+    with pytest.raises(InputError, match="`sample_weight` must add up to at most 1e"):
+        EmbeddingRegressor(**QUICK).fit(folder, "y", sample_weight="much")
+
+
 def fit_anew(model, *table, **data):
     return clone(model).fit(*table, **data)
 

@@ -16,8 +16,9 @@ from catvec.cli._console import Output, grid, listed, plural, seconds, shown
 from catvec.cli._places import check_model_out, open_input
 from catvec.cli._progress import EpochProgress
 from catvec.errors import InputError
+from catvec.frames._files import file_format
 from catvec.frames._lists import is_list_type
-from catvec.frames._source import PATTERN
+from catvec.frames._source import is_several
 from catvec.vectors import ColumnVectors
 
 if TYPE_CHECKING:
@@ -128,9 +129,9 @@ def _rows(table: str, pretrainer: EmbeddingPretrainer) -> Any:
 def _is_large(table: str) -> bool:
     """Whether it is read from disk while it is worked on: a folder, a pattern, a large file."""
     path = Path(table)
-    if path.is_dir() or (not path.exists() and any(mark in table for mark in PATTERN)):
-        return True
-    return path.suffix in (".parquet", ".pq") and path.exists() and path.stat().st_size > LARGE
+    if not path.is_file():
+        return is_several(path)
+    return file_format(path) == "parquet" and path.stat().st_size > LARGE
 
 
 def _benefit(pretrainer: EmbeddingPretrainer, rows: Any, progress: EpochProgress) -> Benefit | None:

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from catvec.effects import Evidence, RunningStatistics, Statistics
 from catvec.errors import InputError
+from catvec.estimators._training_set import refuse_heavy
 from catvec.frames import Arrays, Pair, Schema, Target, row_keys
 from catvec.frames._chunk import Chunk, one_array
 from catvec.frames._source import Source
@@ -325,6 +326,7 @@ def deal_rows(
     statistics = running.statistics()
     if not statistics.totals[0] > 0:
         raise InputError("the weights of the rows must not be zero everywhere")
+    refuse_heavy(float(statistics.totals[0]))
     features = [part[0] for part in parts]
     return Dealt(
         blocks,

@@ -75,8 +75,8 @@ class RowEncoder:
         -------
         ndarray of shape (n_rows, n_features), float64
         """
-        reader, deal = self.learner.reader, self.learner.deal
-        arrays = self._some_unknown(self.learner.with_pairs(reader.arrays(chunk)), chunk.start)
+        reader, deal, schema = self.learner.reader, self.learner.deal, self.learner.schema
+        arrays = self._some_unknown(schema.with_pair_codes(reader.arrays(chunk)), chunk.start)
         places = reader.places(deal, chunk)
         encoded, scores = (np.repeat(part, len(arrays), axis=0) for part in self.unmet)
         for (_, test), encoding in self.encodings:

@@ -34,7 +34,7 @@ from catvec.estimators._training_set import (
     held_out_rows,
     read_training_set,
 )
-from catvec.frames import Arrays, StreamRoles, Ties, open_frame, refuse_lasting, survey
+from catvec.frames import StreamRoles, Ties, open_frame, refuse_lasting, survey
 from catvec.frames._chunk import Chunk
 from catvec.frames._frame import resolve
 from catvec.frames._schema_learning import refuse_text
@@ -86,7 +86,7 @@ class StreamedLearner(Learner):
         X_val: object = None,
         y_val: object = None,
     ) -> None:
-        for parameter in ("tables", "memory_budget", "init"):
+        for parameter in ("tables", "memory_budget"):
             if (given := getattr(p, parameter, None)) is not None:
                 raise refuse(parameter, "None for a table that is larger than memory", given)
         self.table = table
@@ -258,17 +258,10 @@ class StreamedLearner(Learner):
         held = [self.deal.held_out(s, i) for s in sets for i in range(self.n_networks)]
         return sorted({block for blocks in held for block in blocks})
 
-    def with_pairs(self, arrays: Arrays) -> Arrays:
-        """Rows with the codes of the pairs beside those of the columns."""
-        if not self.schema.pairs:
-            return arrays
-        codes = [arrays.codes, self.schema.pair_codes(arrays.codes)]
-        return replace(arrays, codes=np.concatenate(codes, axis=1))
-
     def _make_shell(self, X_val: object, y_val: object) -> None:
         """The training set of the rows that are in memory, and the plan of networks for all."""
         dealt: Dealt = self.dealt
-        arrays = self.with_pairs(dealt.kept)
+        arrays = self.schema.with_pair_codes(dealt.kept)
         ties = Ties(len(arrays))
         training = TrainingSet(
             self.schema, self.survey.target, arrays, dealt.values, dealt.weight, ties

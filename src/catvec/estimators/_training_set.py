@@ -381,12 +381,17 @@ def _checked_weights(frame: Frame, sample_weight: object) -> np.ndarray:
         )
     if weight.sum() <= 0:
         raise InputError("`sample_weight` is zero everywhere; no row would count")
-    if weight.sum() > MOST_WEIGHT:
-        raise InputError(
-            f"`sample_weight` adds up to {weight.sum():g}, more than {MOST_WEIGHT:g}; weights are"
-            " in rows: divide them by their mean"
-        )
+    refuse_heavy(float(weight.sum()))
     return weight
+
+
+def refuse_heavy(total: float) -> None:
+    """Refuse weights that add up to more than float32 holds."""
+    if total > MOST_WEIGHT:
+        raise InputError(
+            f"`sample_weight` must add up to at most {MOST_WEIGHT:g}, got {total:g}; weights are in"
+            " rows: divide them by their mean"
+        )
 
 
 def class_weights(

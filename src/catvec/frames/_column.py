@@ -331,6 +331,12 @@ def plain(array: pa.Array) -> pa.Array:
     return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
 
 
+def as_numpy(values: pa.Array) -> np.ndarray:
+    """A column's values as a vector; texts as objects."""
+    vector = np.asarray(values.to_numpy(zero_copy_only=False))
+    return vector.astype(object) if pa.types.is_large_string(values.type) else vector
+
+
 def _floats(family: str, values: pa.Array) -> np.ndarray:
     """Numbers, booleans as 0 and 1, dates as days since 1970; NaN where null."""
     if family == "date":

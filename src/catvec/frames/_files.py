@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import difflib
+import hashlib
 import os
 import secrets
 from collections import Counter
@@ -278,6 +279,12 @@ def write_csv(tables: Iterable[pa.Table], stream: Any, delimiter: str = ",") -> 
         return n_rows
     except pa.ArrowInvalid as error:
         raise InputError(f"the rows cannot be written as CSV: {error}") from error
+
+
+def file_digest(path: Path) -> str:
+    """A hash of a file, which may be larger than memory."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextlib.contextmanager

@@ -274,6 +274,13 @@ class Schema:
         of_pairs = [pair.encode(met[a], met[b]) for pair, (a, b) in places]
         return _stacked(of_pairs, len(codes), np.int32)
 
+    def with_pair_codes(self, arrays: Arrays) -> Arrays:
+        """Rows with the codes of the pairs after those of the columns."""
+        if not self.pairs:
+            return arrays
+        codes = np.concatenate([arrays.codes, self.pair_codes(arrays.codes)], axis=1)
+        return replace(arrays, codes=codes)
+
     def read(self, frame: Frame) -> Arrays:
         """The rows of another table.
 
@@ -295,7 +302,7 @@ class Schema:
         place = self._places(frame)
         values = [number.read(frame.column(place[number.name])) for number in self.numbers]
         codes = [self._codes(frame, place, c) for c in range(len(self.vocabularies))]
-        return self._with_pairs(_arrays(codes, _stacked(values, frame.n_rows, float)))
+        return self.with_pair_codes(_arrays(codes, _stacked(values, frame.n_rows, float)))
 
     def lines(self, frame: Frame) -> np.ndarray:
         """Lines of the vocabularies by row, int32 (n_rows, n_categorical); see `Vocabulary.lines`.
@@ -392,13 +399,6 @@ class Schema:
         """The categorical columns of another table, as `read` finds them."""
         place = self._places(frame)
         return [frame.column(place[vocabulary.name]) for vocabulary in self.vocabularies]
-
-    def _with_pairs(self, arrays: Arrays) -> Arrays:
-        """The same with the codes of the pairs after those of the columns."""
-        if not self.pairs:
-            return arrays
-        codes = np.concatenate([arrays.codes, self.pair_codes(arrays.codes)], axis=1)
-        return replace(arrays, codes=codes)
 
     def _places(self, frame: Frame) -> dict[str, str]:
         """The name in `frame` of each column in use."""

@@ -22,7 +22,7 @@ from catvec.errors import InputError
 from catvec.frames._chunk import Chunk, Kinds, one_array
 from catvec.frames._column import family_of_type, is_categorical, plain
 from catvec.frames._copying import settled
-from catvec.frames._files import TableFile, file_format, open_table, readable
+from catvec.frames._files import TableFile, file_digest, file_format, open_table, readable
 from catvec.frames._frame import Frame, is_frame, named_columns, open_frame
 from catvec.frames._lists import is_list_type
 from catvec.frames._partitions import partition_columns
@@ -225,12 +225,17 @@ def open_file(path: str | os.PathLike[str]) -> TableFile:
     InputError
         As `open_table` and `open_source`.
     """
-    several = Path(path).is_dir() or (not Path(path).exists() and _is_pattern(path))
+    several = is_several(path)
     if several or (Path(path).exists() and file_format(path) == "parquet"):
         source = _open_paths(path)
         if several or not is_small(source):
             return SourceFile(source)
     return open_table(path)
+
+
+def is_several(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is a folder, or a pattern of files."""
+    return Path(path).is_dir() or (not Path(path).exists() and _is_pattern(path))
 
 
 class ParquetSource:
@@ -313,7 +318,7 @@ class ParquetSource:
         for path in self.paths:
             stat = path.stat()
             # The times of files that are ours tell nothing.
-            told = _digest(path) if self.is_spooled else stat.st_mtime_ns
+            told = file_digest(path) if self.is_spooled else stat.st_mtime_ns
             files.append([str(path.resolve()), stat.st_size, told])
         return [files, self.names, self.known]
 
@@ -396,12 +401,6 @@ def content_of(frame: Frame) -> str:
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
     return hashlib.sha256(sink.getvalue()).hexdigest()
-
-
-def _digest(path: Path) -> str:
-    """A hash of a file, which may be larger than memory."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _is_known(values: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from catvec._checks import some
 from catvec.errors import InputError
 from catvec.frames._chunk import Chunk, one_array
-from catvec.frames._column import Column, plain
+from catvec.frames._column import Column, as_numpy, plain
 from catvec.frames._counting import ValueCounter, count_by_duckdb, given_vocabularies
 from catvec.frames._frame import open_frame
 from catvec.frames._numbers import Number
@@ -325,9 +325,7 @@ class TargetSurvey:
 
 def label_vector(values: pa.Array) -> np.ndarray:
     """Values of a target's column as `Target.values` takes them."""
-    array = plain(values)
-    vector = np.asarray(array.to_numpy(zero_copy_only=False))
-    return vector.astype(object) if pa.types.is_large_string(array.type) else vector
+    return as_numpy(plain(values))
 
 
 # --- inside -----------------------------------------------------------------------------

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from catvec.errors import InputError
-from catvec.frames._column import FAMILIES, Column
+from catvec.frames._column import FAMILIES, Column, as_numpy
 from catvec.frames._frame import one_column
 from catvec.frames._gaps import Gaps, SmallCounts, compact_counts, narrow
 from catvec.frames._keys import Keys, numbers_like
@@ -161,7 +161,7 @@ class Vocabulary:
     @cached_property
     def categories(self) -> np.ndarray:
         """The known categories by code, ``(len(self),)``: numbers, booleans, dates or objects."""
-        parts = [_numpy(key.values)[key.codes >= FIRST] for key in self.keys]
+        parts = [as_numpy(key.values)[key.codes >= FIRST] for key in self.keys]
         if len(parts) == 1:
             return np.asarray(parts[0][self._by_code()])
         objects = [value for part in parts for value in part.tolist()]
@@ -238,7 +238,7 @@ class Vocabulary:
         unseen: list[Any] = []
         for family, values, _, _ in (distinct(f, a) for f, a in column.families.items()):
             places = self._places(family, values)
-            unseen += _numpy(values)[places < 0].tolist()
+            unseen += as_numpy(values)[places < 0].tolist()
         return unseen
 
     def code(self, value: object) -> int:
@@ -465,8 +465,3 @@ def _from_text(values: pa.ChunkedArray, family: str) -> pa.ChunkedArray:
         except pa.ArrowInvalid:
             continue
     return values.cast(pa.float64())
-
-
-def _numpy(values: pa.Array) -> np.ndarray:
-    array = np.asarray(values.to_numpy(zero_copy_only=False))
-    return array.astype(object) if pa.types.is_large_string(values.type) else array

@@ -8,7 +8,6 @@ that whoever reads (or dies) at any moment meets the old artifact or the new one
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 import secrets
@@ -18,6 +17,7 @@ from typing import Any, TypeVar
 
 from catvec._checks import some
 from catvec.errors import ArtifactError, CatvecError, ParameterError
+from catvec.frames._files import file_digest
 from catvec.vectors._schema import (
     SCHEMA,
     checked_schema,
@@ -74,7 +74,7 @@ class Artifact:
         entry = self._entry(name)
         path = self.path / entry["name"]
         try:
-            size, digest = path.stat().st_size, _digest(path)
+            size, digest = path.stat().st_size, file_digest(path)
         except FileNotFoundError as error:
             raise self.damage(f"its file {entry['name']} is missing") from error
         except OSError as error:
@@ -257,7 +257,7 @@ class _Save:
         else:
             content(temporary)
         _sync(temporary)
-        digest = _digest(temporary)
+        digest = file_digest(temporary)
         stem, ending = name.split(".")
         stored = self.folder / f"{stem}.{digest[:16]}.{ending}"
         size = temporary.stat().st_size
@@ -383,11 +383,6 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _reason(error: BaseException) -> str:
