@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import numbers
+import sys
 from collections import Counter
 from collections.abc import Collection, Iterable
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -32,6 +34,18 @@ def check_n_jobs(n_jobs: Any) -> None:
     is_int = isinstance(n_jobs, numbers.Integral) and not isinstance(n_jobs, bool)
     if n_jobs is not None and (not is_int or n_jobs == 0):
         raise refuse("n_jobs", "None or an int other than 0", n_jobs)
+
+
+def frames_within() -> int:
+    """`stacklevel` of a warning, so that it points to the user's line, whatever it called.
+
+    scikit-learn wraps `transform`.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    level = 1
+    while frame is not None and frame.f_globals["__name__"].startswith(("catvec.", "sklearn.")):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def some(values: Iterable[object]) -> str:

@@ -111,11 +111,7 @@ def test_what_was_never_seen_has_no_effect(task, rng):
         for code in (0, 1, -1):
             assert not effect.effects[code].any()
             assert effect.confidences[code] == 0
-        rows = effect.encode(np.array([0, 3], np.int32))
-        assert rows.dtype == np.float32
-        assert rows.shape == (2, effect.effects.shape[1] + 1)
-        assert not rows[0].any()
-        assert rows[1].tolist() == [*effect.effects[3], effect.confidences[3]]
+        assert effect.effects.dtype == effect.confidences.dtype == np.float32
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 WIDTH = 80  # where the terminal does not say
+LISTED = 8  # names in a sentence
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 RULED = Box("    \n    \n ── \n    \n    \n    \n    \n    \n")
 
@@ -158,10 +159,10 @@ def plural(n: int, noun: str, many: str | None = None) -> str:
     return f"{n:,} {noun if n == 1 else many or noun + 's'}"
 
 
-def listed(names: Sequence[object], most: int = 8) -> str:
+def listed(names: Sequence[object]) -> str:
     """Names with commas, and how many more there are."""
-    text = ", ".join(shown(name) for name in names[:most])
-    return text + (f" and {len(names) - most} more" if len(names) > most else "")
+    text = ", ".join(shown(name) for name in names[:LISTED])
+    return text + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
 
 
 def plain(value: Any) -> Any:

@@ -86,10 +86,6 @@ class Effect:
     confidences: np.ndarray
     strength: float
 
-    def encode(self, codes: np.ndarray) -> np.ndarray:
-        """Effects and confidence by row, float32 of shape (n_rows, n_outputs + 1)."""
-        return np.column_stack([self.effects[codes], self.confidences[codes]])
-
 
 @dataclass(frozen=True, eq=False)
 class Statistics:

@@ -3,7 +3,7 @@
 A pair is worth a thought if the rows it parts are parted by neither column alone and are met again:
 user and film make a new pair in every row, a town and its country are the town. Of those at most
 `MOST_PAIRS` are tried, the ones that say most of what single columns leave unsaid. Whether they
-help is then for held-out rows to say: see `Learner`.
+help is then for held-out rows to say: see `_search.search`.
 """
 
 from __future__ import annotations

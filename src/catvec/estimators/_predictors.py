@@ -133,7 +133,7 @@ class EmbeddingPredictor(EmbeddingEstimator):
             scores = averaged_scores(committee.networks, training.held_out.inputs)
             y = training.held_out.target * training.target.scale + training.target.center
         elif committee.held_out is not None:
-            scores, rows = _held_out_scores(training, committee, committee.held_out)
+            scores, rows = _scores_of_judges(training, committee, committee.held_out)
             y = training.values[rows]
             weight = None if training.weight is None else training.weight[rows]
         else:
@@ -328,7 +328,7 @@ class EmbeddingClassifier(ClassifierMixin, EmbeddingPredictor):
         return np.asarray(self.classes_)[best]
 
 
-def _held_out_scores(
+def _scores_of_judges(
     training: TrainingSet, committee: Committee, held_out: list[np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scores of the rows that some network held out, and which rows these are."""

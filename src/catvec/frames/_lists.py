@@ -70,10 +70,9 @@ class Lists:
         return len(self.offsets) - 1
 
     @classmethod
-    def unknown(cls, n_rows: int = 1) -> Lists:
-        """Rows about which nothing is known."""
-        codes = np.full(n_rows, UNKNOWN, np.int32)
-        return cls(np.arange(n_rows + 1), codes, np.ones(n_rows, np.float32))
+    def unknown(cls) -> Lists:
+        """One row about which nothing is known."""
+        return cls(np.arange(2), np.full(1, UNKNOWN, np.int32), np.ones(1, np.float32))
 
     @property
     def lengths(self) -> np.ndarray:

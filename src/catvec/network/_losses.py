@@ -56,12 +56,6 @@ class Loss(ABC):
         """Weighted mean of the loss; 0 for no rows."""
         return _mean(self.values(scores, target), weight)
 
-    def gradient(self, scores: Array, target: Array, weight: Array | None = None) -> Array:
-        """Derivative of `value` by the scores, (n, n_outputs)."""
-        share = np.ones(len(target)) if weight is None else np.asarray(weight, np.float64)
-        total = float(share.sum())
-        return self.slopes(scores, target) * (share / (total if total > 0 else 1.0))[:, None]
-
 
 def make_loss(name: str, n_outputs: int = 1, quantile: float | None = None) -> Loss:
     """Return the loss called `name`.
