@@ -43,6 +43,7 @@ def few(kind, **parameters):
 
 
 @pytest.mark.filterwarnings("ignore:A column-vector y was passed")
+@pytest.mark.filterwarnings("ignore:no column is categorical")
 @parametrize_with_checks(
     [
         few(EmbeddingEncoder),

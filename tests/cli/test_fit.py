@@ -200,6 +200,17 @@ def test_weights_are_numbers(mistake, sales):
     assert "'city' of --sample-weight must hold numbers" in mistake(*options, "city")
 
 
+def test_texts_among_numbers_are_told(run, tmp_path):
+    rng = np.random.default_rng(0)
+    price = [f"{value:.3f}" for value in rng.normal(size=200)]
+    lines = [f"{'abc'[i % 3]},{p},{i % 7}.5" for i, p in enumerate(["-", *price[1:]])]
+    (tmp_path / "dash.csv").write_text("\n".join(["shop,price,y", *lines]))
+    fit = ("fit", "dash.csv", "-t", "y", "--epochs", 1, "--networks", 1)
+    told = "price holds numbers but for -: clean it"
+    assert told in " ".join(run(*fit).out.split())
+    assert told not in " ".join(run(*fit, "--categorical", "price").out.split())
+
+
 def test_effects_are_told_from_the_share_among_weighted_training_rows():
     y, weight = np.array(["no", "yes", "yes", "yes"]), np.array([1.0, 3.0, 0.0, 9.0])
     held_out = np.array([False, False, False, True])

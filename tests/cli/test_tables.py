@@ -50,6 +50,10 @@ def test_what_a_table_is_to_be(text, expected):
     assert read_tables([]) is None
 
 
+def test_a_name_may_hold_what_stands_between():
+    assert read_tables(["day=1=hashed:16"]) == {"day=1": {"kind": "hashed", "n_buckets": 16}}
+
+
 @pytest.mark.parametrize(
     "text",
     ["a", "=hashed", "a=", "a=sparse", "a=hashed:x", "a=hashed:0", "a=hashed:1:2:3:4", "a=shared",

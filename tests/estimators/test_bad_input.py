@@ -7,7 +7,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GroupKFold
 
 from catvec import EmbeddingClassifier, EmbeddingEncoder, EmbeddingRegressor
-from catvec.errors import InputError, ParameterError
+from catvec.errors import CatvecWarning, InputError, ParameterError
 from catvec.estimators._parameters import SharedParameters
 from catvec.estimators._plan import Plan
 from catvec.estimators._scores import held_out_scores
@@ -325,6 +325,39 @@ def test_a_splitter_gets_no_groups_that_nobody_gave():
     with pytest.raises(InputError, match="'groups' parameter should not be None"):
         encoder.fit_transform(twice, y)
     assert len(encoder.fit_transform(twice, y, groups=np.tile(ROWS % 4, 2))) == len(y)
+
+
+def test_texts_among_numbers_are_told(rng):
+    """A placeholder makes a column text, and its numbers hundreds of categories."""
+    price = [f"{value:.3f}" for value in rng.normal(size=200)]
+    frame = pd.DataFrame({"shop": rng.choice(list("abc"), 200), "price": ["-", *price[1:]]})
+    y = rng.normal(size=200)
+    options = {**QUICK, "output": "effects"}
+    with pytest.warns(CatvecWarning, match="column 'price' holds numbers but for '-'") as found:
+        EmbeddingEncoder(**options).fit(frame, y)
+    assert found[0].filename == __file__
+    EmbeddingEncoder(columns=["shop", "price"], **options).fit(frame, y)  # asked for
+    EmbeddingEncoder(**options).fit(frame.assign(price=price), y)  # text, all of it numbers
+    names = frame.assign(price=[f"a{value}" for value in price])
+    EmbeddingEncoder(**options).fit(names, y)
+
+
+def test_nothing_to_encode_is_told(rng):
+    with pytest.warns(CatvecWarning, match="no column is categorical"):
+        EmbeddingEncoder(**QUICK).fit(rng.integers(0, 50, (60, 2)), NUMBERS)
+
+
+def test_weights_that_are_next_to_none_are_told():
+    with pytest.warns(CatvecWarning, match="`sample_weight` adds up to 1 in 60 rows"):
+        EmbeddingEncoder(output="effects", **QUICK).fit(
+            FRAME, NUMBERS, sample_weight=np.full(60, 1 / 60)
+        )
+
+
+def test_intervals_are_told(rng):
+    frame = pd.DataFrame({"age": pd.cut(rng.random(60), 4)})
+    with pytest.raises(InputError, match=r"pandas.interval: intervals, .* by .astype\(str\)"):
+        EmbeddingEncoder(**QUICK).fit(frame, NUMBERS)
 
 
 def test_folds_may_be_masks():

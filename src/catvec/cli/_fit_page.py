@@ -13,6 +13,7 @@ from catvec.cli._learned import Scale, column_facts, columns_table, scores_table
 from catvec.cli._places import STREAM
 from catvec.cli._training_table import Roles, TrainingTable
 from catvec.frames._files import ENDINGS, TableFile
+from catvec.frames._schema_learning import texts_among_numbers
 
 if TYPE_CHECKING:
     from catvec.estimators._predictors import EmbeddingPredictor
@@ -172,12 +173,19 @@ def _benefit(found: dict[str, Any] | None) -> str:
 
 def _remarks(fit: Fit) -> list[str]:
     """What a person should know about the columns and rows."""
+    among_numbers = _texts_among_numbers(fit)
     wide = [
         shown(name)
         for name, column in ((n, fit.model.vectors_[n]) for n in fit.model.vectors_)
-        if len(column) > 20 and (column.counts > 0).sum() >= ALMOST_ALL * column.counts.sum()
+        if len(column) > 20
+        and (column.counts > 0).sum() >= ALMOST_ALL * column.counts.sum()
+        and name not in among_numbers
     ]
-    remarks = []
+    remarks = [
+        f"{shown(name)} holds numbers but for {listed(texts)}: clean it, or say --categorical if"
+        " these are categories."
+        for name, texts in among_numbers.items()
+    ]
     if wide:
         names = ", ".join(wide)
         remarks += [f"Almost every row has a category of its own in {names}; consider --drop."]
@@ -193,6 +201,14 @@ def _remarks(fit: Fit) -> list[str]:
             " train on the effects alone."
         ]
     return remarks
+
+
+def _texts_among_numbers(fit: Fit) -> dict[str, list[str]]:
+    """By column what is no number, of those that nobody named categorical."""
+    vectors = fit.model.vectors_
+    open_columns = [name for name in vectors if name not in fit.roles.categorical]
+    found = {name: texts_among_numbers(vectors[name].vocabulary) for name in open_columns}
+    return {name: texts for name, texts in found.items() if texts}
 
 
 def _whose(fit: Fit) -> str:

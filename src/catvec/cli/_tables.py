@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -34,10 +35,10 @@ def read_tables(given: Sequence[str] | None) -> dict[str, dict[str, Any]] | None
     """
     found: dict[str, dict[str, Any]] = {}
     for text in given or ():
-        column, _, what = text.partition("=")
-        kind, _, details = what.partition(":")
-        if not column or kind not in _READERS:
+        parts = _FORM.fullmatch(text)  # of a name with "=" in it, up to where a kind follows
+        if parts is None:
             raise _refused(text)
+        column, kind, details = parts["column"], parts["kind"], parts["details"] or ""
         if column in found:
             raise InputError(f"--table says twice what the table of {column!r} is to be")
         found[column] = _READERS[kind](details, text)
@@ -94,3 +95,5 @@ _READERS: dict[str, Callable[[str, str], dict[str, Any]]] = {
     "shared": _shared,
     "list": _list,
 }
+
+_FORM = re.compile(rf"(?P<column>.+?)=(?P<kind>{'|'.join(_READERS)})(:(?P<details>.*))?", re.DOTALL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,8 @@ from sklearn.base import TransformerMixin
 from sklearn.model_selection import TimeSeriesSplit
 from sklearn.utils.validation import check_is_fitted
 
-from catvec._checks import check_bool, check_int, check_option, refuse
-from catvec.errors import InputError
+from catvec._checks import check_bool, check_int, check_option, frames_within, refuse
+from catvec.errors import CatvecWarning, InputError
 from catvec.estimators._base import EmbeddingEstimator
 from catvec.estimators._choice import choose_category_dropout, told_by_code
 from catvec.estimators._cross_fitting import cross_fitted_scores, folds_of, refuse_none
@@ -410,6 +411,13 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
         elif cross_fitted:
             data = {**data, "n_folds": cv}
         learner = self._prepare(X, y, n_fits=self._n_fits, **data)
+        if not learner.training.schema.vocabularies:
+            warnings.warn(
+                "no column is categorical, so nothing is encoded: text, category types and booleans"
+                " are by themselves; name others in `columns`",
+                CatvecWarning,
+                stacklevel=frames_within(),
+            )
         is_open = self.output == "auto" and self.output_ == "both"
         self._hides_folds: bool = is_open and learner.training.rows_together > 1
         if self._hides_folds:  # vectors would tell them, too

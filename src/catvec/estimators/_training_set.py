@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,9 +10,9 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import column_or_1d
 
-from catvec._checks import check_float, refuse, some
+from catvec._checks import check_float, frames_within, refuse, some
 from catvec.effects import Evidence, Statistics
-from catvec.errors import InputError
+from catvec.errors import CatvecWarning, InputError
 from catvec.estimators._memory import NO_LIMITS, Limits, within_budget
 from catvec.estimators._near_rows import rows_together
 from catvec.estimators._parameters import SharedParameters
@@ -36,6 +37,7 @@ from catvec.network import Inputs, TrainingData, looked_up
 from catvec.vectors import ColumnVectors
 
 MOST_WEIGHT = 1e38  # of all rows together, in float32
+LIGHT = 0.02  # mean weight, below which weights are hardly meant as rows
 KNOTS = 128  # what n_knots="auto" means
 
 
@@ -382,6 +384,14 @@ def _checked_weights(frame: Frame, sample_weight: object) -> np.ndarray:
     if weight.sum() <= 0:
         raise InputError("`sample_weight` is zero everywhere; no row would count")
     refuse_heavy(float(weight.sum()))
+    if weight.sum() < LIGHT * np.count_nonzero(weight):
+        warnings.warn(
+            f"`sample_weight` adds up to {weight.sum():.3g} in {np.count_nonzero(weight):,} rows;"
+            " weights are in rows, so these are next to none, and effects are shrunk accordingly:"
+            " divide the weights by their mean",
+            CatvecWarning,
+            stacklevel=frames_within(),
+        )
     return weight
 
 

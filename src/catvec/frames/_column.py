@@ -313,6 +313,9 @@ def _refuse_infinite(name: str, array: pa.Array | None) -> None:
 
 
 def _no_category(name: str, kind: str) -> CellTypeError:
+    for word, of in (("interval", "intervals, as of pandas.cut"), ("period", "periods")):
+        if kind.startswith(f"extension<pandas.{word}"):
+            kind = f"pandas.{word}: {of}, become text by .astype(str)"
     return CellTypeError(
         f"column {name!r} holds cells of type {kind}; an entry must be text (a string), a number,"
         " a boolean or a date: convert the column or leave it out"

@@ -17,7 +17,7 @@ from catvec.frames._kinds import FULL, Kind, TableSpec, check_specs, kinds_of, r
 from catvec.frames._lists import Codes, Lists, make_lists
 from catvec.frames._numbers import Number
 from catvec.frames._pairs import Pair, codes_met
-from catvec.frames._schema_learning import learned_columns, roles, with_lists
+from catvec.frames._schema_learning import learned_columns, roles, warn_of_texts, with_lists
 from catvec.frames._vocabulary import UNKNOWN, Vocabulary
 
 
@@ -154,6 +154,8 @@ class Schema:
             lambda name: frame.column(name).families,
         )
         learned = learned_columns(frame, categorical, specs, min_frequency, given, known or {})
+        if columns is None:
+            warn_of_texts([vocabulary for vocabulary, _ in learned])
         measured = [frame.column(name) for name in numeric]
         numbers = tuple(Number.learn(column, n_knots) for column in measured)
         values = _stacked([column.floats() for column in measured], frame.n_rows, float)

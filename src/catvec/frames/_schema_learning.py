@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from catvec._checks import some
-from catvec.errors import InputError
+from catvec._checks import frames_within, some
+from catvec.errors import CatvecWarning, InputError
 from catvec.frames._column import Column, concatenated
+from catvec.frames._csv import FLOAT
 from catvec.frames._frame import Frame
 from catvec.frames._growth import extend
 from catvec.frames._hashing import HashedVocabulary
@@ -18,9 +22,18 @@ from catvec.frames._kinds import TableSpec
 from catvec.frames._lists import Codes, ListColumn, Lists, make_lists
 from catvec.frames._vocabulary import MISSING, Vocabulary
 
-__all__ = ["learned_columns", "refuse_text", "roles", "with_lists"]
+__all__ = [
+    "learned_columns",
+    "refuse_text",
+    "roles",
+    "texts_among_numbers",
+    "warn_of_texts",
+    "with_lists",
+]
 
 logger = logging.getLogger("catvec")
+
+FEW_TEXTS, MANY_NUMBERS = 3, 20  # categories of a column whose texts stand for missing numbers
 
 ALMOST_ALL = 0.9  # share of rows with a category of their own that deserves a word
 
@@ -50,6 +63,35 @@ def refuse_text(unnamed: Sequence[str]) -> None:
 
 def _holds_text(frame: Frame, name: str) -> bool:
     return not frame.is_list(name) and "text" in frame.column(name).families
+
+
+def texts_among_numbers(vocabulary: Vocabulary) -> list[str]:
+    """The few categories that are no numbers where many others are; none where it is not so.
+
+    What stands for a missing number, such as "-", makes all of a column text.
+    """
+    if isinstance(vocabulary, HashedVocabulary):
+        return []
+    found = {keys.family: keys.values for keys in vocabulary.keys}
+    texts = found.get("text", pa.array([], pa.large_string()))
+    is_number = pc.match_substring_regex(pc.utf8_trim_whitespace(texts), FLOAT, ignore_case=True)
+    others = texts.filter(pc.invert(is_number)).to_pylist()
+    n_numbers = len(texts) - len(others) + len(found.get("number", []))
+    return others if len(others) <= FEW_TEXTS and n_numbers >= MANY_NUMBERS else []
+
+
+def warn_of_texts(vocabularies: Sequence[Vocabulary]) -> None:
+    """Say which columns, categorical by themselves, may be numbers."""
+    for vocabulary in vocabularies:
+        texts = texts_among_numbers(vocabulary)
+        if texts:
+            warnings.warn(
+                f"column {vocabulary.name!r} holds numbers but for {some(texts)}, and is taken for"
+                " categories; turn it into numbers, with missing values in their place, or name it"
+                " in `columns`",
+                CatvecWarning,
+                stacklevel=frames_within(),
+            )
 
 
 # --- vocabularies -----------------------------------------------------------------------
