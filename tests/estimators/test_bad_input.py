@@ -348,9 +348,9 @@ def test_nothing_to_encode_is_told(rng):
 
 
 def test_weights_that_are_next_to_none_are_told():
-    with pytest.warns(CatvecWarning, match="`sample_weight` adds up to 1 in 60 rows"):
+    with pytest.warns(CatvecWarning, match="`sample_weight` adds up to 0.06 in 60 rows"):
         EmbeddingEncoder(output="effects", **QUICK).fit(
-            FRAME, NUMBERS, sample_weight=np.full(60, 1 / 60)
+            FRAME, NUMBERS, sample_weight=np.full(60, 0.001)
         )
 
 

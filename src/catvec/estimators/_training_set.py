@@ -37,7 +37,7 @@ from catvec.network import Inputs, TrainingData, looked_up
 from catvec.vectors import ColumnVectors
 
 MOST_WEIGHT = 1e38  # of all rows together, in float32
-LIGHT = 0.02  # mean weight, below which weights are hardly meant as rows
+LIGHT = 0.005  # mean weight, below which weights are hardly meant as rows
 KNOTS = 128  # what n_knots="auto" means
 
 
