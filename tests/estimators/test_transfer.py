@@ -395,6 +395,16 @@ def test_the_benefit_is_that_of_the_same_fit_without_them(pretrained):
     np.testing.assert_array_equal(same.predict(X), model.predict(X))  # it only looked
 
 
+@pytest.mark.parametrize("asked", [{"freeze": "always"}, {"compare_init": True}])
+def test_what_is_asked_of_init_needs_it(pretrained, asked, tmp_path):
+    X, y = table(200, task=1)
+    with pytest.raises(ParameterError, match="without `init`"):
+        EmbeddingRegressor(**QUICK, **asked).fit(X, y)
+    model = EmbeddingRegressor(init=pretrained, **QUICK, **asked).fit(X, y)
+    model.save(tmp_path / "m.catvec")
+    EmbeddingRegressor.load(tmp_path / "m.catvec").fit(X, y)
+
+
 def test_the_benefit_is_told_by_as_many_networks(pretrained, monkeypatch):
     """The search without them may choose other epochs, which afford more networks."""
     sizes = iter([2, 2, 5, 5])

@@ -31,7 +31,7 @@ from catvec.estimators._learning import Committee, Learner
 from catvec.estimators._parameters import SharedParameters, check_parameters, draw_seed
 from catvec.estimators._source_table import SourceTable, opened
 from catvec.estimators._training_set import TrainingSet, read_further_rows, read_training_set
-from catvec.estimators._transfer import benefit, check_transfer
+from catvec.estimators._transfer import WITHOUT_INIT, benefit, check_transfer
 from catvec.frames import Arrays, Frame, Schema, Target, grow_schema, open_frame
 from catvec.network import Network
 from catvec.vectors import CategoryVectors
@@ -415,7 +415,7 @@ class EmbeddingEstimator(SharedParameters):
             return
         # Not by `clone`, which would copy the callback, too.
         bare = type(self)(**self.get_params(deep=False))
-        bare.init, bare.column_map, bare.n_networks = None, None, learner.n_networks
+        bare.set_params(init=None, **WITHOUT_INIT, n_networks=learner.n_networks)
         alone = bare._prepare(X, y, seed=learner.seed, **data)
         (other,) = alone.committees([alone.everything])
         losses = [[one.held_out_loss for one in c.trained] for c in (committee, other)]

@@ -15,6 +15,7 @@ from catvec.errors import ArtifactError
 from catvec.estimators._choice import Choice, told_by_code
 from catvec.estimators._growth import Continuation
 from catvec.estimators._settings import EffectNetworks, Setting
+from catvec.estimators._transfer import WITHOUT_INIT
 from catvec.frames import Schema, Target
 from catvec.network import Network, NetworkConfig
 from catvec.vectors import Artifact, CategoryVectors, load_artifact, write_artifact
@@ -191,8 +192,8 @@ def _networks(
 def _plain_parameters(estimator: EmbeddingEstimator) -> dict[str, Any]:
     """Parameters that JSON can hold; widths by a function as the widths it gave."""
     plain = plain_parameters(estimator)
-    if "init" not in plain:  # vectors: what they gave is learned, and the map is of them
-        plain.pop("column_map", None)
+    if "init" not in plain:  # vectors: what they gave is learned
+        plain |= WITHOUT_INIT
     if "embedding_dim" not in plain:
         names = estimator.schema_.categorical_names
         # After those of columns come those of pairs.

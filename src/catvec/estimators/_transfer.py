@@ -28,6 +28,8 @@ from catvec.vectors import CategoryVectors, ColumnVectors
 
 SCALE = 0.1  # of vectors that a network has trained; of generated data, 0.03 to 1 on held-out rows
 ALPHA = 0.05  # of the verdict on the benefit
+WITHOUT_INIT: dict[str, Any] = {"freeze": "never", "compare_init": False, "column_map": None}
+"""What parameters about `init` are without it."""
 WIDEST = 32  # that embedding_dim="auto" takes over from the vectors
 
 
@@ -239,8 +241,11 @@ def check_transfer(p: SharedParameters) -> None:
     check_float("init_learning_rate", p.init_learning_rate, minimum=0.0)
     if p.column_map is not None and not isinstance(p.column_map, Mapping):
         raise refuse("column_map", "None or a mapping of columns to columns", p.column_map)
-    if p.column_map and p.init is None:
-        raise refuse("column_map", "None without `init`", p.column_map)
+    if p.init is not None:
+        return
+    for name, nothing in WITHOUT_INIT.items():
+        if getattr(p, name) and getattr(p, name) != nothing:
+            raise refuse(name, f"{nothing!r} without `init`", getattr(p, name))
 
 
 def sources(p: SharedParameters, frame: Frame) -> dict[str, ColumnVectors]:
