@@ -36,7 +36,7 @@ def check_n_jobs(n_jobs: Any) -> None:
         raise refuse("n_jobs", "None or an int other than 0", n_jobs)
 
 
-def frames_within() -> int:
+def users_stacklevel() -> int:
     """`stacklevel` of a warning, so that it points to the user's line, whatever it called.
 
     scikit-learn wraps `transform`.

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from catvec._checks import check_float, check_option, frames_within, refuse
+from catvec._checks import check_float, check_option, refuse, users_stacklevel
 from catvec.errors import InputError, ParameterError
 from catvec.estimators import _files
 from catvec.estimators._choice import Choice
@@ -436,7 +436,7 @@ class EmbeddingEstimator(SharedParameters):
                 f"X does not have valid feature names, but {type(self).__name__} was fitted with"
                 " feature names; its columns are taken by position",
                 UserWarning,
-                stacklevel=frames_within(),
+                stacklevel=users_stacklevel(),
             )
         if frame.n_rows == 0:
             # scikit-learn's wording, which its checks look for.

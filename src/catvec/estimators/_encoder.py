@@ -14,7 +14,7 @@ from sklearn.base import TransformerMixin
 from sklearn.model_selection import TimeSeriesSplit
 from sklearn.utils.validation import check_is_fitted
 
-from catvec._checks import check_bool, check_int, check_option, frames_within, refuse
+from catvec._checks import check_bool, check_int, check_option, refuse, users_stacklevel
 from catvec.errors import CatvecWarning, InputError
 from catvec.estimators._base import EmbeddingEstimator
 from catvec.estimators._choice import choose_category_dropout, told_by_code
@@ -416,7 +416,7 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
                 "no column is categorical, so nothing is encoded: text, category types and booleans"
                 " are by themselves; name others in `columns`",
                 CatvecWarning,
-                stacklevel=frames_within(),
+                stacklevel=users_stacklevel(),
             )
         is_open = self.output == "auto" and self.output_ == "both"
         self._hides_folds: bool = is_open and learner.training.rows_together > 1

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import column_or_1d
 
-from catvec._checks import check_float, frames_within, refuse, some
+from catvec._checks import check_float, refuse, some, users_stacklevel
 from catvec.effects import Evidence, Statistics
 from catvec.errors import CatvecWarning, InputError
 from catvec.estimators._memory import NO_LIMITS, Limits, within_budget
@@ -390,7 +390,7 @@ def _checked_weights(frame: Frame, sample_weight: object) -> np.ndarray:
             " weights are in rows, so these are next to none, and effects are shrunk accordingly:"
             " divide the weights by their mean",
             CatvecWarning,
-            stacklevel=frames_within(),
+            stacklevel=users_stacklevel(),
         )
     return weight
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from catvec._checks import frames_within, some
+from catvec._checks import some, users_stacklevel
 from catvec.errors import CatvecWarning, InputError
 from catvec.frames._column import Column, concatenated
 from catvec.frames._csv import FLOAT
@@ -90,7 +90,7 @@ def warn_of_texts(vocabularies: Sequence[Vocabulary]) -> None:
                 " categories; turn it into numbers, with missing values in their place, or name it"
                 " in `columns`",
                 CatvecWarning,
-                stacklevel=frames_within(),
+                stacklevel=users_stacklevel(),
             )
 
 

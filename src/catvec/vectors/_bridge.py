@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from catvec._checks import check_option, frames_within, some
+from catvec._checks import check_option, some, users_stacklevel
 from catvec.errors import CatvecWarning, InputError, MissingDependencyError, ParameterError
 from catvec.frames import FIRST, Column, Vocabulary, one_column
 from catvec.frames._column import FAMILIES
@@ -259,7 +259,7 @@ def _warn(name: str, n: int, missing: list[str], extra: list[str]) -> None:
         said.append(f"{len(extra)} vectors are of no category ({some(extra)})")
     if said:
         message = f"column {name!r}: {'; '.join(said)}"
-        warnings.warn(message, CatvecWarning, stacklevel=frames_within())
+        warnings.warn(message, CatvecWarning, stacklevel=users_stacklevel())
 
 
 def _read(name: str, text: str, family: str) -> Any:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from catvec._checks import check_distinct, frames_within, refuse, some
+from catvec._checks import check_distinct, refuse, some, users_stacklevel
 from catvec._packing import PackedRows
 from catvec.errors import CategoryError, CatvecWarning, ParameterError
 from catvec.frames import (
@@ -409,7 +409,7 @@ def _merged_column(
                 f"the two sides share no category of column {one.name!r}, so their vectors cannot"
                 " be turned into one basis; distances between them mean nothing",
                 CatvecWarning,
-                stacklevel=frames_within(),
+                stacklevel=users_stacklevel(),
             )
         both = np.minimum(sides[0].counts, sides[1].counts)[shared]
         weights = both if both.any() else None
