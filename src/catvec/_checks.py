@@ -43,7 +43,10 @@ def users_stacklevel() -> int:
     """
     frame: FrameType | None = sys._getframe(1)
     level = 1
-    while frame is not None and frame.f_globals["__name__"].startswith(("catvec.", "sklearn.")):
+    while frame is not None:
+        module = str(frame.f_globals.get("__name__"))
+        if not module.startswith(("catvec.", "sklearn.")):
+            break
         frame, level = frame.f_back, level + 1
     return level
 
