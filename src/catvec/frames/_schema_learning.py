@@ -34,6 +34,7 @@ __all__ = [
 logger = logging.getLogger("catvec")
 
 FEW_TEXTS, MANY_NUMBERS = 3, 20  # categories of a column whose texts stand for missing numbers
+LOOKED_AT = 1000  # texts that are looked at before all are
 
 ALMOST_ALL = 0.9  # share of rows with a category of their own that deserves a word
 
@@ -74,10 +75,16 @@ def texts_among_numbers(vocabulary: Vocabulary) -> list[str]:
         return []
     found = {keys.family: keys.values for keys in vocabulary.keys}
     texts = found.get("text", pa.array([], pa.large_string()))
-    is_number = pc.match_substring_regex(pc.utf8_trim_whitespace(texts), FLOAT, ignore_case=True)
-    others = texts.filter(pc.invert(is_number)).to_pylist()
+    if len(_no_numbers(texts[:LOOKED_AT])) > FEW_TEXTS:  # as of most columns, however wide
+        return []
+    others = _no_numbers(texts)
     n_numbers = len(texts) - len(others) + len(found.get("number", []))
-    return others if len(others) <= FEW_TEXTS and n_numbers >= MANY_NUMBERS else []
+    return others.to_pylist() if len(others) <= FEW_TEXTS and n_numbers >= MANY_NUMBERS else []
+
+
+def _no_numbers(texts: pa.Array) -> pa.Array:
+    is_number = pc.match_substring_regex(pc.utf8_trim_whitespace(texts), FLOAT, ignore_case=True)
+    return texts.filter(pc.invert(is_number))
 
 
 def warn_of_texts(vocabularies: Sequence[Vocabulary]) -> None:
