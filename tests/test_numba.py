@@ -70,21 +70,18 @@ def test_another_process_reads_it(source):
     subprocess.run([sys.executable, "-c", code, *map(str, folders)], check=True)
 
 
-UPDATE = """
+TRAIN = """
 import sys, zlib, numba, numpy as np; numba.config.CACHE_DIR = sys.argv[1]
-from catvec.network._kernels_numba import update_tables
-from catvec.network._tables import EmbeddingTables
+from catvec.network import Inputs, NetworkConfig, TrainingConfig, TrainingData, train
+from catvec.network._numba_steps import learn
 rng = np.random.default_rng(0)
-tables = EmbeddingTables((9, 300), (3, 7), 0, np.float32)
-tables.initialize(rng)
-squares, pulls = rng.random((2, tables.n_lines), np.float32)
-none, widths, slots = np.zeros(0, np.float32), np.zeros(2, np.int64), np.full(309, -1, np.int32)
-at = rng.integers(0, 9, (256, 2)).astype(np.int32)
-shares, masses, gradient = np.zeros((256, 0), np.float32), *rng.random((2, 256, 10), np.float32)
-sums, lines = np.zeros((257, 16), np.float32), np.zeros(257, np.int64)
-prior, step = (pulls, none, none, widths), (masses[:, 0].copy(), gradient, 0.2)
-update_tables(tables.flat, squares, *prior, slots, tables.layout, at, shares, *step, sums, lines)
-print(zlib.crc32(tables.flat.tobytes()), sum(update_tables.stats.cache_hits.values()))
+codes, numbers = rng.integers(0, 9, (2000, 2)).astype(np.int32), rng.random((2000, 3), np.float32)
+data = TrainingData(Inputs(codes, numbers), rng.random(2000, np.float32))
+config = NetworkConfig((9, 300), (3, 7), 3)
+settings = TrainingConfig("squared", (1.0, 1.0), n_epochs=2, category_dropout=0.1)
+network = train(config, settings, data, engine="numba").network
+bits = b"".join(array.tobytes() for array in network.state().values())
+print(zlib.crc32(bits), sum(learn.stats.cache_hits.values()))
 """
 
 
@@ -92,7 +89,7 @@ def test_a_loop_gives_the_same_bits_once_read(tmp_path):
     """Pieces of a loop that were called, not compiled into it, had two forms, and each its sums."""
     told = [
         subprocess.run(
-            [sys.executable, "-c", UPDATE, str(tmp_path)], check=True, capture_output=True
+            [sys.executable, "-c", TRAIN, str(tmp_path)], check=True, capture_output=True
         ).stdout.split()
         for _ in range(2)
     ]

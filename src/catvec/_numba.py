@@ -10,8 +10,8 @@ indices: a signed one might be negative and wrap, which keeps the loop from usin
 And one loop that reads an element of each row before the rows are worked on: its reads do not wait
 for each other, so that a batch pays for a few misses of the processor's cache, not for each.
 
-Compiling takes three to five seconds, as long as all the rest of a fit to a small table. So loops
-are kept where numba keeps such things (beside the code, in ``__pycache__``, else in the user's
+Compiling takes some ten seconds, longer than all the rest of a fit to a small table. So loops are
+kept where numba keeps such things (beside the code, in ``__pycache__``, else in the user's
 cache; or in ``NUMBA_CACHE_DIR``), and read in a third of a second by the next process.
 """
 
@@ -21,6 +21,7 @@ import hashlib
 import inspect
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -43,15 +44,15 @@ Index = np.uint64
 class _Kept(FunctionCache):
     """The loops of one function on disk, by the types of their arguments.
 
-    numba's own cache would outlive an upgrade that changes the options or the constants above;
-    would end a fit where the disk is full; and two processes that compile the same function for
-    different types at the same moment might leave one's loop under the other's types.
+    numba's own cache would outlive an upgrade that changes the options or the constants above, or
+    a loop that is part of another file's; would end a fit where the disk is full; and two processes
+    that compile the same function for different types at the same moment might leave one's loop
+    under the other's types.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
-        sources = Path(__file__), Path(inspect.getfile(function))
-        self._made_of = hashlib.sha256(b"".join(file.read_bytes() for file in sources)).hexdigest()
+        self._made_of = _digest(Path(__file__).parent, Path(inspect.getfile(function)))
 
     def _index_key(self, types: Any, codegen: Any) -> tuple[Any, ...]:
         return (*super()._index_key(types, codegen), self._made_of)
@@ -70,6 +71,13 @@ class _Kept(FunctionCache):
             super().save_overload(types, loop)
 
 
+@cache
+def _digest(package: Path, file: Path) -> str:
+    """Of a file with loops, and of all in the package: loops are made of each other's."""
+    sources = [file, *sorted(package.rglob("*_numba*.py"))]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in sources)).hexdigest()
+
+
 def inlined(function: Callable[..., Any]) -> Any:
     """A piece of loops, compiled into each that calls it.
 
@@ -77,6 +85,14 @@ def inlined(function: Callable[..., Any]) -> Any:
     one that was read from disk the copy it brings along, whose sums may be in another order.
     """
     return numba.njit(**_OPTIONS, forceinline=True)(function)
+
+
+def spliced(function: Callable[..., Any]) -> Any:
+    """A part of a long loop, copied into it before anything is compiled.
+
+    As `inlined` does, but that compiles what is long twice.
+    """
+    return numba.njit(**_OPTIONS, inline="always")(function)
 
 
 def compiled(function: Callable[..., Any]) -> Any:

@@ -67,9 +67,12 @@ def both(config=CONFIG, data=None, seed=0, **changes):
 
 def losses(step, n_steps=50, batch_size=60):
     rng = np.random.default_rng(3)
-    order = step.ordered(rng.integers(0, 1500, n_steps * batch_size).astype(np.int32))
-    batches = order.reshape(n_steps, batch_size)
-    return [float(step(batches[i], 2e-3 * 0.98**i, i)) / batch_size for i in range(n_steps)]
+    batches = rng.integers(0, 1500, (n_steps, batch_size)).astype(np.int32)
+    ends, rates = np.array([batch_size]), 2e-3 * 0.98 ** np.arange(n_steps)
+    keys = np.arange(n_steps, dtype=np.uint64)
+    return [
+        step.learn(batches[i], ends, rates[[i]], keys[[i]]) / batch_size for i in range(n_steps)
+    ]
 
 
 def assert_same_weights(ours, theirs, atol=1e-4):
@@ -136,7 +139,8 @@ def test_rows_that_were_not_looked_at_do_not_move_by_a_bit():
     _, theirs = both()
     table = theirs.module.embeddings.tables.table
     before = [table(c).detach().clone() for c in range(3)]
-    theirs(theirs.ordered(np.arange(10, dtype=np.int32)), 1e-2, 0)
+    key = np.zeros(1, np.uint64)
+    theirs.learn(np.arange(10, dtype=np.int32), np.array([10]), np.array([1e-2]), key)
     looked_at = rows().inputs.codes[:10]
     for c in range(3):
         moved = (table(c) != before[c]).any(1).nonzero().flatten().tolist()

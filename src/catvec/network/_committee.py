@@ -8,6 +8,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager, suppress
 
 import numpy as np
+import scipy.linalg  # noqa: F401 (its BLAS makes compiled products: it is held to one thread, too)
 from threadpoolctl import threadpool_limits
 
 from catvec.network._data import TrainingData

@@ -10,8 +10,9 @@ from types import ModuleType
 from catvec._checks import check_option
 from catvec.errors import MissingDependencyError
 from catvec.network import _kernels
+from catvec.network._step import Step
 
-__all__ = ["ENGINES", "choose_engine", "load_kernels"]
+__all__ = ["ENGINES", "choose_engine", "load_kernels", "load_step"]
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +78,15 @@ def load_kernels(engine: str) -> ModuleType:
     from catvec.network import _kernels_numba
 
     return _kernels_numba
+
+
+def load_step(engine: str) -> type[Step]:
+    """Who takes the steps of an engine; numba is imported here at the earliest."""
+    if engine != "numba":
+        return Step
+    from catvec.network._compiled_step import CompiledStep
+
+    return CompiledStep
 
 
 def _found(package: str) -> bool:

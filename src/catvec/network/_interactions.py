@@ -186,11 +186,11 @@ class FactorizationMachine(Concatenate):
         self.blocks, self.weight, self.weight_gradient = blocks, weight, weight_gradient
 
     def allocate(self, n_rows: int) -> None:
-        self._buffers = np.empty((3, n_rows, len(self.weight)), self.weight.dtype)
+        self.buffers = np.empty((3, n_rows, len(self.weight)), self.weight.dtype)
         self.resize(n_rows)
 
     def resize(self, n_rows: int) -> None:
-        self.sums, self.pooled, self.slopes = self._buffers[:, :n_rows]
+        self.sums, self.pooled, self.slopes = self.buffers[:, :n_rows]
 
     def forward(self, kernels: Any, x: Array) -> Array:
         self.x = x

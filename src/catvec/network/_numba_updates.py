@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from catvec._numba import TINY, UNIT, ZERO, Index, compiled, inlined
+from catvec._numba import TINY, UNIT, ZERO, Index, compiled, spliced
 from catvec.network._kernels import AT, DIM, LINE, N_ROWS, START, Array
 
 __all__ = ["adamw", "update_lists", "update_tables"]
@@ -64,7 +64,7 @@ def update_tables(
             slots[lines[k]] = -1
 
 
-@inlined
+@spliced
 def _collect(
     slots: Array,
     look: Array,
@@ -146,7 +146,7 @@ def update_lists(
         slots[lines[k]] = -1
 
 
-@inlined
+@spliced
 def _collect_lists(
     slots: Array,
     look: Array,
@@ -177,7 +177,7 @@ def _collect_lists(
     return n_slots
 
 
-@inlined
+@spliced
 def _step(
     weights: Array,
     squares: Array,
@@ -217,7 +217,7 @@ def _step(
             sums[j] -= pull * away
 
 
-@inlined
+@spliced
 def _move(
     weights: Array,
     anchors: Array,

@@ -42,7 +42,7 @@ class RowAdagrad:
         self.anchors = self.paces = np.zeros(0, tables.flat.dtype)
         self.widths: Array = np.zeros(len(tables.layout), np.int64)
         self.n_held = 0
-        self._slots = np.full(tables.n_lines, -1, np.int32)
+        self.slots = np.full(tables.n_lines, -1, np.int32)
 
     def set_pulls(self, shrinkage: Sequence[float], counts: Array) -> None:
         """Spread the prior of each row over the training rows that look at it.
@@ -61,8 +61,8 @@ class RowAdagrad:
         n_slots = 1 + n_rows * (2 if self.tables.n_knotted else 1)
         widest = max((dim for dim in self.tables.layout[:, 2].tolist()), default=0)
         # Rows of the working memory are as long as whole cache lines.
-        self._sums = np.empty((n_slots, (widest // 16 + 1) * 16), self.tables.flat.dtype)
-        self._lines = np.empty(n_slots, np.int64)
+        self.sums = np.empty((n_slots, (widest // 16 + 1) * 16), self.tables.flat.dtype)
+        self.lines = np.empty(n_slots, np.int64)
 
     def step(
         self, kernels: Any, lookup: Lookup, masses: Array, gradient: Array, rate: float
@@ -76,7 +76,7 @@ class RowAdagrad:
                 self.squares,
                 *prior,
                 int(self.widths[c]),
-                self._slots,
+                self.slots,
                 look,
                 lists.offsets,
                 lists.codes,
@@ -95,15 +95,15 @@ class RowAdagrad:
             self.anchors,
             self.paces,
             self.widths[n:],
-            self._slots,
+            self.slots,
             self.tables.layout[n:],
             np.ascontiguousarray(lookup.at[:, n:]),
             lookup.shares,
             masses,
             gradient,
             rate * TABLE_RATE,
-            self._sums,
-            self._lines,
+            self.sums,
+            self.lines,
         )
 
     def state(self) -> list[Array]:

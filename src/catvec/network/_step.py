@@ -132,22 +132,38 @@ class Step:
             self.settings.shrinkage, counts_met(self.network, self.settings, counts)
         )
         self.mass_scale = weight_scale(data)
-        most = max(batch_sizes(len(data), self.settings.batch_size), default=0)
+        self.most = max(batch_sizes(len(data), self.settings.batch_size), default=0)
         if isinstance(data, StreamedData):  # cut into batches piece by piece
-            most = self.settings.batch_size
+            self.most = self.settings.batch_size
         for layer in self.layers:
-            layer.allocate(most)
-        self.row_adagrad.allocate(most)
-        self._ones = np.ones(most, self.dtype)
-        self._n_rows = most
+            layer.allocate(self.most)
+        self.row_adagrad.allocate(self.most)
+        self._ones = np.ones(self.most, self.dtype)
+        self._n_rows = self.most
 
     def look_at(self, piece: TrainingData) -> None:
         """Those of the rows that steps get numbers of from here; all if they are in memory."""
         self.data, self.lookup.inputs = piece, piece.inputs
 
-    def ordered(self, rows: Array) -> Array:
-        """Rows of an epoch; steps take slices of them."""
-        return rows
+    def learn(self, rows: Array, ends: Array, rates: Array, keys: Array) -> float:
+        """A step for each batch of the given rows; the sum of what they return.
+
+        Parameters
+        ----------
+        rows : array of shape (n,), int32
+            Those of all batches.
+        ends : array of shape (batches,), int64
+            Where each batch ends among them.
+        rates : array of shape (batches,), float64
+        keys : array of shape (batches,), uint64
+            What the dropout of each is drawn by.
+        """
+        total, start = 0.0, 0
+        batches = zip(ends.tolist(), rates.tolist(), keys.tolist(), strict=True)
+        for end, rate, key in batches:
+            total += self(rows[start:end], rate, key)
+            start = end
+        return total
 
     def __call__(self, rows: Array, rate: float, key: int) -> float:
         """Train on the given rows; the sum of their weighted losses over the mean weight."""
@@ -178,15 +194,19 @@ class Step:
         return loss, masses, gradient
 
     def _forward(self, rows: Array, key: int) -> Array:
-        if len(rows) != self._n_rows:
-            self._n_rows = len(rows)
-            for layer in self.layers:
-                layer.resize(len(rows))
+        self.resize(len(rows))
         x = self.lookup.forward(self.kernels, rows, key)
         x = self.lookup.seen(self.interaction.forward(self.kernels, x))
         for layer in self.hidden:
             x = layer.forward(self.kernels, x, key)
         return self.interaction.add_scores(self.head.forward(x))
+
+    def resize(self, n_rows: int) -> None:
+        """Cut the buffers to so many rows."""
+        if n_rows != self._n_rows:
+            self._n_rows = n_rows
+            for layer in self.layers:
+                layer.resize(n_rows)
 
     def _masses(self, rows: Array) -> Array:
         if self.data.weight is None:

@@ -21,7 +21,7 @@ from catvec.network._anchors import NOWHERE, Anchors
 from catvec.network._blocks import StreamedData
 from catvec.network._checkpoint import Checkpoint, Kept
 from catvec.network._data import TrainingData, batch_ends
-from catvec.network._engine import load_kernels
+from catvec.network._engine import load_kernels, load_step
 from catvec.network._kernels import Array
 from catvec.network._losses import make_loss
 from catvec.network._network import Network, NetworkConfig
@@ -91,11 +91,8 @@ class Trainer(Protocol):
     def look_at(self, piece: TrainingData) -> None:
         """Those of the rows that steps get numbers of from here; all if they are in memory."""
 
-    def ordered(self, rows: Array) -> Any:
-        """Rows of an epoch as slices of them are handed to a step."""
-
-    def __call__(self, rows: Any, rate: float, key: int) -> Any:
-        """Train on the given rows; the sum of their weighted losses over the mean weight."""
+    def learn(self, rows: Array, ends: Array, rates: Array, keys: Array) -> float:
+        """A step for each batch; the sum of their rows' weighted losses over the mean weight."""
 
     def keep_pace(self, paces: Array) -> None:
         """Factor (lines,) of each row's steps from here; empty for 1."""
@@ -172,7 +169,8 @@ class _Run:
         self.anchors.begin(self.network.tables)
         self.step: Trainer
         if job.backend is None:
-            self.step = Step(self.network, loss, settings, self.kernels, self.anchors)
+            make_step = load_step(job.engine)
+            self.step = make_step(self.network, loss, settings, self.kernels, self.anchors)
         else:
             self.step = job.backend.begin(self.network, settings, self.anchors)
         self._take(job.data)
@@ -275,11 +273,16 @@ class _Run:
         i = sum(map(len, ends[: self.n_pieces]))
         for piece, rows in pieces:
             self.step.look_at(piece)
-            order, start = self.step.ordered(rows), 0
-            for end in ends[self.n_pieces]:
-                rate = self.schedule.rate(epoch - 1 + i / n_batches)
-                self.total += self.step(order[start:end], rate, self._key(epoch, i))
-                start, i = end, i + 1
+            steps = range(i, i + len(ends[self.n_pieces]))
+            rates = [self.schedule.rate(epoch - 1 + step / n_batches) for step in steps]
+            keys = [self._key(epoch, step) for step in steps]
+            self.total += self.step.learn(
+                rows,
+                np.array(ends[self.n_pieces], np.int64),
+                np.array(rates, np.float64),
+                np.array(keys, np.uint64),
+            )
+            i = steps.stop
             self.n_pieces += 1
             self._keep(len(rows))
         mean = float(self.total) / max(sum(sizes), 1)
@@ -321,8 +324,8 @@ class _Run:
         self.history = [EpochRecord(**epoch) for epoch in record["history"]]
 
     def _key(self, epoch: int, i: int) -> int:
-        """A number for each step of each training, for dropout."""
-        return (self.job.seed << 48) ^ (epoch << 32) ^ i
+        """A number of 64 bits for each step of each training, for dropout."""
+        return ((self.job.seed << 48) ^ (epoch << 32) ^ i) & (2**64 - 1)
 
 
 def _with_held_out(job: Job) -> Data:

@@ -143,9 +143,16 @@ class TorchStep:
         if data.weight is not None:
             self.weight = self._tensor(data.weight) * self._weight_scale
 
-    def ordered(self, rows: np.ndarray) -> Tensor:
-        """Rows of an epoch, on the device; steps take slices of them."""
-        return self._tensor(rows).long()
+    def learn(
+        self, rows: np.ndarray, ends: np.ndarray, rates: np.ndarray, keys: np.ndarray
+    ) -> float:
+        """A step for each batch; the sum of their rows' weighted losses over the mean weight."""
+        order, start = self._tensor(rows).long(), 0
+        total = torch.zeros((), dtype=torch.float64, device=self.device)
+        for end, rate, key in zip(ends.tolist(), rates.tolist(), keys.tolist(), strict=True):
+            total += self(order[start:end], rate, key)
+            start = end
+        return float(total)
 
     def __call__(self, rows: Tensor, rate: float, key: int) -> Tensor:
         """Train on the given rows; the sum of their weighted losses over the mean weight."""
