@@ -128,16 +128,18 @@ def _side_by_side(jobs: Sequence[Job], n_jobs: int, on_epoch: OnEpoch | None) ->
     stopped = threading.Event()
     told = _one_at_a_time(on_epoch, stopped)
     with ThreadPoolExecutor(min(n_jobs, len(jobs))) as pool:
-        futures = [pool.submit(run, job, number, told) for number, job in enumerate(jobs)]
+        # The longest first: at the end no thread waits for one that began last.
+        numbers = sorted(range(len(jobs)), key=lambda number: -jobs[number].n_looks)
+        futures = {number: pool.submit(run, jobs[number], number, told) for number in numbers}
         try:
-            for future in as_completed(futures):
+            for future in as_completed(futures.values()):
                 with suppress(CancelledError):  # by another network, which tells why
                     future.result()  # raises as soon as any network has
         except BaseException:
             stopped.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return [future.result() for future in futures]
+    return [futures[number].result() for number in range(len(jobs))]
 
 
 def _one_at_a_time(on_epoch: OnEpoch | None, stopped: threading.Event) -> OnEpoch:

@@ -27,7 +27,7 @@ class CompiledStep(Step):
 
     What seldom is asked for would make the loop take longer to compile, and is done step by step:
     columns of lists, tables that vectors are composed of, dropout of elements, and a linear model,
-    which has no layers.
+    which has no layers. The loop is compiled once for each number of layers.
     """
 
     def learn(self, rows: Array, ends: Array, rates: Array, keys: Array) -> float:

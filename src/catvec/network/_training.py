@@ -142,6 +142,11 @@ class Job:
     anchors: Anchors = NOWHERE
     is_trial: bool = False
 
+    @property
+    def n_looks(self) -> int:
+        """Rows of tables that it looks at in all its epochs: about how long it takes."""
+        return len(self.data) * self.training.n_epochs * len(self.config.n_rows)
+
 
 OnEpoch = Callable[[EpochRecord], None]
 
