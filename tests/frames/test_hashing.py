@@ -41,6 +41,15 @@ def test_codes_are_buckets_after_the_reserved_rows():
     np.testing.assert_array_equal(vocabulary.counts, np.bincount(expected, minlength=18))
 
 
+@pytest.mark.parametrize(
+    ("n_rows", "expected"), [(1, 4096), (4096, 4096), (4097, 8192), (300_000, 262_144)]
+)
+def test_buckets_follow_the_rows_if_nobody_says_how_many(n_rows, expected):
+    vocabulary, codes = learned(np.arange(n_rows), n_buckets=None)
+    assert vocabulary.n_buckets == expected
+    assert codes.max() < FIRST + expected
+
+
 def test_every_value_has_buckets_and_missing_has_its_row():
     vocabulary, _ = learned(n_hashes=3)
     new = one_column("u", ["never seen", None])

@@ -18,6 +18,7 @@ from catvec.network import (
     TrainingData,
     _committee,
     _engine,
+    _training,
     choose_engine,
     learn_held_out,
     make_loss,
@@ -25,6 +26,7 @@ from catvec.network import (
     train_committee,
 )
 from catvec.network._data import batch_sizes
+from catvec.network._step import Step
 
 CONFIG = NetworkConfig((6, 52), (2, 4), 1, (9,), (3,), (16, 8), 0.1)
 
@@ -51,6 +53,30 @@ def settings(**changes):
 def states_equal(one, other):
     first, second = one.network.state(), other.network.state()
     return all(np.array_equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("fewest", [(), (40, 40)])
+@pytest.mark.parametrize("drop", [0.0, 0.3])
+def test_what_held_out_rows_do_not_look_at_waits_for_the_last_epoch(fewest, drop, monkeypatch):
+    held_out = planted(80, seed=1)
+    held_out.inputs.codes[:40, 1] = 51  # which no training row looks at; nor at 50
+    how = settings(n_epochs=4, fewest_rows=fewest, category_dropout=drop)
+    lines, settle = [], Step.settle
+
+    def noted(step, asked, onto):
+        lines.append(len(asked))
+        settle(step, asked, onto)
+
+    monkeypatch.setattr(Step, "settle", noted)
+    trained = train(CONFIG, how, planted(800), held_out)
+    assert lines[:3] == [lines[0]] * 3
+    assert lines[3] > lines[0]
+    monkeypatch.setattr(_training._Run, "_asked", lambda _, counts: np.flatnonzero(counts <= 0))
+    all_at_once = train(CONFIG, how, planted(800), held_out)
+    assert states_equal(trained, all_at_once)
+    assert [e.held_out_loss for e in trained.history] == [
+        e.held_out_loss for e in all_at_once.history
+    ]
 
 
 def test_planted_structure_is_learned():

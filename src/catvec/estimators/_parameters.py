@@ -47,16 +47,17 @@ columns : list of str or int, optional
         held-out rows, else none; none where effects alone are wanted.
     tables : mapping, optional
         What the tables of columns are to be, by name; others have a row by category.
-        ``{"kind": "hashed", "n_buckets": 2**18, "n_hashes": 2, "n_exact": 0}``: any number of
-        values in so many rows, without a dictionary; a vector is the mean of the rows that several
-        hash functions choose, with learned weights; the `n_exact` most frequent values have rows
-        of their own. ``{"kind": "compositional", "n_buckets": None, "combine": "sum"}``: a vector
-        of its own for every category, from a row for the quotient of its code by `n_buckets` (by
-        default the root of their number) and one for the remainder; or ``"product"``,
-        ``"concatenate"``. ``{"share": "away"}``: categories and table are those of another column.
-        ``{"kind": "list", "weights": "column"}``: cells are lists of categories, summed with the
-        weights in the lists of another column; without `weights`, and without being named here,
-        columns of lists are the means of their elements.
+        ``{"kind": "hashed", "n_buckets": None, "n_hashes": 2, "n_exact": 0}``: any number of
+        values in so many rows, without a dictionary (by default the next power of two after the
+        number of rows, from 2**12 to 2**18: say how many where a stream begins small); a vector is
+        the mean of the rows that several hash functions choose, with learned weights; the `n_exact`
+        most frequent values have rows of their own. ``{"kind": "compositional", "n_buckets": None,
+        "combine": "sum"}``: a vector of its own for every category, from a row for the quotient of
+        its code by `n_buckets` (by default the root of their number) and one for the remainder; or
+        ``"product"``, ``"concatenate"``. ``{"share": "away"}``: categories and table are those of
+        another column. ``{"kind": "list", "weights": "column"}``: cells are lists of categories,
+        summed with the weights in the lists of another column; without `weights`, and without being
+        named here, columns of lists are the means of their elements.
     memory_budget : int or str, optional
         Bytes that the fitted model may have, such as ``"64MB"``: networks, effects, vectors, counts
         and categories. Where they do not suffice, what was learned is packed: the networks' tables

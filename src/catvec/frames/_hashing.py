@@ -7,6 +7,7 @@ may be told apart all the same, and have codes of their own: then only the rest 
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NoReturn
@@ -29,6 +30,8 @@ from catvec.frames._vocabulary import (
 )
 
 __all__ = ["HashedVocabulary"]
+
+FEWEST_BUCKETS, MOST_BUCKETS = 2**12, 2**18  # where nobody says how many: more values may come
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +58,7 @@ class HashedVocabulary(Vocabulary):
 
     @classmethod
     def learn_hashed(
-        cls, column: Column, *, n_buckets: int, n_hashes: int = 1, n_exact: int = 0
+        cls, column: Column, *, n_buckets: int | None = None, n_hashes: int = 1, n_exact: int = 0
     ) -> tuple[HashedVocabulary, np.ndarray]:
         """Count the rows of each bucket, and encode a column.
 
@@ -63,8 +66,11 @@ class HashedVocabulary(Vocabulary):
         ----------
         column : Column
             The training rows.
-        n_buckets, n_hashes : int
-            Sizes, at least 1.
+        n_buckets : int, optional
+            At least 1. By default the power of two that is no less than the number of rows, but not
+            below `FEWEST_BUCKETS` and not above `MOST_BUCKETS`.
+        n_hashes : int, default=1
+            At least 1.
         n_exact : int, default=0
             How many of the most frequent values have codes of their own; of equally frequent ones
             those that come first in canonical order.
@@ -75,6 +81,9 @@ class HashedVocabulary(Vocabulary):
         codes : ndarray of shape (n_rows, n_functions), int32
             As `all_codes` gives them.
         """
+        if n_buckets is None:
+            power = 2 ** math.ceil(math.log2(max(column.n_rows, 1)))
+            n_buckets = min(max(power, FEWEST_BUCKETS), MOST_BUCKETS)
         keys = _most_frequent(column, n_exact)
         n_known = sum(len(key.values) for key in keys)
         nothing = np.zeros(FIRST + n_known + n_buckets, np.int64)

@@ -15,9 +15,6 @@ __all__ = ["COMBINATIONS", "FULL", "Kind", "TableSpec", "check_specs", "kinds_of
 COMBINATIONS = ("sum", "product", "concatenate")
 """How the vectors of quotient and remainder make one."""
 
-N_BUCKETS = 2**18
-"""Buckets of a hashed column where nobody says how many."""
-
 MOST = 10**9
 """Buckets, hash functions and exact rows at most: codes of 32 bits tell two billion rows apart."""
 
@@ -50,7 +47,7 @@ class TableSpec:
     ----------
     kind : {"full", "hashed", "compositional", "shared", "list"}
     n_buckets : int or None
-        Rows shared by hashed values, or of the table of remainders.
+        Rows shared by hashed values, or of the table of remainders; None for what fits the data.
     n_hashes : int
         Hash functions.
     n_exact : int
@@ -127,7 +124,7 @@ def _spec(where: str, entry: object) -> TableSpec:
     if "combine" in given:
         check_option(f"{where}['combine']", given["combine"], COMBINATIONS)
     if kind == "hashed":
-        given = {"n_buckets": N_BUCKETS, "n_hashes": 2, **given}
+        given = {"n_hashes": 2, **given}
     return TableSpec(kind, **given)
 
 

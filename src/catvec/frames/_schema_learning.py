@@ -196,7 +196,6 @@ def _list_weights(frame: Frame, name: str, weights: str) -> ListColumn:
 def _learned(column: Column, spec: TableSpec, min_frequency: int) -> tuple[Vocabulary, np.ndarray]:
     if spec.kind != "hashed":
         return Vocabulary.learn(column, min_frequency=min_frequency)
-    assert spec.n_buckets is not None
     return HashedVocabulary.learn_hashed(
         column, n_buckets=spec.n_buckets, n_hashes=spec.n_hashes, n_exact=spec.n_exact
     )

@@ -230,16 +230,29 @@ class _Run:
         self.data: Data = data
         counts = count_lines(self.kernels, self.network, data)
         self.unseen = np.flatnonzero(counts <= 0)
+        self.asked = self._asked(counts)
         self.shared = [SHARED * (fewest > 1) for fewest in self.settings.fewest_rows]
         self.step.take(data, counts)
+
+    def _asked(self, counts: Array) -> Array:
+        """The unseen lines that an epoch's end asks for: rows 0, and what held-out rows look at.
+
+        A hashed table may have hundreds of thousands of others, which can wait for the last epoch.
+        """
+        asked = np.zeros(len(counts), bool)
+        if self.job.held_out is not None:
+            asked |= count_lines(self.kernels, self.network, self.job.held_out) > 0
+        asked[self.network.tables.centers()] = True
+        return np.flatnonzero(asked & (counts <= 0))
 
     def _epoch(self, epoch: int) -> EpochRecord:
         started = time.perf_counter()
         self._keep_pace(epoch)
         train_loss = self._pass(epoch)
-        self.step.settle(self.unseen, self.shared)
+        is_last = epoch == self.settings.n_epochs
+        self.step.settle(self.unseen if is_last else self.asked, self.shared)
         held_out_loss, held_out = None, self.job.held_out
-        if held_out is not None and (epoch == self.settings.n_epochs or not self.job.is_trial):
+        if held_out is not None and (is_last or not self.job.is_trial):
             held_out_loss = self.step.value(held_out)
         losses = [loss for loss in (train_loss, held_out_loss) if loss is not None]
         if not np.isfinite(losses).all():
