@@ -7,7 +7,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from catvec.errors import InputError
+from catvec.errors import CatvecWarning, InputError
 from catvec.frames import Target, infer_task, learn_target
 
 
@@ -162,3 +162,14 @@ def test_equal_labels_of_other_types_are_the_same():
     assert target.values(np.array([2.0, 1.0])).tolist() == [1, 0]
     assert target.values(objects(2, 1)).tolist() == [1, 0]
     assert learn_target(objects("a", "b"), "auto").values(np.array(["b"])).tolist() == [1]
+
+
+@pytest.mark.parametrize("mark", ["NA", "", "NaN", " null "])
+def test_a_class_that_may_be_a_missing_value_is_told(mark):
+    with pytest.warns(CatvecWarning, match="as which a missing value is often written"):
+        target = learn_target(np.array(["yes", "no", mark], object), "auto")
+    assert mark in target.labels
+
+
+def test_none_is_a_class_like_others():
+    assert learn_target(np.array(["none", "mild", "severe"], object), "auto").n_labels == 3

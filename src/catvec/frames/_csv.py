@@ -22,7 +22,7 @@ import pyarrow.csv as pacsv
 
 from catvec.errors import InputError
 
-__all__ = ["FLOAT", "header", "read_texts", "typed"]
+__all__ = ["FLOAT", "MISSING_MARKS", "header", "read_texts", "typed"]
 
 # What stands for a missing number, boolean or date in a CSV file, in any case. In a column of text
 # only an empty field is missing: "NA" is Namibia, and "" in quotes is an empty text.

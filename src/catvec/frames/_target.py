@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import datetime
 import numbers
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from catvec._checks import refuse, some
-from catvec.errors import InputError
+from catvec._checks import refuse, some, users_stacklevel
+from catvec.errors import CatvecWarning, InputError
 from catvec.frames._column import as_utc
+from catvec.frames._csv import MISSING_MARKS
 
 TASKS = ("regression", "binary", "multiclass", "count")
 Label = str | numbers.Real | np.bool_ | np.datetime64  # what a label of classes may be
@@ -204,7 +206,21 @@ def _learn_classes(classes: np.ndarray, task: str) -> Target:
             f"a binary target has two labels, got {some(classes.tolist())}; the task of more is"
             " multiclass"
         )
+    _warn_of_marks(classes)
     return Target(task, classes, 0.0, 1.0)
+
+
+def _warn_of_marks(classes: np.ndarray) -> None:
+    """Say which label may stand for a missing one; "none" is more often one of its own."""
+    marks = {*MISSING_MARKS} - {"none"}
+    found = [c for c in classes.tolist() if isinstance(c, str) and c.strip().lower() in marks]
+    if found:
+        warnings.warn(
+            f"the target has the class {found[0]!r}, as which a missing value is often written;"
+            " leave those rows out, if it is none",
+            CatvecWarning,
+            stacklevel=users_stacklevel(),
+        )
 
 
 def infer_task(y: np.ndarray) -> str:
