@@ -571,3 +571,10 @@ def test_what_fits_no_vectors_is_one_line(mistake, sales, folder):
     )
     assert "no.catvec" in mistake(*fit, "--init", "no.catvec")
     assert "--freeze must be one of" in mistake(*fit, *given, "--freeze", "sometimes")
+
+
+def test_a_class_that_may_be_a_missing_value_is_told_once(run, tmp_path):
+    lines = [f"{'abc'[i % 3]},{('yes', 'no', 'NA')[i % 5 % 3]}" for i in range(60)]
+    (tmp_path / "marks.csv").write_text("\n".join(["shop,y", *lines]))
+    done = run("fit", "marks.csv", "-t", "y", "--epochs", 1, "--networks", 1, "--quiet")
+    assert done.err.count("the target has the class 'NA'") == 1

@@ -173,9 +173,16 @@ def _with_options(message: str, arguments: Sequence[str]) -> str:
 
 @contextlib.contextmanager
 def _notes() -> Iterator[None]:
-    """Warnings as one line each, without the place in the source that raised them."""
+    """Warnings as one line each, once, without the place in the source that raised them."""
+    told = set[str]()
+
+    def tell(message: Warning | str, *_: Any, **__: Any) -> None:
+        if str(message) not in told:
+            told.add(str(message))
+            warn(message)
+
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: warn(message)
+        warnings.showwarning = tell
         yield
 
 
