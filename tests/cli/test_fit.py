@@ -573,6 +573,7 @@ def test_what_fits_no_vectors_is_one_line(mistake, sales, folder):
     assert "--freeze must be one of" in mistake(*fit, *given, "--freeze", "sometimes")
 
 
+@pytest.mark.filterwarnings("always::catvec.errors.CatvecWarning")
 def test_a_class_that_may_be_a_missing_value_is_told_once(run, tmp_path):
     lines = [f"{'abc'[i % 3]},{('yes', 'no', 'NA')[i % 5 % 3]}" for i in range(60)]
     (tmp_path / "marks.csv").write_text("\n".join(["shop,y", *lines]))

@@ -51,7 +51,9 @@ class EmbeddingEncoder(TransformerMixin, EmbeddingEstimator):
 
     ``fit_transform(X, y)`` is cross-fitted: what a row is given comes from a fit that never saw its
     target, so a model trained on it is not misled. It therefore differs from
-    ``fit(X, y).transform(X)``; ``transform`` is for new rows.
+    ``fit(X, y).transform(X)``; ``transform`` is for new rows. With `groups`, categories of 1000
+    rows or more in columns whose codes are written have what the fit to all rows gives them, in
+    which a row's own target has hardly a part: values by fold would tell the folds.
 
     Parameters
     ----------
