@@ -48,8 +48,8 @@ from catvec.network import (  # noqa: E402
     TrainingData,
     make_loss,
 )
-from catvec.network._engine import load_kernels  # noqa: E402
-from catvec.network._training import Step, count_lines  # noqa: E402
+from catvec.network._engine import load_kernels, load_step  # noqa: E402
+from catvec.network._step import count_lines  # noqa: E402
 
 SEED = 0
 CARDINALITIES = [7, 30, 100, 1_000, 5_000, 20_000, 50_000, 100_000]
@@ -343,15 +343,16 @@ def ready_step(n_categories: int, options: argparse.Namespace) -> Callable[[], f
 
         step: Any = TorchBackend("cpu").begin(network, settings)
     else:
-        step = Step(network, make_loss("squared"), settings, kernels)
+        make_step = load_step(options.engine)
+        step = make_step(network, make_loss("squared"), settings, kernels)
     step.take(data, counts)
-    order = step.ordered(np.arange(n_rows, dtype=np.int32))
-    batches = iter(order.reshape(-1, batch_size))
+    rounds = iter(np.arange(n_rows, dtype=np.int32).reshape(options.repeats + 1, -1))
+    ends = batch_size * np.arange(1, options.steps + 1)
+    rates, keys = np.full(options.steps, 1e-3), np.arange(options.steps, dtype=np.uint64)
 
     def run() -> float:
         started = time.process_time()
-        for i in range(options.steps):
-            step(next(batches), 1e-3, i)
+        step.learn(next(rounds), ends, rates, keys)
         return (time.process_time() - started) / options.steps
 
     run()

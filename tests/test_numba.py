@@ -131,6 +131,19 @@ def test_a_change_of_the_constants_or_options_compiles_anew(source, monkeypatch,
     assert not called(source)
 
 
+def test_a_change_of_another_file_with_loops_compiles_anew(source, monkeypatch, tmp_path):
+    """A loop may have been compiled into this one."""
+    monkeypatch.setattr(catvec._numba, "__file__", str(tmp_path / "_numba.py"))
+    other = tmp_path / "inside" / "_numba_other.py"
+    other.parent.mkdir()
+    found = []
+    for text in ("a = 1", "a = 1", "a = 2"):
+        other.write_text(text)
+        catvec._numba._all_loops.cache_clear()
+        found.append(called(source))
+    assert found == [False, True, False]
+
+
 def test_a_change_of_the_loop_compiles_anew(source):
     called(source)
     source.write_text(SOURCE.replace("x[i] += UNIT", "x[i] = UNIT"))

@@ -52,7 +52,8 @@ class _Kept(FunctionCache):
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
-        self._made_of = _digest(Path(__file__).parent, Path(inspect.getfile(function)))
+        own = Path(inspect.getfile(function)).read_bytes()
+        self._made_of = hashlib.sha256(_all_loops(Path(__file__).parent) + own).hexdigest()
 
     def _index_key(self, types: Any, codegen: Any) -> tuple[Any, ...]:
         return (*super()._index_key(types, codegen), self._made_of)
@@ -72,18 +73,19 @@ class _Kept(FunctionCache):
 
 
 @cache
-def _digest(package: Path, file: Path) -> str:
-    """Of a file with loops, and of all in the package: loops are made of each other's."""
-    sources = [file, *sorted(package.rglob("*_numba*.py"))]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in sources)).hexdigest()
+def _all_loops(package: Path) -> bytes:
+    """What stands for all files with loops: they are made of each other's, and of constants."""
+    sources = sorted({*package.rglob("*_numba*.py"), *package.rglob("_kernels*.py")})
+    return hashlib.sha256(b"".join(file.read_bytes() for file in sources)).digest()
 
 
 def inlined(function: Callable[..., Any]) -> Any:
-    """A piece of loops, compiled into each that calls it.
+    """A piece of loops, or a loop as a piece of longer ones, compiled into each that calls it.
 
     Were it called, a loop that was compiled just now would call the piece's own machine code, and
     one that was read from disk the copy it brings along, whose sums may be in another order.
     """
+    function = getattr(function, "py_func", function)
     return numba.njit(**_OPTIONS, forceinline=True)(function)
 
 

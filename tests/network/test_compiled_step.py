@@ -14,6 +14,7 @@ from catvec.network import (
     NetworkConfig,
     TrainingConfig,
     TrainingData,
+    _compiled_step,
     _kernels,
     looked_up,
     make_loss,
@@ -73,6 +74,19 @@ def learned(step, sizes=(41, 40), n_steps=N_STEPS, data=None):
     return step.learn(rows, ends, rates, np.arange(7, 7 + n_steps, dtype=np.uint64))
 
 
+@pytest.fixture
+def calls(monkeypatch):
+    """How many steps each call of the compiled loop took."""
+    found, learn = [], loops.learn
+
+    def counted(*arguments):
+        found.append(len(arguments[9]))
+        return learn(*arguments)
+
+    monkeypatch.setattr(_compiled_step.loops, "learn", counted)
+    return found
+
+
 def assert_alike(one, whole, **how):
     assert learned(whole, **how) == pytest.approx(learned(one, **how), rel=1e-5)
     assert whole.adamw.n_steps == one.adamw.n_steps
@@ -87,32 +101,37 @@ def assert_alike(one, whole, **how):
 @pytest.mark.parametrize(
     "loss", ["squared", "absolute", "quantile", "logistic", "softmax", "poisson"]
 )
-def test_every_loss(loss, weighted):
+def test_every_loss(loss, weighted, calls):
     config = replace(CONFIG, n_outputs=3) if loss == "softmax" else CONFIG
     data = table(loss)
     data = data if weighted else replace(data, weight=None)
     quantile = 0.8 if loss == "quantile" else None
     assert_alike(*steps(config, data, loss=loss, quantile=quantile))
+    assert sum(calls) == N_STEPS
 
 
+ONE_BY_ONE = {
+    "linear": ({"hidden_sizes": ()}, {}),
+    "dropout of elements": ({}, {"embedding_dropout": 0.3}),
+}
 SHAPES = {
     "product": ({"interactions": "product"}, {}),
     "factorization machine": ({"interactions": "factorization_machine"}, {}),
     "pairs": ({"n_pairs": 1, "interactions": "product"}, {}),
     "one layer": ({"hidden_sizes": (7,)}, {}),
-    "linear": ({"hidden_sizes": ()}, {}),
     "without dropout": ({"dropout": 0.0}, {}),
     "without batch norm": ({"batch_norm": False}, {}),
-    "dropout of elements": ({}, {"embedding_dropout": 0.3}),
+    "a shared table": ({"kinds": (Kind("full"), Kind("full"), Kind("shared", 1))}, {}),
     "dropout of categories": ({}, {"category_dropout": 0.3}),
     "dropout of pairs": ({"n_pairs": 1}, {"category_dropout": 0.3, "pair_columns": ((0, 1),)}),
 }
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_every_shape_and_every_dropout(name):
+def test_every_shape_and_every_dropout(name, calls):
     shape, settings = SHAPES[name]
     assert_alike(*steps(replace(CONFIG, **shape), **settings))
+    assert calls == [STEPS_OF_A_CALL, N_STEPS - STEPS_OF_A_CALL]
 
 
 @pytest.mark.parametrize("part", ["codes", "numbers", "positions"])
@@ -131,15 +150,19 @@ def test_without_a_part_of_the_input(part):
 
 
 @pytest.mark.parametrize("n_knots", [(9, 5), ()])
-def test_tables_that_follow_from_effects_stay(n_knots):
+def test_tables_that_follow_from_effects_stay(n_knots, calls):
     axes = tuple(EffectAxis(1.0, (-1.0, 1.0), n) for n in CONFIG.n_codes)
     n = len(n_knots)
     config = replace(CONFIG, axes=axes, n_knots=n_knots, knot_dims=CONFIG.knot_dims[:n])
     data = table()
     data = replace(data, inputs=replace(data.inputs, positions=data.inputs.positions[:, :n]))
-    one, whole = steps(config, data, shrinkage=LAMBDAS[: 3 + n])
+    homes = np.linspace(-1, 1, 30, dtype=np.float32)[:, None] * np.ones(4, np.float32)
+    homes[0] = 0
+    anchors = Anchors({1: Anchor(homes, np.ones(30, bool), 4)}, "always")
+    one, whole = steps(config, data, anchors, shrinkage=LAMBDAS[: 3 + n])
     before = [whole.network.tables.table(c).copy() for c in range(3)]
     assert_alike(one, whole)
+    assert sum(calls) == N_STEPS
     for c in range(3):
         np.testing.assert_array_equal(whole.network.tables.table(c), before[c])
 
@@ -152,7 +175,23 @@ def test_known_vectors_move_at_their_pace():
     assert_alike(*steps(anchors=anchors))
 
 
-def test_what_is_seldom_asked_for_is_done_step_by_step():
+def test_rows_of_weight_0():
+    data = table()
+    data.weight[::3] = 0
+    assert_alike(*steps(data=data))
+
+
+def test_running_moments_as_constants():
+    one, whole = steps()
+    for step in (one, whole):
+        for layer in step.hidden:
+            layer.running_norm = True
+    assert_alike(one, whole)
+
+
+def test_what_is_seldom_asked_for_is_done_step_by_step(calls):
+    for shape, settings in ONE_BY_ONE.values():
+        assert_alike(*steps(replace(CONFIG, **shape), **settings))
     data, kind = table(), Kind("sum", 4)
     codes = data.inputs.codes
     looks = looked_up((kind,) * 3, codes, codes[:, :0])
@@ -163,6 +202,7 @@ def test_what_is_seldom_asked_for_is_done_step_by_step():
     with_lists = replace(data, inputs=replace(data.inputs, codes=codes, lists=(column,)))
     kinds = (Kind("list"), Kind("full"), Kind("full"))
     assert_alike(*steps(replace(CONFIG, kinds=kinds), with_lists))
+    assert not calls
 
 
 def test_batches_of_one_row_and_of_none():
@@ -186,13 +226,11 @@ def test_a_step_of_its_own_after_others():
     assert_alike(one, whole)
 
 
-def test_all_of_this_is_compiled_once_for_each_number_of_layers():
-    before = set(loops.learn.signatures)
-    for loss in ("squared", "softmax"):
-        config = (
-            replace(CONFIG, n_outputs=3, interactions="product") if loss == "softmax" else CONFIG
-        )
-        for weight in (True, False):
-            data = table(loss)
-            learned(steps(config, data if weight else replace(data, weight=None), loss=loss)[1])
-    assert len(set(loops.learn.signatures) - before) <= 1
+def test_it_is_compiled_once_for_each_number_of_layers():
+    for loss, shape in (("squared", {}), ("softmax", {"n_outputs": 3, "interactions": "product"})):
+        data = table(loss)
+        for rows in (data, replace(data, weight=None)):
+            learned(steps(replace(CONFIG, **shape), rows, loss=loss, weight_decay=0)[1])
+    layers = [len(arguments[5]) for arguments in loops.learn.signatures]
+    assert 2 in layers
+    assert len(layers) == len(set(layers))

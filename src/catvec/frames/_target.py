@@ -217,7 +217,7 @@ def _warn_of_marks(classes: np.ndarray) -> None:
     if found:
         warnings.warn(
             f"the target has the class {found[0]!r}, as which a missing value is often written;"
-            " leave those rows out, if it is none",
+            " leave those rows out, if it stands for one",
             CatvecWarning,
             stacklevel=users_stacklevel(),
         )

@@ -7,14 +7,14 @@ import numpy as np
 from catvec.network import _numba_steps as loops
 from catvec.network._interactions import FactorizationMachine, Product
 from catvec.network._kernels import Array
-from catvec.network._layers import Hidden
-from catvec.network._losses import LOSSES
+from catvec.network._layers import EPSILON, MOMENTUM, Hidden
+from catvec.network._optimizers import TABLE_RATE
 from catvec.network._step import Step
 
 __all__ = ["CompiledStep"]
 
 STEPS_OF_A_CALL = 64
-"""An interruption waits until they are taken: about 20 milliseconds."""
+"""An interruption waits until they are taken: about 20 milliseconds with 256 rows each."""
 
 NO_WEIGHTS: Array = np.empty(0, np.float32)
 NO_MATRIX: Array = np.empty((0, 0), np.float32)
@@ -34,11 +34,13 @@ class CompiledStep(Step):
         lookup = self.lookup
         if lookup.list_columns or lookup.composition or lookup.threshold or not self.hidden:
             return super().learn(rows, ends, rates, keys)
-        assert np.diff(ends, prepend=0).max(initial=0) <= self.most  # nothing checks bounds later
+        # Nothing checks bounds later.
+        assert np.diff(ends, prepend=0).max(initial=0) <= self.most
+        assert lookup.at.shape[1] == sum(part.shape[1] for part in self._rows()[:2])
         self.resize(self.most)
         parts = (
             self._rows(),
-            loops.Objective(LOSSES.index(self.settings.loss), float(self.settings.quantile or 0.5)),
+            loops.Objective(loops.LOSSES[self.settings.loss], float(self.settings.quantile or 0.5)),
             self._tables(),
             self._source(),
             self._pooling(),
@@ -58,7 +60,7 @@ class CompiledStep(Step):
     # --- what the loop takes ---
 
     def _rows(self) -> loops.Rows:
-        inputs, weight = self.data.inputs, self.data.weight
+        inputs, weight = self.lookup.inputs, self.data.weight
         weight = NO_WEIGHTS if weight is None else weight
         found = inputs.looked_up, inputs.positions, inputs.numbers, self.data.target, weight
         return loops.Rows(*found, float(self.mass_scale))
@@ -77,6 +79,7 @@ class CompiledStep(Step):
             adagrad.tables.layout,
             adagrad.sums,
             adagrad.lines,
+            TABLE_RATE,
             held,
             np.empty((len(at), at.shape[1] - held), at.dtype) if held else at,
         )
@@ -142,4 +145,6 @@ def _layer(layer: Hidden) -> loops.Layer:
         layer.threshold,
         layer.keep,
         not layer.running_norm,
+        MOMENTUM,
+        EPSILON,
     )

@@ -18,27 +18,44 @@ import numpy as np
 from catvec._numba import UNIT, ZERO, compiled, inlined, spliced
 from catvec.network import _kernels_numba as kernels
 from catvec.network._kernels import Array
-from catvec.network._layers import EPSILON, MOMENTUM, OF_ROWS
-from catvec.network._losses import LOSSES
-from catvec.network._optimizers import TABLE_RATE
+from catvec.network._layers import OF_ROWS
 
-__all__ = ["Head", "Layer", "Objective", "Pooling", "Rows", "Source", "Tables", "Weights", "learn"]
+__all__ = [
+    "LOSSES",
+    "Head",
+    "Layer",
+    "Objective",
+    "Pooling",
+    "Rows",
+    "Source",
+    "Tables",
+    "Weights",
+    "learn",
+]
 
-SQUARED, ABSOLUTE, QUANTILE, LOGISTIC, SOFTMAX, POISSON = range(len(LOSSES))
+SQUARED, ABSOLUTE, QUANTILE, LOGISTIC, SOFTMAX, POISSON = range(6)
+LOSSES = {
+    "squared": SQUARED,
+    "absolute": ABSOLUTE,
+    "quantile": QUANTILE,
+    "logistic": LOGISTIC,
+    "softmax": SOFTMAX,
+    "poisson": POISSON,
+}
 
-adamw = inlined(kernels.adamw.py_func)
-drop_categories = inlined(kernels.drop_categories.py_func)
-gather = inlined(kernels.gather.py_func)
-moments = inlined(kernels.moments.py_func)
-multiply = inlined(kernels.multiply.py_func)
-multiply_backward = inlined(kernels.multiply_backward.py_func)
-normalize = inlined(kernels.normalize.py_func)
-normalize_backward = inlined(kernels.normalize_backward.py_func)
-place = inlined(kernels.place.py_func)
-pool = inlined(kernels.pool.py_func)
-pool_backward = inlined(kernels.pool_backward.py_func)
-remember = inlined(kernels.remember.py_func)
-update_tables = inlined(kernels.update_tables.py_func)
+adamw = inlined(kernels.adamw)
+drop_categories = inlined(kernels.drop_categories)
+gather = inlined(kernels.gather)
+moments = inlined(kernels.moments)
+multiply = inlined(kernels.multiply)
+multiply_backward = inlined(kernels.multiply_backward)
+normalize = inlined(kernels.normalize)
+normalize_backward = inlined(kernels.normalize_backward)
+place = inlined(kernels.place)
+pool = inlined(kernels.pool)
+pool_backward = inlined(kernels.pool_backward)
+remember = inlined(kernels.remember)
+update_tables = inlined(kernels.update_tables)
 
 
 class Rows(NamedTuple):
@@ -53,14 +70,17 @@ class Rows(NamedTuple):
 
 
 class Objective(NamedTuple):
-    """The loss by its place in `LOSSES`, and the level of a quantile."""
+    """The loss by its number in `LOSSES`, and the level of a quantile."""
 
     loss: int
     level: float
 
 
 class Tables(NamedTuple):
-    """The tables and all that `update_tables` takes; the first `n_held` looks never move."""
+    """The tables and what `update_tables` takes; the first `n_held` looks never move.
+
+    Their rate is `rate` times that of the weights.
+    """
 
     weights: Array
     squares: Array
@@ -72,6 +92,7 @@ class Tables(NamedTuple):
     layout: Array
     sums: Array
     lines: Array
+    rate: float
     n_held: int
     moved: Array  # (B, looks that move), int32
 
@@ -101,7 +122,10 @@ class Pooling(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """A hidden layer, as `Hidden` has it; gradients are asked from `start` to `stop`."""
+    """A hidden layer, as `Hidden` has it; gradients are asked from `start` to `stop`.
+
+    Constants of other files are handed in: in a loop that is kept they would outlive a change.
+    """
 
     number: int
     weight: Array
@@ -124,6 +148,8 @@ class Layer(NamedTuple):
     threshold: int
     keep: float
     norms_batch: bool
+    momentum: float
+    epsilon: float
 
 
 class Head(NamedTuple):
@@ -246,9 +272,10 @@ def _activate(layer: Layer, x: Array, key: np.uint64) -> Array:
     if layer.norms_batch and n_rows > 1:
         mean, variance = layer.batch_mean, layer.batch_variance
         moments(normalized, mean, variance)
-        remember(mean, variance, n_rows, MOMENTUM, layer.mean, layer.variance)
+        remember(mean, variance, n_rows, layer.momentum, layer.mean, layer.variance)
+    epsilon = np.float32(layer.epsilon)
     for j in range(len(variance)):
-        layer.inverse[j] = UNIT / np.float32(math.sqrt(variance[j] + np.float32(EPSILON)))
+        layer.inverse[j] = UNIT / np.float32(math.sqrt(variance[j] + epsilon))
     normalize(
         normalized,
         mean,
@@ -414,7 +441,7 @@ def _update(
         source.shares[:n_rows],
         head.masses[:n_rows],
         first.back[:n_rows],
-        rate * TABLE_RATE,
+        rate * tables.rate,
         tables.sums,
         tables.lines,
     )

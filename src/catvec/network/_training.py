@@ -41,10 +41,9 @@ logger = logging.getLogger(__name__)
 
 SHARED = 1
 """Row of what is rare, in tables where rare ones share a row. Row 0, which no training row of such
-a table looks at, is given its vector after each epoch, like all that is unseen; so the prior draws
-towards what is rare. With a row 0 of its own amazon_access was worse on four of four seeds, and
-employee_salaries had an R2 of 0.916 instead of 0.925. What was trained answers with another row 0,
-see `_Run._hand_over`."""
+a table looks at, is given its vector after each epoch; so the prior draws towards what is rare.
+With a row 0 of its own amazon_access was worse on four of four seeds, and employee_salaries had an
+R2 of 0.916 instead of 0.925. What was trained answers with another row 0, see `_Run._hand_over`."""
 
 LAST_RATE = 0.1
 """Where the rate of the last pass begins, as a part of the first one. Empirical, on rows apart: log
@@ -230,27 +229,30 @@ class _Run:
         self.data: Data = data
         counts = count_lines(self.kernels, self.network, data)
         self.unseen = np.flatnonzero(counts <= 0)
-        self.asked = self._asked(counts)
+        self.unseen_but_read = self._unseen_but_read(counts)
         self.shared = [SHARED * (fewest > 1) for fewest in self.settings.fewest_rows]
         self.step.take(data, counts)
 
-    def _asked(self, counts: Array) -> Array:
-        """The unseen lines that an epoch's end asks for: rows 0, and what held-out rows look at.
+    def _unseen_but_read(self, counts: Array) -> Array:
+        """The unseen lines to settle after each epoch: rows 0, and what held-out rows look at.
 
         A hashed table may have hundreds of thousands of others, which can wait for the last epoch.
+        With weights it is all of them: rows of weight 0 are not counted, but look at lines, too.
         """
-        asked = np.zeros(len(counts), bool)
+        if in_memory(self.data).weight is not None:
+            return self.unseen
+        read = np.zeros(len(counts), bool)
         if self.job.held_out is not None:
-            asked |= count_lines(self.kernels, self.network, self.job.held_out) > 0
-        asked[self.network.tables.centers()] = True
-        return np.flatnonzero(asked & (counts <= 0))
+            read |= count_lines(self.kernels, self.network, self.job.held_out) > 0
+        read[self.network.tables.centers()] = True
+        return np.flatnonzero(read & (counts <= 0))
 
     def _epoch(self, epoch: int) -> EpochRecord:
         started = time.perf_counter()
         self._keep_pace(epoch)
         train_loss = self._pass(epoch)
         is_last = epoch == self.settings.n_epochs
-        self.step.settle(self.unseen if is_last else self.asked, self.shared)
+        self.step.settle(self.unseen if is_last else self.unseen_but_read, self.shared)
         held_out_loss, held_out = None, self.job.held_out
         if held_out is not None and (is_last or not self.job.is_trial):
             held_out_loss = self.step.value(held_out)
