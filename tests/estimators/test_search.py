@@ -488,6 +488,23 @@ def test_every_second_network_does_without_batch_norm_if_a_committee_is_better(c
     assert networks[2].training.shrinkage[0] == 100.0
 
 
+@pytest.mark.parametrize(("best", "tried", "second"), [(6, {6, 12}, 12), (12, {12}, 12)])
+def test_without_batch_norm_few_epochs_may_be_twice_as_many(best, tried, second, rng):
+    def answers(job):
+        n_epochs = job.training.n_epochs
+        if job.config.batch_norm:
+            return 1.0 + (n_epochs != best)
+        return -1.0 if n_epochs == 12 else 3.0
+
+    run = Answers(answers)
+    given = {"shrinkage": 10.0, "pairs": None, "interactions": "product"}
+    plan = planned(rng, batch_norm="auto", n_epochs="auto", max_epochs=24, **given)
+    _, settings, _ = search(plan, run, 4, judged=True)
+    assert {j.training.n_epochs for j in run.jobs if not j.config.batch_norm} == tried
+    assert settings.first.n_epochs == best
+    assert settings.second.n_epochs == second
+
+
 @pytest.mark.parametrize("batch_norm", [True, False])
 def test_norms_that_were_asked_for_are_not_tried(batch_norm, rng):
     run = Losses(lambda *_: 1.0)

@@ -25,13 +25,13 @@ Last comes what every second network has instead. For rows to come, of later day
 it may be what another finalist has, with other pairs or products: on four stretches of
 rossmann_200k, each predicted from what was before it, networks without pairs had a mean MAPE of
 0.1080, those with pairs 0.1042 and both together 0.1002, as what is best in one stretch is not in
-the next. Else it may be to do without batch norm. Such networks are no better, but
-err elsewhere: on rows apart log loss of kick was 0.2983 with batch norm, 0.2971 without and 0.2953
-with both kinds (amazon_access 0.1166, 0.1169, 0.1154; RMSE of movielens_100k 0.902, 0.899, 0.898).
-Two with it and one without tell what a committee of both would lose. Nothing amplifies vectors
-without it, so that a strong prior may flatten them: the next weaker one is tried, too. For rows to
-come they are worse (MAPE of rossmann_200k 0.099, 0.111, 0.102; AUC of nycflights 0.722 and, with
-both, 0.716), and are not tried.
+the next. Else it may be to do without batch norm. Such networks are no better, but err elsewhere:
+on rows apart log loss of kick was 0.2983 with batch norm, 0.2971 without and 0.2953 with both kinds
+(amazon_access 0.1166, 0.1169, 0.1154; RMSE of movielens_100k 0.902, 0.899, 0.898). Two with it and
+one without tell what a committee of both would lose. Nothing amplifies vectors without it, so that
+a strong prior may flatten them: the next weaker one is tried, too, and twice the epochs where they
+are few. For rows to come they are worse (MAPE of rossmann_200k 0.099, 0.111, 0.102; AUC of
+nycflights 0.722 and, with both, 0.716), and are not tried.
 
 So it is with networks that see effects in place of vectors, of which two for one number of epochs
 tell what committees with a quarter and a half of them would lose: see `Trials.effect_networks`.
