@@ -71,7 +71,7 @@ def test_what_held_out_rows_do_not_look_at_waits_for_the_last_epoch(fewest, drop
     trained = train(CONFIG, how, planted(800), held_out)
     assert lines[:3] == [lines[0]] * 3
     assert lines[3] > lines[0]
-    monkeypatch.setattr(_training._Run, "_unseen_but_read", lambda run, _: run.unseen)
+    monkeypatch.setattr(_training._Run, "_unseen_but_read", lambda run: run.unseen)
     all_at_once = train(CONFIG, how, planted(800), held_out)
     assert states_equal(trained, all_at_once)
     assert [e.held_out_loss for e in trained.history] == [

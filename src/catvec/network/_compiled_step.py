@@ -34,12 +34,13 @@ class CompiledStep(Step):
         lookup = self.lookup
         if lookup.list_columns or lookup.composition or lookup.threshold or not self.hidden:
             return super().learn(rows, ends, rates, keys)
+        data = self._rows()
         # Nothing checks bounds later.
         assert np.diff(ends, prepend=0).max(initial=0) <= self.most
-        assert lookup.at.shape[1] == sum(part.shape[1] for part in self._rows()[:2])
+        assert lookup.at.shape[1] == data.codes.shape[1] + data.positions.shape[1]
         self.resize(self.most)
         parts = (
-            self._rows(),
+            data,
             loops.Objective(loops.LOSSES[self.settings.loss], float(self.settings.quantile or 0.5)),
             self._tables(),
             self._source(),

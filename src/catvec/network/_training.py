@@ -178,6 +178,7 @@ class _Run:
         else:
             self.step = job.backend.begin(self.network, settings, self.anchors)
         self._take(job.data)
+        self.unseen_but_read = self._unseen_but_read()
         self.rng = np.random.default_rng([job.seed, 1])
         self.schedule = Schedule(settings.learning_rate, settings.n_epochs)
         self.history: list[EpochRecord] = []
@@ -229,11 +230,10 @@ class _Run:
         self.data: Data = data
         counts = count_lines(self.kernels, self.network, data)
         self.unseen = np.flatnonzero(counts <= 0)
-        self.unseen_but_read = self._unseen_but_read(counts)
         self.shared = [SHARED * (fewest > 1) for fewest in self.settings.fewest_rows]
         self.step.take(data, counts)
 
-    def _unseen_but_read(self, counts: Array) -> Array:
+    def _unseen_but_read(self) -> Array:
         """The unseen lines to settle after each epoch: rows 0, and what held-out rows look at.
 
         A hashed table may have hundreds of thousands of others, which can wait for the last epoch.
@@ -241,11 +241,12 @@ class _Run:
         """
         if in_memory(self.data).weight is not None:
             return self.unseen
-        read = np.zeros(len(counts), bool)
-        if self.job.held_out is not None:
-            read |= count_lines(self.kernels, self.network, self.job.held_out) > 0
-        read[self.network.tables.centers()] = True
-        return np.flatnonzero(read & (counts <= 0))
+        tables, held_out = self.network.tables, self.job.held_out
+        read = np.zeros(tables.n_lines, bool)
+        if held_out is not None:
+            read |= count_lines(self.kernels, self.network, held_out) > 0
+        read[tables.centers()] = True
+        return self.unseen[read[self.unseen]]
 
     def _epoch(self, epoch: int) -> EpochRecord:
         started = time.perf_counter()
