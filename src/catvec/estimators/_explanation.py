@@ -142,7 +142,8 @@ def explain(
     """Explain the mean of the networks' predictions; see `EmbeddingPredictor.explain`."""
     places = find_places(schema)
     shares = [_shares(places, schema, network.config) for network in networks]
-    base, parts, scores = attribute(networks, inputs, shares, n_jobs=n_jobs)
+    minor = schema.minor_components
+    base, parts, scores = attribute(networks, inputs, shares, minor, n_jobs=n_jobs)
     residual = scores - base - parts.sum(axis=1)
     if target.classes is None:
         for array in (base, parts, residual):
@@ -157,7 +158,8 @@ def explain(
 def _shares(places: Sequence[Place], schema: Schema, config: NetworkConfig) -> np.ndarray:
     """Which column each input of the network belongs to, (W, C): vectors, then dense numbers.
 
-    What a pair says belongs half to either of its columns.
+    What a pair says belongs half to either of its columns; what minor components say, to the
+    numbers that they are made of, row by row.
     """
     owners = np.zeros((len(config.n_rows) + config.n_numbers, len(places)), np.float32)
     for column, place in enumerate(places):
@@ -277,7 +279,7 @@ def _growth(
 def _shuffled(
     repeated: Inputs, inputs: Inputs, schema: Schema, place: Place, rows: np.ndarray
 ) -> Inputs:
-    """`repeated` with the values of one column from other rows, also in its pairs."""
+    """`repeated` with the values of one column from other rows, also in what is made of them."""
     arrays: dict[str, Any] = {"lists": list(repeated.lists)}
     for k in place.lists:
         arrays["lists"][k] = inputs.lists[k].take(rows)
@@ -288,6 +290,8 @@ def _shuffled(
         if columns and arrays[name] is not None:
             arrays[name] = arrays[name].copy()
             arrays[name][:, columns] = getattr(inputs, name)[np.ix_(rows, columns)]
+    if place.numbers:
+        schema.set_minor_components(arrays["numbers"])
     if place.codes and schema.pairs:
         of_pairs = slice(len(schema.vocabularies), len(schema.n_codes))
         arrays["codes"][:, of_pairs] = schema.pair_codes(arrays["codes"])

@@ -227,8 +227,7 @@ class _Costs:
         self.pair_row = self.element * PAIR_DIM * self.n_networks + FLOAT * (n_effects + 1) + 16
         with_knots = [n for n in schema.numbers if len(n.knots)]
         n_tables = sum((len(n.knots) + 2) * d for n, d in zip(with_knots, knots, strict=True))
-        n_dense = len(schema.numbers) + sum(n.has_missing for n in schema.numbers)
-        n_inputs = sum(dims) + sum(knots) + n_dense
+        n_inputs = sum(dims) + sum(knots) + schema.n_dense
         if p.interactions != "concatenate":
             n_codes = [v.n_codes for v in schema.vocabularies]
             n_inputs += sum(width for _, _, width in multiplied(n_codes, dims))

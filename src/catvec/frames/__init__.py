@@ -22,6 +22,7 @@ from catvec.frames._kinds import read_specs as read_specs
 from catvec.frames._lists import Codes as Codes
 from catvec.frames._lists import Lists as Lists
 from catvec.frames._lists import make_lists as make_lists
+from catvec.frames._minor_components import MinorComponents as MinorComponents
 from catvec.frames._moments import read_moments as read_moments
 from catvec.frames._numbers import Number as Number
 from catvec.frames._pairs import MOST_KEYS as MOST_KEYS

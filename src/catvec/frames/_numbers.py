@@ -66,13 +66,12 @@ class Number:
     def scaled(self, values: np.ndarray) -> np.ndarray:
         """Values as float32 about 0 with spread about 1, smoothly clipped; 0 where missing.
 
-        Robust scaling with smooth clipping ``z / sqrt(1 + (z / 3)^2)`` as in RealMLP
-        (Holzmueller et al. 2024, arXiv 2407.04491, section 3).
+        Robust scaling as in RealMLP (Holzmueller et al. 2024, arXiv 2407.04491, section 3).
         """
         with np.errstate(over="ignore"):  # what is beyond float64 lies at the bound, 3
             z = (values - self.center) / self.scale
         np.nan_to_num(z, copy=False, nan=0.0)
-        return (z / np.hypot(1.0, z / CLIP)).astype(np.float32)
+        return bent(z).astype(np.float32)
 
     def positions(self, values: np.ndarray) -> np.ndarray:
         """Where values lie on the knots, float32 in ``[0, n_knots - 1]``; outside, at the ends.
@@ -99,6 +98,11 @@ class Number:
     def from_json(cls, data: Mapping[str, Any]) -> Number:
         """Undo `to_json`."""
         return cls(**{**data, "knots": np.asarray(data["knots"], dtype=np.float64)})
+
+
+def bent(z: np.ndarray) -> np.ndarray:
+    """Smoothly clipped, ``z / sqrt(1 + (z / 3)^2)``, as in RealMLP."""
+    return z / np.hypot(1.0, z / CLIP)
 
 
 def _family(column: Column) -> str | None:

@@ -15,6 +15,7 @@ from catvec.frames._counting import given_vocabularies
 from catvec.frames._frame import Frame
 from catvec.frames._kinds import FULL, Kind, TableSpec, check_specs, kinds_of, refuse_counts
 from catvec.frames._lists import Codes, Lists, make_lists
+from catvec.frames._minor_components import MinorComponents
 from catvec.frames._numbers import Number
 from catvec.frames._pairs import Pair, codes_met
 from catvec.frames._schema_learning import learned_columns, roles, warn_of_texts, with_lists
@@ -86,6 +87,8 @@ class Schema:
         full.
     list_weights : tuple of str or None
         By list column the column with weights of its elements, if any.
+    minor_components : MinorComponents
+        What numbers that say nearly the same differ in.
     """
 
     names: tuple[str, ...]
@@ -95,6 +98,7 @@ class Schema:
     pairs: tuple[Pair, ...] = ()
     kinds: tuple[Kind, ...] = ()
     list_weights: tuple[str | None, ...] = ()
+    minor_components: MinorComponents = field(default_factory=MinorComponents)
 
     @classmethod
     def learn(
@@ -169,6 +173,7 @@ class Schema:
             numbers,
             kinds=kinds,
             list_weights=tuple(weights),
+            minor_components=MinorComponents.learn(numbers, values),
         )
         return schema, _arrays([codes for _, codes in learned], values)
 
@@ -347,14 +352,31 @@ class Schema:
                 )
 
     def dense(self, values: np.ndarray) -> np.ndarray:
-        """Numbers for a network, float32: scaled ones, then a 0/1 flag by column with gaps."""
+        """Numbers for a network, float32 of shape (n_rows, n_dense).
+
+        Scaled ones, then a 0/1 flag by column with gaps, then minor components.
+        """
         scaled = [number.scaled(values[:, i]) for i, number in enumerate(self.numbers)]
         flags = [
             np.isnan(values[:, i]).astype(np.float32)
             for i, number in enumerate(self.numbers)
             if number.has_missing
         ]
-        return _stacked(scaled + flags, len(values), np.float32)
+        nothing = [np.empty(len(values), np.float32)] * len(self.minor_components)
+        dense = _stacked([*scaled, *flags, *nothing], len(values), np.float32)
+        self.set_minor_components(dense)
+        return dense
+
+    @property
+    def n_dense(self) -> int:
+        """Numbers that a network sees: scaled ones, flags and minor components."""
+        n_flags = sum(number.has_missing for number in self.numbers)
+        return len(self.numbers) + n_flags + len(self.minor_components)
+
+    def set_minor_components(self, dense: np.ndarray) -> None:
+        """Make them anew of the scaled numbers in `dense`, in place."""
+        if components := self.minor_components:
+            dense[:, -len(components) :] = components.of(dense[:, : len(self.numbers)])
 
     def positions(self, values: np.ndarray) -> np.ndarray:
         """Places on the knots, float32 of shape (n_rows, numbers with knots)."""
@@ -375,6 +397,7 @@ class Schema:
             "pairs": [pair.name for pair in self.pairs],
             "kinds": [list(kind) for kind in self.kinds],
             "list_weights": list(self.list_weights),
+            "minor_components": self.minor_components.to_json(),
         }
 
     @classmethod
@@ -386,7 +409,8 @@ class Schema:
         kinds = tuple(Kind(*kind) for kind in data.get("kinds", []))  # older ones lack it
         names, vocabularies = tuple(data["names"]), tuple(vocabularies)
         weights = tuple(data.get("list_weights", []))
-        return cls(names, data["named"], vocabularies, numbers, tuple(pairs), kinds, weights)
+        minor = MinorComponents.from_json(data.get("minor_components", []))
+        return cls(names, data["named"], vocabularies, numbers, tuple(pairs), kinds, weights, minor)
 
     def _codes(self, frame: Frame, place: Mapping[str, str], c: int) -> Codes:
         """Codes of one categorical column of a table."""

@@ -1,7 +1,7 @@
 """The first walk over a table that is larger than memory: all that is learned about its columns.
 
 Vocabularies and counts, the labels or moments of the target and which numbers have gaps are exact.
-Medians, quartiles and knots of numbers come from a sample of rows.
+Medians, quartiles, knots and minor components of numbers come from a sample of rows.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from catvec.frames._chunk import Chunk, one_array
 from catvec.frames._column import Column, as_numpy, plain
 from catvec.frames._counting import ValueCounter, count_by_duckdb, given_vocabularies
 from catvec.frames._frame import open_frame
+from catvec.frames._minor_components import MinorComponents
 from catvec.frames._numbers import Number
 from catvec.frames._schema import Schema
 from catvec.frames._source import Source, read_arrays
@@ -163,10 +164,10 @@ def survey(
         else:
             counted[name] = counter.vocabulary(fewest)
     rows = sample.table()
-    numbers = _numbers(rows, gaps, n_knots)
+    numbers, minor = _numbers(rows, gaps, n_knots)
     vocabularies = tuple(counted[name] for name in roles.categorical)
     seen = tuple(name for name in source.names if name not in roles.hidden)
-    schema = Schema(seen, True, vocabularies, numbers)
+    schema = Schema(seen, True, vocabularies, numbers, minor_components=minor)
     target, class_rows = labels.target()
     groups = counted[roles.groups] if roles.groups else None
     pa.default_memory_pool().release_unused()  # half a gigabyte for a column of millions of texts
@@ -338,7 +339,14 @@ def _has_gaps(chunk: Chunk, name: str) -> bool:
     return not column.families or bool(one_array(column).null_count)
 
 
-def _numbers(rows: pa.Table, gaps: Mapping[str, bool], n_knots: int) -> tuple[Number, ...]:
+def _numbers(
+    rows: pa.Table, gaps: Mapping[str, bool], n_knots: int
+) -> tuple[tuple[Number, ...], MinorComponents]:
     frame = open_frame(rows)
-    found = (Number.learn(frame.column(name), n_knots) for name in gaps)
-    return tuple(replace(n, has_missing=gap) for n, gap in zip(found, gaps.values(), strict=True))
+    columns = [frame.column(name) for name in gaps]
+    numbers = tuple(
+        replace(Number.learn(column, n_knots), has_missing=gap)
+        for column, gap in zip(columns, gaps.values(), strict=True)
+    )
+    values = np.array([column.floats() for column in columns]).T
+    return numbers, MinorComponents.learn(numbers, values)

@@ -227,6 +227,7 @@ class NumberScaling(WithConstants):
     scales: Tensor
     flagged: Tensor
     knotted: Tensor
+    loadings: Tensor
 
     def __init__(self, schema: Schema) -> None:
         super().__init__()
@@ -239,17 +240,25 @@ class NumberScaling(WithConstants):
             ("scales", [n.scale for n in numbers], torch.float64),
             ("flagged", [i for i, n in enumerate(numbers) if n.has_missing], torch.long),
             ("knotted", knotted, torch.long),
+            ("loadings", schema.minor_components.loadings, torch.float64),
         ):
             self.hold(name, torch.tensor(values, dtype=dtype, device="cpu"), None)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Scaled numbers and flags (B, N + flags), and places on knots (B, M), both float32."""
+        """Dense numbers as `Schema.dense` has them, and places on knots (B, M), both float32."""
         x = x.to(self.centers.dtype)
         z = torch.nan_to_num((x - self.centers) / self.scales, nan=0.0)
-        scaled = z / torch.hypot(torch.ones_like(z), z / CLIP)
+        scaled = bent(z).float()
         flags = x.index_select(1, self.flagged).isnan()
-        dense = torch.cat([scaled.float(), flags.float()], 1)
-        return dense, self.grid(x.index_select(1, self.knotted))
+        parts = [scaled, flags.float()]
+        if len(self.loadings):
+            parts.append(bent(scaled.to(self.loadings.dtype) @ self.loadings).float())
+        return torch.cat(parts, 1), self.grid(x.index_select(1, self.knotted))
+
+
+def bent(z: Tensor) -> Tensor:
+    """`catvec.frames` bends numbers so."""
+    return z / torch.hypot(torch.ones_like(z), z / CLIP)
 
 
 def from_estimator(estimator: Any, *, device: str = "cpu") -> EstimatorModule:
