@@ -104,6 +104,30 @@ def noisy_table(rng, n=2000):
 
 
 @pytest.mark.learns
+def near_prices(rng, n=600):
+    """What is sold below its price, of two prices that are nearly the same."""
+    price = rng.lognormal(3, 0.5, n)
+    gap = 0.02 * rng.normal(size=n)
+    X = pd.DataFrame({"bid": price * (1 + gap), "ask": price, "shop": rng.choice(list("abc"), n)})
+    return X, gap + 0.003 * rng.normal(size=n)
+
+
+def test_numbers_that_are_nearly_the_same_share_what_they_differ_in(rng):
+    X, y = near_prices(rng)
+    model = EmbeddingRegressor(**QUICK).fit(X, y)
+    assert len(model.schema_.minor_components) == 1
+    explanation = model.explain(X)
+    np.testing.assert_allclose(told(explanation), model.predict(X), atol=1e-5)
+    assert np.abs(explanation.residual).max() < 1e-5
+    sizes = dict(zip(explanation.columns, np.abs(explanation.contributions).mean(0), strict=True))
+    assert min(sizes["bid"], sizes["ask"]) > 3 * sizes["shop"]
+    importances = model.column_importances_
+    assert min(importances["bid"], importances["ask"]) > 3 * abs(importances["shop"])
+    at_centre = X.assign(bid=X["bid"].median())
+    flat = EmbeddingRegressor(**QUICK, n_knots=0).fit(X, y).explain(at_centre)
+    assert (flat.contributions[:, list(flat.columns).index("bid")] == 0).all()
+
+
 def test_noise_gets_about_nothing(rng):
     X, y = noisy_table(rng)
     model = EmbeddingRegressor(**{**QUICK, "shrinkage": "auto"}).fit(X, y)

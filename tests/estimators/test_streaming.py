@@ -124,6 +124,24 @@ def test_a_regression_learns_from_disk_what_it_learns_in_memory(tmp_path):
     assert_same_knowledge(on_disk.vectors_, in_memory.vectors_)
 
 
+@pytest.mark.usefixtures("large")
+def test_minor_components_are_those_of_memory_and_none_in_time(tmp_path):
+    near = np.asarray(TABLE["size"]) * (1 + 0.02 * np.random.default_rng(1).normal(size=len(TABLE)))
+    table = TABLE.select([*FEATURES, "y"]).append_column("near", pa.array(near))
+    table = table.append_column("when", pa.array(np.arange(len(table))))
+    folder, features = written(tmp_path, table), table.drop(["y"])
+    settings = {**QUICK, "n_epochs": 1}
+    on_disk = EmbeddingRegressor(**settings).fit(folder, "y")
+    in_memory = EmbeddingRegressor(**settings).fit(features, np.asarray(table["y"]))
+    found, wanted = on_disk.schema_.minor_components, in_memory.schema_.minor_components
+    assert len(found) == 1
+    np.testing.assert_allclose(np.abs(found.loadings), np.abs(wanted.loadings), rtol=1e-6)
+    assert np.isfinite(on_disk.predict(features)).all()
+    settings["time_column"] = "when"
+    for X, y in ((folder, "y"), (features, np.asarray(table["y"]))):
+        assert not EmbeddingRegressor(**settings).fit(X, y).schema_.minor_components
+
+
 @pytest.mark.learns
 @pytest.mark.usefixtures("large")
 def test_a_classifier_with_weights_and_groups(tmp_path):

@@ -62,6 +62,16 @@ def test_a_module_predicts_what_the_estimator_does_and_so_does_what_comes_back(k
     assert back.vectors_.pairs == model.vectors_.pairs
 
 
+def test_numbers_that_are_nearly_the_same_are_told_apart_as_the_estimator_does():
+    frame, y = make_table()
+    near = 1 + 0.01 * np.random.default_rng(2).normal(size=len(frame))
+    frame = frame.assign(bid=frame["price"] * near)
+    model = EmbeddingRegressor(**QUICK).fit(frame, y)
+    assert len(model.schema_.minor_components)
+    expected = model.predict(frame)
+    np.testing.assert_allclose(from_estimator(model).predict(frame), expected, rtol=1e-5, atol=1e-5)
+
+
 def test_scores_are_on_the_link_scale_in_the_targets_units(fitted, table):
     frame, y = table
     module = from_estimator(fitted)

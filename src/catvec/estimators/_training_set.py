@@ -264,6 +264,7 @@ def _learn_schema(
             specs=specs,
             known={name: source.vocabulary for name, source in init.items()},
             vocabulary_counts=vocabulary_counts,
+            minor_components=p.time_column is None,
         )
 
     schema, arrays = learned(specs)

@@ -32,7 +32,9 @@ class MinorComponents:
     section 4.3). The price of a car, and what such cars cost at auctions and in shops, are one
     number eight times over as far as their first component goes, and what a car was too cheap by is
     in the others, of a hundredth of its variance: a first layer gets there slowly, and weight decay
-    is against it.
+    is against it. Not where rows come in time: what all numbers have in common comes again, how
+    they differ drifts. On rows of later weeks networks of walmart had a mean error of 1713 with
+    such components, and of 1684 without.
 
     Attributes
     ----------

@@ -112,6 +112,7 @@ class Schema:
         specs: Mapping[str, TableSpec] | None = None,
         known: Mapping[str, Vocabulary] | None = None,
         vocabulary_counts: Mapping[str, Any] | None = None,
+        minor_components: bool = True,
     ) -> tuple[Schema, Arrays]:
         """Learn the columns of a training table, and read it.
 
@@ -134,6 +135,8 @@ class Schema:
             other than categorical columns are passed over.
         vocabulary_counts : mapping of str to table, optional
             Values and counts by column, from which its vocabulary is taken.
+        minor_components : bool, default=True
+            Whether numbers that say nearly the same get such.
 
         Returns
         -------
@@ -166,6 +169,7 @@ class Schema:
         vocabularies = tuple(v for v, _ in learned)
         kinds = kinds_of(specs, categorical, [len(v) for v in vocabularies])
         weights = [specs[n].weights for n in categorical if n in specs and specs[n].kind == "list"]
+        minor = MinorComponents.learn(numbers, values) if minor_components else MinorComponents()
         schema = cls(
             frame.names,
             frame.named,
@@ -173,7 +177,7 @@ class Schema:
             numbers,
             kinds=kinds,
             list_weights=tuple(weights),
-            minor_components=MinorComponents.learn(numbers, values),
+            minor_components=minor,
         )
         return schema, _arrays([codes for _, codes in learned], values)
 

@@ -164,7 +164,8 @@ def survey(
         else:
             counted[name] = counter.vocabulary(fewest)
     rows = sample.table()
-    numbers, minor = _numbers(rows, gaps, n_knots)
+    numbers, values = _numbers(rows, gaps, n_knots)
+    minor = MinorComponents.learn(numbers, values) if roles.time is None else MinorComponents()
     vocabularies = tuple(counted[name] for name in roles.categorical)
     seen = tuple(name for name in source.names if name not in roles.hidden)
     schema = Schema(seen, True, vocabularies, numbers, minor_components=minor)
@@ -341,12 +342,12 @@ def _has_gaps(chunk: Chunk, name: str) -> bool:
 
 def _numbers(
     rows: pa.Table, gaps: Mapping[str, bool], n_knots: int
-) -> tuple[tuple[Number, ...], MinorComponents]:
+) -> tuple[tuple[Number, ...], np.ndarray]:
+    """What was learned of numbers from these rows, and their values there."""
     frame = open_frame(rows)
     columns = [frame.column(name) for name in gaps]
     numbers = tuple(
         replace(Number.learn(column, n_knots), has_missing=gap)
         for column, gap in zip(columns, gaps.values(), strict=True)
     )
-    values = np.array([column.floats() for column in columns]).T
-    return numbers, MinorComponents.learn(numbers, values)
+    return numbers, np.array([column.floats() for column in columns]).T
