@@ -103,31 +103,61 @@ def noisy_table(rng, n=2000):
     return X, rng.normal(size=20)[X["signal"].astype(int)] + np.abs(X["x"])
 
 
-@pytest.mark.learns
-def near_prices(rng, n=600):
-    """What is sold below its price, of two prices that are nearly the same."""
+def near_prices(rng, n=1000):
+    """Two prices that are nearly the same, how far the bid is off, and the effects of shops."""
     price = rng.lognormal(3, 0.5, n)
     gap = 0.02 * rng.normal(size=n)
-    X = pd.DataFrame({"bid": price * (1 + gap), "ask": price, "shop": rng.choice(list("abc"), n)})
-    return X, gap + 0.003 * rng.normal(size=n)
+    shop = rng.choice(list("abc"), n)
+    X = pd.DataFrame({"bid": price * (1 + gap), "ask": price, "shop": shop})
+    return X, gap / 0.02, np.where(shop == "a", 1.0, -0.5)
 
 
-def test_numbers_that_are_nearly_the_same_share_what_they_differ_in(rng):
-    X, y = near_prices(rng)
-    model = EmbeddingRegressor(**QUICK).fit(X, y)
-    assert len(model.schema_.minor_components) == 1
+def sizes_told(model, X):
+    """Mean size of contributions by column, and importances."""
     explanation = model.explain(X)
     np.testing.assert_allclose(told(explanation), model.predict(X), atol=1e-5)
     assert np.abs(explanation.residual).max() < 1e-5
-    sizes = dict(zip(explanation.columns, np.abs(explanation.contributions).mean(0), strict=True))
-    assert min(sizes["bid"], sizes["ask"]) > 3 * sizes["shop"]
-    importances = model.column_importances_
-    assert min(importances["bid"], importances["ask"]) > 3 * abs(importances["shop"])
-    at_centre = X.assign(bid=X["bid"].median())
-    flat = EmbeddingRegressor(**QUICK, n_knots=0).fit(X, y).explain(at_centre)
-    assert (flat.contributions[:, list(flat.columns).index("bid")] == 0).all()
+    sizes = np.abs(explanation.contributions).mean(axis=0).tolist()
+    return dict(zip(explanation.columns, sizes, strict=True)), model.column_importances_
 
 
+@pytest.mark.learns
+def test_what_near_numbers_differ_in_is_theirs(rng):
+    X, gap, of_shop = near_prices(rng)
+    y = gap + 0.1 * of_shop + 0.1 * rng.normal(size=len(X))
+    model = EmbeddingRegressor(**QUICK).fit(X, y)
+    assert len(model.schema_.minor_components) == 1
+    sizes, importances = sizes_told(model, X)
+    for column in ("bid", "ask"):
+        assert 2 * sizes["shop"] < sizes[column] < y.std()
+        assert 2 * abs(importances["shop"]) < importances[column] < 1.5
+
+
+@pytest.mark.learns
+@pytest.mark.parametrize("seed", range(3))
+def test_near_numbers_that_tell_nothing_get_little(seed):
+    rng = np.random.default_rng(seed)
+    X, _, of_shop = near_prices(rng)
+    model = EmbeddingRegressor(**QUICK).fit(X, of_shop + rng.normal(size=len(X)))
+    assert len(model.schema_.minor_components) == 1
+    sizes, importances = sizes_told(model, X)
+    for column in ("bid", "ask"):
+        assert sizes[column] < 0.5 * sizes["shop"]
+        assert importances[column] < 0.2 * importances["shop"]
+
+
+@pytest.mark.parametrize("shape", [{"hidden_sizes": ()}, {"interactions": "product"}])
+def test_near_numbers_in_networks_of_other_shapes_and_classes(rng, shape):
+    X, gap, _ = near_prices(rng, 300)
+    labels = pd.cut(gap, 3, labels=list("xyz")).astype(str)
+    model = EmbeddingClassifier(**(QUICK | shape)).fit(X.assign(day=X["shop"] + "1"), labels)
+    explanation = model.explain(X.assign(day=X["shop"] + "1"))
+    np.testing.assert_allclose(
+        told(explanation), model.decision_function(X.assign(day=X["shop"] + "1")), atol=1e-5
+    )
+
+
+@pytest.mark.learns
 def test_noise_gets_about_nothing(rng):
     X, y = noisy_table(rng)
     model = EmbeddingRegressor(**{**QUICK, "shrinkage": "auto"}).fit(X, y)

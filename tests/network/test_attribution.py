@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from catvec.frames import MinorComponents
 from catvec.network import Inputs, Network, NetworkConfig, attribute
 from catvec.network import _attribution as attribution
 from tests.reference import integrated_gradients
@@ -97,27 +96,6 @@ def test_against_the_definition(row):
     for output in (0, 1):
         expected = naive_contributions(network, inputs, row, output)
         np.testing.assert_allclose(parts[row, :, output], expected, atol=0.01 * scale)
-
-
-@pytest.mark.parametrize("row", [0, 9, 12])
-def test_minor_components_against_the_definition(row):
-    config = NetworkConfig((5, 9), DIMS, N_NUMBERS + 1, (4,), KNOT_DIMS, (6,), 0.1, 2)
-    network = Network.create(config, 3)
-    minor = MinorComponents(np.array([[4.0], [-3.0]]))
-    inputs = drawn_inputs(20)
-    component = minor.of(inputs.numbers)
-    inputs = Inputs(inputs.codes, np.hstack([inputs.numbers, component]), inputs.positions)
-    shares = np.vstack([SHARES, np.zeros((1, 5), np.float32)])
-    _, parts, _ = attribute([network], inputs, [shares], minor, segments=64)
-    start = network_input(network, attribution.unknown_row(inputs), 0)
-    end = network_input(network, inputs, row)
-    summands = minor.loadings[:, 0] * inputs.numbers[row, :2]
-    for output in (0, 1):
-        by_input = integrated_gradients(naive_score(network, output), start, end)
-        expected = np.bincount(OWNERS, weights=by_input[:-1], minlength=5)
-        expected[3:] += by_input[-1] * summands / summands.sum()
-        atol = 0.01 * np.abs(expected).max()
-        np.testing.assert_allclose(parts[row, :, output], expected, atol=atol)
 
 
 def test_one_layer_needs_one_segment():

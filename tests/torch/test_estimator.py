@@ -66,6 +66,8 @@ def test_numbers_that_are_nearly_the_same_are_told_apart_as_the_estimator_does()
     frame, y = make_table()
     near = 1 + 0.01 * np.random.default_rng(2).normal(size=len(frame))
     frame = frame.assign(bid=frame["price"] * near)
+    frame.loc[3:40, "bid"] = np.nan
+    frame.loc[30:60, "price"] = np.nan
     model = EmbeddingRegressor(**QUICK).fit(frame, y)
     assert len(model.schema_.minor_components)
     expected = model.predict(frame)

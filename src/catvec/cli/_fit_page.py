@@ -63,6 +63,9 @@ def print_page(output: Output, fit: Fit) -> None:
     output.table(columns_table(model.vectors_, fit.scale))
     if model.schema_.numbers:
         output.text(f"numbers: {listed([n.name for n in model.schema_.numbers])}", indent=2)
+    if minor := model.schema_.minor_components:
+        made = plural(len(minor), "minor component")
+        output.text(f"{made} of numbers that say nearly the same", indent=2)
     if model.vectors_.pairs:
         output.text(f"pairs of columns: {listed(list(model.vectors_.pairs))}", indent=2)
     for line in _begun(fit):

@@ -142,8 +142,7 @@ def explain(
     """Explain the mean of the networks' predictions; see `EmbeddingPredictor.explain`."""
     places = find_places(schema)
     shares = [_shares(places, schema, network.config) for network in networks]
-    minor = schema.minor_components
-    base, parts, scores = attribute(networks, inputs, shares, minor, n_jobs=n_jobs)
+    base, parts, scores = attribute(networks, inputs, shares, n_jobs=n_jobs)
     residual = scores - base - parts.sum(axis=1)
     if target.classes is None:
         for array in (base, parts, residual):
@@ -158,8 +157,8 @@ def explain(
 def _shares(places: Sequence[Place], schema: Schema, config: NetworkConfig) -> np.ndarray:
     """Which column each input of the network belongs to, (W, C): vectors, then dense numbers.
 
-    What a pair says belongs half to either of its columns; what minor components say, to the
-    numbers that they are made of, row by row.
+    What a pair says belongs half to either of its columns, what a minor component says by
+    `MinorComponents.shares` to the numbers that it is made of.
     """
     owners = np.zeros((len(config.n_rows) + config.n_numbers, len(places)), np.float32)
     for column, place in enumerate(places):
@@ -168,7 +167,15 @@ def _shares(places: Sequence[Place], schema: Schema, config: NetworkConfig) -> n
         owners[[len(config.n_rows) + i for i in place.numbers], column] = 1
         for p, pair in enumerate(schema.pairs[: config.n_pairs], len(schema.vocabularies)):
             owners[p, column] = 0.5 * (place.name in (pair.first, pair.second))
+    if minor := schema.minor_components:
+        owners[-len(minor) :] = minor.shares.T @ _number_columns(places, schema)
     return np.repeat(owners, [*config.dims, *config.knot_dims, *[1] * config.n_numbers], axis=0)
+
+
+def _number_columns(places: Sequence[Place], schema: Schema) -> np.ndarray:
+    """Which of the places each number is, ones and zeros (n_numbers, C)."""
+    names = [place.name for place in places]
+    return np.array([[number.name == name for name in names] for number in schema.numbers], float)
 
 
 # --- importances ------------------------------------------------------------------------
@@ -187,6 +194,10 @@ def column_importances(
     Permutation importance (Breiman 2001, Machine Learning 45, section 10) on rows that the
     network did not train on. The rows are as many as make all columns together cost at most half
     a pass of predictions over the training rows, a few hundredths of what training costs.
+
+    Minor components are shuffled apart from the numbers that they are made of, and belong to these
+    by their shares: one of two prices that are nearly the same, taken from another row alone, would
+    differ from the other as in no row.
 
     Parameters
     ----------
@@ -208,21 +219,25 @@ def column_importances(
     dict of str to float
         By column, in the order of the table; empty where no rows were held out.
     """
-    places = find_places(training.schema)
+    places, minor = find_places(training.schema), training.schema.minor_components
+    n_dense = training.schema.n_dense
+    components = [Place("", numbers=(i,)) for i in range(n_dense - len(minor), n_dense)]
     if not places or (held_out is None and training.held_out is None):
         return {}
-    most = min(MOST_ROWS // len(networks), len(training) // (2 * len(places)))
+    most = min(MOST_ROWS // len(networks), len(training) // (2 * len(places + components)))
     most = max(most, FEWEST_ROWS)
-    growth, kernels = np.zeros(len(places)), load_kernels(engine)
+    growth, kernels = np.zeros(len(places + components)), load_kernels(engine)
     for i, network in enumerate(networks):
         rng = np.random.default_rng([seed, 3, i])
         rows = None if held_out is None else held_out[i]
         sample = _sample(training, rows, most, rng)
         shuffled = _shuffles(len(sample[0]), most, rng)
         predict = partial(network.predict, dtype=np.float32, kernels=kernels)
-        growth += _growth(predict, training.schema, places, loss, sample, shuffled)
-    means = (growth / len(networks)).tolist()
-    return {place.name: mean for place, mean in zip(places, means, strict=True)}
+        growth += _growth(predict, training.schema, places + components, loss, sample, shuffled)
+    means, of_components = np.split(growth / len(networks), [len(places)])
+    if components:
+        means += of_components @ minor.shares.T @ _number_columns(places, training.schema)
+    return {place.name: mean for place, mean in zip(places, means.tolist(), strict=True)}
 
 
 Sample = tuple[Inputs, np.ndarray, np.ndarray | None]
@@ -279,7 +294,7 @@ def _growth(
 def _shuffled(
     repeated: Inputs, inputs: Inputs, schema: Schema, place: Place, rows: np.ndarray
 ) -> Inputs:
-    """`repeated` with the values of one column from other rows, also in what is made of them."""
+    """`repeated` with the values of one place from other rows, also in the pairs of a column."""
     arrays: dict[str, Any] = {"lists": list(repeated.lists)}
     for k in place.lists:
         arrays["lists"][k] = inputs.lists[k].take(rows)
@@ -290,8 +305,6 @@ def _shuffled(
         if columns and arrays[name] is not None:
             arrays[name] = arrays[name].copy()
             arrays[name][:, columns] = getattr(inputs, name)[np.ix_(rows, columns)]
-    if place.numbers:
-        schema.set_minor_components(arrays["numbers"])
     if place.codes and schema.pairs:
         of_pairs = slice(len(schema.vocabularies), len(schema.n_codes))
         arrays["codes"][:, of_pairs] = schema.pair_codes(arrays["codes"])

@@ -180,7 +180,7 @@ def read_training_set(
     target = learn_target(y, task, classes, weight) if target is None else target
     weighted = sample_weight is not None or class_weight is not None
     schema, arrays, limits = _learn_schema(
-        p, frame, leave_out, target, init, vocabulary_counts, weighted
+        p, frame, leave_out, target, init, vocabulary_counts, weighted, in_time=time is not None
     )
     if target.classes is not None and len(target.classes) < 2:
         (only,) = target.classes.tolist()
@@ -248,6 +248,8 @@ def _learn_schema(
     init: Mapping[str, ColumnVectors],
     vocabulary_counts: Mapping[str, Any] | None,
     weighted: bool,
+    *,
+    in_time: bool,
 ) -> tuple[Schema, Arrays, Limits]:
     """Columns and rows, and what a budget of memory leaves."""
     n_knots = KNOTS if p.n_knots == "auto" else int(p.n_knots)
@@ -264,7 +266,7 @@ def _learn_schema(
             specs=specs,
             known={name: source.vocabulary for name, source in init.items()},
             vocabulary_counts=vocabulary_counts,
-            minor_components=p.time_column is None,
+            in_time=in_time,
         )
 
     schema, arrays = learned(specs)

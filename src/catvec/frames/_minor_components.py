@@ -2,53 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from catvec.frames._numbers import CLIP, Number, bent
+from catvec.frames._numbers import Number, bent
 
-MOST_VARIANCE = 0.5  # of a component, that of a number being 1: on three cuts of kick networks had
-# a mean log loss of 0.2922 without components, and with those below 0.1, 0.5, 0.9 and with all of
-# 0.2900, 0.2886, 0.2892 and 0.2894
+MOST_VARIANCE = 0.5  # of a component, that of a number being 1; see docs/how_it_works.md
 RIDGE = 0.01  # added to the variance that is divided by: what varies less is rounding or noise
-LEAST_VARIANCE = 1e-6
-MOST_COMPONENTS = 32
-LEARNED_FROM = 100_000  # rows, at most
+LEAST_VARIANCE = 1e-6  # below, the rounding of float32 between columns that say the same
+LEAST_SHARED = 0.1  # of the rows have both of two numbers that count as related
+LEARNED_FROM = 30_000  # rows, at most
 CHUNK = 8192  # rows at once, whose components stay in the processor's cache
 
 
-def _nothing() -> np.ndarray:
+def _no_matrix() -> np.ndarray:
     return np.empty((0, 0))
+
+
+def _no_places() -> np.ndarray:
+    return np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, eq=False)
 class MinorComponents:
-    """The principal components of scaled numbers that vary least, at about the same variance.
+    """The principal components of scaled numbers that vary least, drawn out to nearly one variance.
 
-    Networks see them beside the numbers (PCA whitening: LeCun et al. 1998, Efficient BackProp,
-    section 4.3). The price of a car, and what such cars cost at auctions and in shops, are one
-    number eight times over as far as their first component goes, and what a car was too cheap by is
-    in the others, of a hundredth of its variance: a first layer gets there slowly, and weight decay
-    is against it. Not where rows come in time: what all numbers have in common comes again, how
-    they differ drifts. On rows of later weeks networks of walmart had a mean error of 1713 with
-    such components, and of 1684 without.
+    Networks see these weighted differences beside the numbers (PCA whitening: LeCun et al. 1998,
+    Efficient BackProp, section 4.3). The price of a car, and what such cars cost at auctions and in
+    shops, are one number eight times over as far as their first component goes, and what a car was
+    too cheap by is in the others, of a hundredth of its variance: a first layer gets there slowly,
+    and weight decay is against it. A component of variance w is given one of w / (w + 0.01).
+
+    Where a number is missing, it is taken to be what the number that it goes along with best says.
 
     Attributes
     ----------
     loadings : ndarray of shape (n_numbers, n_components), float64
         What each scaled number counts in each component; (0, 0) for no components.
+    partners : ndarray of shape (n_numbers,), int64
+        The number that each goes along with best.
+    lines : ndarray of shape (n_numbers, 2), float64
+        Start and slope of the line by which its partner tells it.
     """
 
-    loadings: np.ndarray = field(default_factory=_nothing)
+    loadings: np.ndarray = field(default_factory=_no_matrix)
+    partners: np.ndarray = field(default_factory=_no_places)
+    lines: np.ndarray = field(default_factory=_no_matrix)
 
     @classmethod
     def learn(cls, numbers: Sequence[Number], values: np.ndarray) -> MinorComponents:
         """Find them, if some vary clearly less than components of unrelated numbers would.
 
-        With n rows the least variance of N unrelated numbers' components is about
+        In n rows the least variance of N unrelated numbers' components is about
         (1 - sqrt(N / n))^2 of theirs (Marchenko & Pastur 1967, Mathematics of the USSR-Sbornik 1).
 
         Parameters
@@ -61,28 +69,54 @@ class MinorComponents:
         -------
         MinorComponents
         """
+        if len(numbers) < 2:
+            return cls()
         if len(values) > LEARNED_FROM:
             rows = np.random.default_rng(0).choice(len(values), LEARNED_FROM, replace=False)
             values = values[np.sort(rows)]
-        if len(numbers) < 2 or len(values) <= len(numbers):
+        columns = [number.scaled(values[:, i]) for i, number in enumerate(numbers)]
+        scaled, seen = np.stack(columns, axis=1), (~np.isnan(values)).astype(np.float64)
+        n_rows = len(np.unique(scaled, axis=0))  # what a store has in all its rows is said once
+        if n_rows <= len(numbers):
             return cls()
-        scaled = [number.scaled(values[:, i]) for i, number in enumerate(numbers)]
-        z = np.stack(scaled, axis=1).astype(np.float64)
-        z -= z.mean(axis=0)
-        deviations = np.sqrt(np.mean(z**2, axis=0))
-        z /= np.where(deviations > 0, deviations, np.inf)  # a constant has no part in it
-        variances, axes = np.linalg.eigh(z.T @ z / len(z))  # ascending
-        most = MOST_VARIANCE * (1 - np.sqrt(len(numbers) / len(values))) ** 2
-        minor = np.flatnonzero((variances > LEAST_VARIANCE) & (variances < most))
-        minor = minor[-MOST_COMPONENTS:]
-        loadings = axes[:, minor] / np.sqrt(variances[minor] + RIDGE)
-        loadings /= np.where(deviations > 0, deviations, np.inf)[:, None]
-        return cls(loadings) if len(minor) else cls()
+        z = scaled.astype(np.float64)
+        means = z.sum(axis=0) / np.maximum(seen.sum(axis=0), 1)
+        z = (z - means) * seen
+        # Of two numbers by the rows that have both; [i, j] of `squares` is of number i.
+        products, squares, shared = z.T @ z, (z**2).T @ seen, seen.T @ seen
+        known = (shared >= LEAST_SHARED * len(z)) & (squares > 0) & (squares.T > 0)
+        correlation = np.zeros_like(products)
+        np.divide(products, np.sqrt(squares * squares.T), out=correlation, where=known)
+        variances, axes = np.linalg.eigh(correlation)  # ascending
+        most = MOST_VARIANCE * (1 - np.sqrt(len(numbers) / n_rows)) ** 2
+        minor = (variances > LEAST_VARIANCE) & (variances < most)
+        if not minor.any():
+            return cls()
+        deviations = np.sqrt(np.diag(squares) / np.maximum(np.diag(shared), 1))
+        # A constant has no part in it.
+        loadings = axes[:, minor] / np.where(deviations > 0, deviations, np.inf)[:, None]
+        np.fill_diagonal(correlation, 0)
+        partners = np.argmax(np.abs(correlation), axis=1)
+        own = np.arange(len(numbers))
+        related = known[own, partners]
+        slopes = np.zeros(len(numbers))
+        np.divide(products[own, partners], squares[partners, own], out=slopes, where=related)
+        lines = np.stack([means - slopes * means[partners], slopes], axis=1)
+        return cls(loadings / np.sqrt(variances[minor] + RIDGE), partners, lines)
 
     def __len__(self) -> int:
         return self.loadings.shape[1]
 
-    def of(self, scaled: np.ndarray) -> np.ndarray:
+    @property
+    def shares(self) -> np.ndarray:
+        """What part of each component is a number's: (n_numbers, n_components), columns sum to 1.
+
+        In proportion to its squared loading: terms of the sum may be large and cancel.
+        """
+        squares = self.loadings**2
+        return squares / squares.sum(axis=0)
+
+    def of(self, scaled: np.ndarray, missing: np.ndarray) -> np.ndarray:
         """Components of scaled numbers, bent as these are.
 
         They are 0 where all numbers are at their centre, and a row's do not depend on other rows.
@@ -90,6 +124,8 @@ class MinorComponents:
         Parameters
         ----------
         scaled : ndarray of shape (n_rows, n_numbers), float32
+            0 where missing.
+        missing : ndarray of shape (n_rows, n_numbers), bool
 
         Returns
         -------
@@ -98,39 +134,30 @@ class MinorComponents:
         found = np.empty((len(scaled), len(self)), np.float32)
         for start in range(0, len(scaled) if len(self) else 0, CHUNK):
             rows = slice(start, start + CHUNK)
-            found[rows] = bent(self._unbent(scaled[rows]))
+            found[rows] = bent(self._sums(self._filled(scaled[rows], missing[rows])))
         return found
 
-    def by_number(self, scaled: np.ndarray, slopes: np.ndarray) -> np.ndarray:
-        """What components add to a score, as numbers contribute it.
-
-        Parameters
-        ----------
-        scaled : ndarray of shape (n_rows, n_numbers), float32
-        slopes : ndarray of shape (n_rows, n_components), float32
-            Change of the score by that of a component, on the way from 0 to the row's.
-
-        Returns
-        -------
-        ndarray of shape (n_rows, n_numbers), float32
-            Their sums are those of slopes times components.
-        """
-        of_sums = slopes / np.hypot(1.0, self._unbent(scaled) / CLIP)
-        return ((of_sums @ self.loadings.T) * scaled).astype(np.float32)
-
-    def to_json(self) -> list[list[float]]:
-        """What JSON can hold: loadings, number by number."""
-        return self.loadings.tolist()
+    def to_json(self) -> dict[str, Any]:
+        """What JSON can hold."""
+        return {name: values.tolist() for name, values in vars(self).items()}
 
     @classmethod
-    def from_json(cls, data: Sequence[Sequence[float]]) -> MinorComponents:
+    def from_json(cls, data: Mapping[str, Any]) -> MinorComponents:
         """Undo `to_json`."""
-        loadings: Any = np.asarray(data, np.float64)
-        return cls(loadings) if loadings.size else cls()
+        if not data or not data["loadings"]:
+            return cls()
+        loadings, lines = (np.asarray(data[name], np.float64) for name in ("loadings", "lines"))
+        return cls(loadings, np.asarray(data["partners"], np.int64), lines)
 
-    def _unbent(self, scaled: np.ndarray) -> np.ndarray:
-        """Components as sums, number by number: a matrix product would round by how many rows."""
-        sums = np.zeros((len(scaled), len(self)))
-        for number, loadings in zip(scaled.T, self.loadings, strict=False):
+    def _filled(self, scaled: np.ndarray, missing: np.ndarray) -> np.ndarray:
+        """Scaled numbers, missing ones by their partners where these are there."""
+        by_partner = missing & ~missing[:, self.partners]
+        told = self.lines[:, 0] + self.lines[:, 1] * scaled[:, self.partners]
+        return np.where(by_partner, told, scaled)
+
+    def _sums(self, numbers: np.ndarray) -> np.ndarray:
+        """Number by number: a matrix product would round by how many rows there are."""
+        sums = np.zeros((len(numbers), len(self)))
+        for number, loadings in zip(numbers.T, self.loadings, strict=True):
             sums += number[:, None] * loadings
         return sums

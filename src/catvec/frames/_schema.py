@@ -88,7 +88,7 @@ class Schema:
     list_weights : tuple of str or None
         By list column the column with weights of its elements, if any.
     minor_components : MinorComponents
-        What numbers that say nearly the same differ in.
+        Weighted differences of numbers that say nearly the same.
     """
 
     names: tuple[str, ...]
@@ -112,7 +112,7 @@ class Schema:
         specs: Mapping[str, TableSpec] | None = None,
         known: Mapping[str, Vocabulary] | None = None,
         vocabulary_counts: Mapping[str, Any] | None = None,
-        minor_components: bool = True,
+        in_time: bool = False,
     ) -> tuple[Schema, Arrays]:
         """Learn the columns of a training table, and read it.
 
@@ -135,8 +135,8 @@ class Schema:
             other than categorical columns are passed over.
         vocabulary_counts : mapping of str to table, optional
             Values and counts by column, from which its vocabulary is taken.
-        minor_components : bool, default=True
-            Whether numbers that say nearly the same get such.
+        in_time : bool, default=False
+            Whether rows are in the order of time; then there are no minor components.
 
         Returns
         -------
@@ -169,7 +169,7 @@ class Schema:
         vocabularies = tuple(v for v, _ in learned)
         kinds = kinds_of(specs, categorical, [len(v) for v in vocabularies])
         weights = [specs[n].weights for n in categorical if n in specs and specs[n].kind == "list"]
-        minor = MinorComponents.learn(numbers, values) if minor_components else MinorComponents()
+        minor = MinorComponents() if in_time else MinorComponents.learn(numbers, values)
         schema = cls(
             frame.names,
             frame.named,
@@ -360,27 +360,17 @@ class Schema:
 
         Scaled ones, then a 0/1 flag by column with gaps, then minor components.
         """
-        scaled = [number.scaled(values[:, i]) for i, number in enumerate(self.numbers)]
-        flags = [
-            np.isnan(values[:, i]).astype(np.float32)
-            for i, number in enumerate(self.numbers)
-            if number.has_missing
-        ]
-        nothing = [np.empty(len(values), np.float32)] * len(self.minor_components)
-        dense = _stacked([*scaled, *flags, *nothing], len(values), np.float32)
-        self.set_minor_components(dense)
-        return dense
+        missing = np.isnan(values)
+        columns = [number.scaled(values[:, i]) for i, number in enumerate(self.numbers)]
+        scaled = _stacked(columns, len(values), np.float32)
+        flags = missing[:, [number.has_missing for number in self.numbers]].astype(np.float32)
+        return np.concatenate([scaled, flags, self.minor_components.of(scaled, missing)], axis=1)
 
     @property
     def n_dense(self) -> int:
         """Numbers that a network sees: scaled ones, flags and minor components."""
         n_flags = sum(number.has_missing for number in self.numbers)
         return len(self.numbers) + n_flags + len(self.minor_components)
-
-    def set_minor_components(self, dense: np.ndarray) -> None:
-        """Make them anew of the scaled numbers in `dense`, in place."""
-        if components := self.minor_components:
-            dense[:, -len(components) :] = components.of(dense[:, : len(self.numbers)])
 
     def positions(self, values: np.ndarray) -> np.ndarray:
         """Places on the knots, float32 of shape (n_rows, numbers with knots)."""
@@ -413,7 +403,7 @@ class Schema:
         kinds = tuple(Kind(*kind) for kind in data.get("kinds", []))  # older ones lack it
         names, vocabularies = tuple(data["names"]), tuple(vocabularies)
         weights = tuple(data.get("list_weights", []))
-        minor = MinorComponents.from_json(data.get("minor_components", []))
+        minor = MinorComponents.from_json(data.get("minor_components", {}))
         return cls(names, data["named"], vocabularies, numbers, tuple(pairs), kinds, weights, minor)
 
     def _codes(self, frame: Frame, place: Mapping[str, str], c: int) -> Codes:

@@ -165,7 +165,7 @@ def survey(
             counted[name] = counter.vocabulary(fewest)
     rows = sample.table()
     numbers, values = _numbers(rows, gaps, n_knots)
-    minor = MinorComponents.learn(numbers, values) if roles.time is None else MinorComponents()
+    minor = MinorComponents() if roles.time else MinorComponents.learn(numbers, values)
     vocabularies = tuple(counted[name] for name in roles.categorical)
     seen = tuple(name for name in source.names if name not in roles.hidden)
     schema = Schema(seen, True, vocabularies, numbers, minor_components=minor)

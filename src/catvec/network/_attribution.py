@@ -17,8 +17,6 @@ Where vectors are multiplied, the change of a product over a segment is just the
 factor times the change of the other, and the reverse: its gradient in the middle of the segment,
 by which two columns share what they do together. Units of the first layer then do not move at a
 constant pace and are approximated like the others.
-
-Minor components are sums of numbers, bent: what one contributes is what these summands do.
 """
 
 from __future__ import annotations
@@ -28,7 +26,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from catvec.frames import Lists, MinorComponents
+from catvec.frames import Lists
 from catvec.network import _kernels
 from catvec.network._committee import single_threaded_products
 from catvec.network._inputs import Inputs
@@ -47,7 +45,6 @@ def attribute(
     networks: Sequence[Network],
     inputs: Inputs,
     shares: Sequence[Array],
-    minor_components: MinorComponents | None = None,
     *,
     segments: int = SEGMENTS,
     n_jobs: int = 1,
@@ -64,9 +61,7 @@ def attribute(
         n rows.
     shares : sequence of array of shape (W, C)
         By network what part of what an input contributes belongs to each of C columns; rows add up
-        to 1, but for those of minor components, which are 0.
-    minor_components : MinorComponents, optional
-        What the last of the dense numbers are made of; the first are what makes them.
+        to 1.
     segments : int
         Of each path, at least 1; time is proportional to it.
     n_jobs : int
@@ -87,8 +82,7 @@ def attribute(
 
     def work(number: int) -> None:
         pairs = zip(networks, shares, strict=True)
-        minor = MinorComponents() if minor_components is None else minor_components
-        paths = [_Path(network, of_network, minor, segments) for network, of_network in pairs]
+        paths = [_Path(network, of_network, segments) for network, of_network in pairs]
         for start in starts[number::n_jobs]:
             rows = slice(start, start + CHUNK)
             for path in paths:
@@ -120,10 +114,8 @@ class _Path:
     Letters of shapes: B rows, W inputs, H units of a layer, C columns, Q outputs.
     """
 
-    def __init__(
-        self, network: Network, shares: Array, minor: MinorComponents, segments: int
-    ) -> None:
-        self.network, self.minor, self.segments = network, minor, segments
+    def __init__(self, network: Network, shares: Array, segments: int) -> None:
+        self.network, self.segments = network, segments
         self.shares = shares.astype(np.float32)
         *layers, (self.head, self.bias) = network.folded(np.float32)
         self.layers = [_Layer(weight, bias) for weight, bias in layers]
@@ -139,17 +131,7 @@ class _Path:
         gradients, found = self._integrated(start, way)
         scores += found
         for q, gradient in enumerate(gradients):
-            parts = gradient * way
-            if self.minor:
-                self._hand_on_minor(parts, gradient, inputs.numbers)
-            contributions[:, :, q] += parts @ self.shares
-
-    def _hand_on_minor(self, parts: Array, gradient: Array, numbers: Array) -> None:
-        """Add what minor components contribute to what the numbers do that they are made of."""
-        n = len(self.minor.loadings)
-        first = self.n_inputs - numbers.shape[1]
-        slopes = gradient[:, self.n_inputs - len(self.minor) : self.n_inputs]
-        parts[:, first : first + n] += self.minor.by_number(numbers[:, :n], slopes)
+            contributions[:, :, q] += (gradient * way) @ self.shares
 
     def _input(self, inputs: Inputs) -> Array:
         lookup = self.network.lookup(inputs)

@@ -228,10 +228,12 @@ class NumberScaling(WithConstants):
     flagged: Tensor
     knotted: Tensor
     loadings: Tensor
+    partners: Tensor
+    lines: Tensor
 
     def __init__(self, schema: Schema) -> None:
         super().__init__()
-        numbers = schema.numbers
+        numbers, minor = schema.numbers, schema.minor_components
         knotted = [i for i, number in enumerate(numbers) if len(number.knots)]
         with_knots = [numbers[i] for i in knotted]
         self.grid = KnotGrid([n.knots for n in with_knots], [n.has_missing for n in with_knots])
@@ -240,7 +242,9 @@ class NumberScaling(WithConstants):
             ("scales", [n.scale for n in numbers], torch.float64),
             ("flagged", [i for i, n in enumerate(numbers) if n.has_missing], torch.long),
             ("knotted", knotted, torch.long),
-            ("loadings", schema.minor_components.loadings, torch.float64),
+            ("loadings", minor.loadings, torch.float64),
+            ("partners", minor.partners, torch.long),
+            ("lines", minor.lines.T, torch.float64),
         ):
             self.hold(name, torch.tensor(values, dtype=dtype, device="cpu"), None)
 
@@ -248,16 +252,23 @@ class NumberScaling(WithConstants):
         """Dense numbers as `Schema.dense` has them, and places on knots (B, M), both float32."""
         x = x.to(self.centers.dtype)
         z = torch.nan_to_num((x - self.centers) / self.scales, nan=0.0)
-        scaled = bent(z).float()
+        scaled = _bent(z).float()
         flags = x.index_select(1, self.flagged).isnan()
         parts = [scaled, flags.float()]
         if len(self.loadings):
-            parts.append(bent(scaled.to(self.loadings.dtype) @ self.loadings).float())
+            parts.append(self._components(scaled.to(x.dtype), x.isnan()))
         return torch.cat(parts, 1), self.grid(x.index_select(1, self.knotted))
 
+    def _components(self, scaled: Tensor, missing: Tensor) -> Tensor:
+        """See `MinorComponents.of`."""
+        start, slope = self.lines
+        told = start + slope * scaled.index_select(1, self.partners)
+        by_partner = missing & ~missing.index_select(1, self.partners)
+        return _bent(torch.where(by_partner, told, scaled) @ self.loadings).float()
 
-def bent(z: Tensor) -> Tensor:
-    """`catvec.frames` bends numbers so."""
+
+def _bent(z: Tensor) -> Tensor:
+    """Smoothly clipped, as `catvec.frames` does it."""
     return z / torch.hypot(torch.ones_like(z), z / CLIP)
 
 
