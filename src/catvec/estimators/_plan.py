@@ -32,9 +32,6 @@ FEWEST_ROWS = 20  # below this, holding rows out tells nothing
 FEWEST_OF_PART = 2  # rows held out, or left to train on
 TRIAL_SIZES = 64, 32  # units of the first and of further hidden layers, at most: on amazon_access
 # and employee_salaries the search chose the same with these as with 128 and 64
-HIDDEN_EFFECTS = 0.005  # of the categories, where effects are seen: of those that other folds know
-# only, training has enough; R2 on two cuts of employee_salaries was 0.916 and 0.919 with 0.02 and
-# with 0.005, 0.920 with none, but a column of few categories would then never be unknown
 FEWEST_OF_PAIR = 2  # rows of a combination; fewer train what answers combinations never met
 
 
@@ -169,7 +166,6 @@ class Plan:
             job.training,
             shrinkage=(0.0,) * len(view.axes) + of_numbers,
             fewest_rows=(),
-            category_dropout=min(job.training.category_dropout, HIDDEN_EFFECTS),
         )
         shape = replace(job.config, n_codes=view.n_codes, dims=view.dims, axes=view.axes)
         inputs = replace(self.data.inputs, looks=view.looks)
