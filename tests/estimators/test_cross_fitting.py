@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.model_selection import TimeSeriesSplit
 
 from catvec import EmbeddingEncoder
 from catvec.errors import InputError
@@ -202,3 +203,13 @@ def test_vectors_of_folds_are_as_spread_as_those_of_new_rows(seed):
         assert spreads[0] == pytest.approx(spreads[1], rel=0.015)
         # Not one by one, or they would be those of the fit that saw every target.
         assert len(np.unique(of_folds[:, block], axis=0)) == 5 * n_categories
+
+
+def test_a_splitter_in_time_says_that_rows_are_in_time(rng):
+    price = rng.lognormal(3, 0.5, 300)
+    X = pd.DataFrame({"bid": price * (1 + 0.02 * rng.normal(size=300)), "ask": price})
+    X["shop"] = rng.choice(list("abc"), 300)
+    settings = {"n_networks": 1, "n_epochs": 1, "random_state": 0}
+    for cv, n_components in ((3, 1), (TimeSeriesSplit(3), 0)):
+        encoder = EmbeddingEncoder(cv=cv, **settings).fit(X, price)
+        assert len(encoder.schema_.minor_components) == n_components
