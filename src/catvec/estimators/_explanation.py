@@ -103,7 +103,7 @@ class Place:
     Attributes
     ----------
     name : str
-        The column.
+        The column; none of a minor component.
     codes, numbers, positions, looks : tuple of int
         Its columns of the arrays of `Inputs` with these names.
     lists : tuple of int
@@ -167,15 +167,18 @@ def _shares(places: Sequence[Place], schema: Schema, config: NetworkConfig) -> n
         owners[[len(config.n_rows) + i for i in place.numbers], column] = 1
         for p, pair in enumerate(schema.pairs[: config.n_pairs], len(schema.vocabularies)):
             owners[p, column] = 0.5 * (place.name in (pair.first, pair.second))
-    if minor := schema.minor_components:
-        owners[-len(minor) :] = minor.shares.T @ _number_columns(places, schema)
+    of_components = _component_shares(places, schema)
+    owners[len(owners) - len(of_components) :] = of_components
     return np.repeat(owners, [*config.dims, *config.knot_dims, *[1] * config.n_numbers], axis=0)
 
 
-def _number_columns(places: Sequence[Place], schema: Schema) -> np.ndarray:
-    """Which of the places each number is, ones and zeros (n_numbers, C)."""
-    names = [place.name for place in places]
-    return np.array([[number.name == name for name in names] for number in schema.numbers], float)
+def _component_shares(places: Sequence[Place], schema: Schema) -> np.ndarray:
+    """What part of each minor component belongs to each column (n_components, C)."""
+    minor, names = schema.minor_components, [place.name for place in places]
+    shares = np.zeros((len(minor), len(places)))
+    if minor:
+        shares[:, [names.index(number.name) for number in schema.numbers]] = minor.shares.T
+    return shares
 
 
 # --- importances ------------------------------------------------------------------------
@@ -219,25 +222,25 @@ def column_importances(
     dict of str to float
         By column, in the order of the table; empty where no rows were held out.
     """
-    places, minor = find_places(training.schema), training.schema.minor_components
-    n_dense = training.schema.n_dense
-    components = [Place("", numbers=(i,)) for i in range(n_dense - len(minor), n_dense)]
+    places = find_places(training.schema)
     if not places or (held_out is None and training.held_out is None):
         return {}
-    most = min(MOST_ROWS // len(networks), len(training) // (2 * len(places + components)))
+    of_components, n_dense = _component_shares(places, training.schema), training.schema.n_dense
+    components = [Place("", numbers=(i,)) for i in range(n_dense - len(of_components), n_dense)]
+    everything = [*places, *components]
+    most = min(MOST_ROWS // len(networks), len(training) // (2 * len(everything)))
     most = max(most, FEWEST_ROWS)
-    growth, kernels = np.zeros(len(places + components)), load_kernels(engine)
+    growth, kernels = np.zeros(len(everything)), load_kernels(engine)
     for i, network in enumerate(networks):
         rng = np.random.default_rng([seed, 3, i])
         rows = None if held_out is None else held_out[i]
         sample = _sample(training, rows, most, rng)
         shuffled = _shuffles(len(sample[0]), most, rng)
         predict = partial(network.predict, dtype=np.float32, kernels=kernels)
-        growth += _growth(predict, training.schema, places + components, loss, sample, shuffled)
-    means, of_components = np.split(growth / len(networks), [len(places)])
-    if components:
-        means += of_components @ minor.shares.T @ _number_columns(places, training.schema)
-    return {place.name: mean for place, mean in zip(places, means.tolist(), strict=True)}
+        growth += _growth(predict, training.schema, everything, loss, sample, shuffled)
+    own, growth_of_components = np.split(growth / len(networks), [len(places)])
+    means = (own + growth_of_components @ of_components).tolist()
+    return {place.name: mean for place, mean in zip(places, means, strict=True)}
 
 
 Sample = tuple[Inputs, np.ndarray, np.ndarray | None]
