@@ -89,7 +89,8 @@ class Problem:
         tables, lookup = self.network.tables, self.step.lookup
         met = np.zeros_like(self.counts)
         kernels.count_lines(tables.layout, lookup.at, lookup.shares, masses, met)
-        hidden = [*self.network.config.hidden_shares(self.settings.category_dropout), 0, 0]
+        hiding = self.network.config.hiding(self.settings.category_dropout)
+        hidden = [*hiding.columns, 0, 0]
         for t, strength in enumerate(LAMBDAS):
             own = slice(tables.centers()[t], tables.centers()[t] + len(tables.table(t)))
             expected = self.counts[own] * (1 - hidden[t])

@@ -1,26 +1,29 @@
-"""Which category of a row is hidden: shares of columns, and that kernels and encoders agree."""
+"""Which categories of a row are hidden: shares of columns, and that kernels and encoders agree."""
 
 import numpy as np
 import pytest
 
 from catvec.estimators._choice import choose_category_dropout
 from catvec.estimators._parameters import SharedParameters
-from catvec.network import _kernels, hidden_cells, hidden_shares
-from catvec.network._hiding import MOST_ROWS, hidden_limits
+from catvec.network import Hiding, _kernels
+from catvec.network._hiding import MOST_ROWS, SECOND
+
+ROWS = 40_000
+CHANCE = 4 * 0.5 / ROWS**0.5  # four standard errors of a share
 
 
-def test_shares_follow_the_logarithm_of_the_codes_and_add_up_to_that_of_the_cells():
-    shares = hidden_shares(0.05, (4, 16, 256))
-    assert shares.sum() == pytest.approx(0.15)
-    np.testing.assert_allclose(shares / shares[0], [1, 2, 4])
+def test_first_ones_follow_the_logarithm_of_the_codes_and_cells_add_up_to_their_share():
+    hiding = Hiding(0.05, (4, 16, 256))
+    assert hiding.columns.sum() == pytest.approx(0.15)
+    np.testing.assert_allclose(hiding.firsts / hiding.firsts[0], [1, 2, 4])
 
 
 @pytest.mark.parametrize(
-    ("share", "n_columns", "rows"),
+    ("share", "n_columns", "cells"),
     [(0.05, 1, 0.05), (0.05, 40, MOST_ROWS), (0.5, 1, 0.5), (0.5, 9, 0.5), (0.0, 3, 0.0)],
 )
-def test_no_more_rows_than_most_or_than_asked_for(share, n_columns, rows):
-    assert hidden_shares(share, (10,) * n_columns).sum() == pytest.approx(rows)
+def test_no_more_cells_by_row_than_most_or_than_asked_for(share, n_columns, cells):
+    assert Hiding(share, (10,) * n_columns).columns.sum() == pytest.approx(cells)
 
 
 @pytest.mark.parametrize(
@@ -32,20 +35,35 @@ def test_of_a_large_table_less_is_hidden(n_rows, share):
 
 
 def test_of_no_columns_and_of_columns_without_categories():
-    assert len(hidden_shares(0.1, ())) == 0
-    assert hidden_cells(np.array([0.5]), hidden_shares(0.1, ())).shape == (1, 0)
-    assert hidden_shares(0.1, (1, 2)).sum() == pytest.approx(0.2)
+    assert Hiding(0.1, ()).limits.shape == (0, 1)
+    assert Hiding(0.1, ()).cells(np.array([0.5])).shape == (1, 0)
+    assert Hiding(0.1, (1, 2)).columns.sum() == pytest.approx(0.2)
 
 
-def test_one_cell_of_a_row_as_often_as_its_share():
-    shares = hidden_shares(0.1, (2, 30, 1000))
-    cells = hidden_cells(np.random.default_rng(0).random(40_000), shares)
-    assert (cells.sum(axis=1) <= 1).all()
-    np.testing.assert_allclose(cells.mean(axis=0), shares, atol=4 * 0.5 / 200)
+@pytest.mark.parametrize("n_codes", [(2, 30, 1000), (7,), (3, 3)])
+def test_cells_columns_and_pairs_are_hidden_as_often_as_told(n_codes):
+    hiding = Hiding(0.1, n_codes)
+    cells = hiding.cells(np.random.default_rng(0).random(ROWS))
+    np.testing.assert_allclose(cells.mean(axis=0), hiding.columns, atol=CHANCE)
+    columns = [(a, b) for b in range(len(n_codes)) for a in range(b)]
+    either = [cells[:, [a, b]].any(axis=1).mean() for a, b in columns]
+    np.testing.assert_allclose(either, hiding.pairs(columns), atol=CHANCE)
+    assert (cells.sum(axis=1) <= 2).all()
+
+
+def test_in_half_of_the_rows_a_second_one_is_drawn_whatever_the_first():
+    hiding = Hiding(0.3, (64,) * 8)
+    cells = hiding.cells(np.random.default_rng(0).random(ROWS))
+    hidden = cells[cells.any(axis=1)]
+    two = hidden.sum(axis=1) == 2
+    chance = 2 / len(hidden) ** 0.5
+    assert two.mean() == pytest.approx(SECOND * 7 / 8, abs=chance)
+    np.testing.assert_allclose(hidden[two].mean(axis=0), 2 / 8, atol=2 * chance)
 
 
 def test_the_loop_hides_as_often():
-    shares = hidden_shares(0.1, (2, 30, 1000))
-    at = np.ones((40_000, 3), np.int32)
-    _kernels.drop_categories(at, hidden_limits(shares), np.empty((0, 2), np.int64), 7)
-    np.testing.assert_allclose((at == 0).mean(axis=0), shares, atol=4 * 0.5 / 200)
+    hiding, pairs = Hiding(0.1, (2, 30, 1000)), [(0, 2), (1, 2)]
+    at = np.ones((ROWS, 5), np.int32)
+    _kernels.drop_categories(at, hiding.limits, np.array(pairs), 7)
+    expected = [*hiding.columns, *hiding.pairs(pairs)]
+    np.testing.assert_allclose((at == 0).mean(axis=0), expected, atol=CHANCE)

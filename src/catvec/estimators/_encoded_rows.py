@@ -16,14 +16,14 @@ from catvec.estimators._streaming import StreamedLearner
 from catvec.estimators._training_set import network_inputs
 from catvec.frames import Arrays, Schema, row_keys
 from catvec.frames._chunk import Chunk
-from catvec.network import Network, hidden_cells, hidden_shares
+from catvec.network import Hiding, Network
 from catvec.vectors import CategoryVectors
 
 
 def some_unknown(arrays: Arrays, schema: Schema, share: float, drawn: np.ndarray) -> Arrays:
     """Rows with this share of the categories unknown; `drawn` is a number in [0, 1) by row."""
-    shares = hidden_shares(share, [v.n_codes for v in schema.vocabularies])
-    return schema.hidden(arrays, hidden_cells(drawn, shares))
+    hiding = Hiding(share, [v.n_codes for v in schema.vocabularies])
+    return schema.hidden(arrays, hiding.cells(drawn))
 
 
 @dataclass(frozen=True, eq=False)

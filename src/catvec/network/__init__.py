@@ -10,7 +10,7 @@ from catvec.network._data import TrainingData
 from catvec.network._dimensions import RULES, rule
 from catvec.network._effect_axes import EffectAxis
 from catvec.network._engine import ENGINES, choose_engine, load_kernels
-from catvec.network._hiding import hidden_cells, hidden_shares
+from catvec.network._hiding import Hiding
 from catvec.network._inputs import Inputs
 from catvec.network._interactions import INTERACTIONS
 from catvec.network._losses import LOSSES, Loss, make_loss
@@ -35,6 +35,7 @@ __all__ = [
     "EffectAxis",
     "EmbeddingTables",
     "EpochRecord",
+    "Hiding",
     "Inputs",
     "Job",
     "Learned",
@@ -50,8 +51,6 @@ __all__ = [
     "attribute",
     "choose_engine",
     "further_columns",
-    "hidden_cells",
-    "hidden_shares",
     "learn_held_out",
     "load_kernels",
     "looked_up",

@@ -79,16 +79,23 @@ def place(
 
 
 def drop_categories(at: Array, limits: Array, pairs: Array, key: int) -> None:
-    """Take one category of some rows for unknown: 0 in one of the first columns of `at`.
+    """Take categories of some rows for unknown: 0 in one or two of the first columns of `at`.
 
-    In row b the first column whose limit (C,) is above ``mixed(key + b)``, if there is one. The
-    columns after these are those of `pairs` (pairs, 2): dropped where either of the two is.
+    In row b those of the first limit (C, 1 + C) above ``mixed(key + b)``, if there is one; see
+    `Hiding`. The columns after these are those of `pairs` (pairs, 2): dropped where either of the
+    two is.
     """
     n_columns = len(limits)
-    column = np.searchsorted(limits, _hashed(key, len(at)), side="right")
-    dropped = column[:, None] == np.arange(n_columns)
+    dropped = hidden_cells(_hashed(key, len(at)), limits)
     at[:, :n_columns][dropped] = 0
     at[:, n_columns : n_columns + len(pairs)][dropped[:, pairs].any(axis=2)] = 0
+
+
+def hidden_cells(draws: Array, limits: Array) -> Array:
+    """Which cells (n, C) are hidden, bool, for what was drawn by row (n,); see `Hiding.limits`."""
+    first, place = np.divmod(np.searchsorted(limits.ravel(), draws, side="right"), limits.shape[1])
+    columns = np.arange(len(limits))
+    return (columns == first[:, None]) | (columns == place[:, None] - 1)
 
 
 def drop_elements(x: Array, width: int, key: int, threshold: int, keep: float) -> None:

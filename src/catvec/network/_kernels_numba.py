@@ -78,14 +78,20 @@ def place(
 def drop_categories(at: Array, limits: Array, pairs: Array, key: int) -> None:
     n_columns = len(limits)
     for b in range(len(at)):
-        drawn, c = np.uint64(_mixed(np.uint32(key + b))), 0
-        while c < n_columns and drawn >= limits[c]:
-            c += 1
-        if c < n_columns:
-            at[b, c] = 0
-            for p in range(len(pairs)):
-                if pairs[p, 0] == c or pairs[p, 1] == c:
-                    at[b, n_columns + p] = 0
+        drawn, first = np.uint64(_mixed(np.uint32(key + b))), 0
+        while first < n_columns and drawn >= limits[first, n_columns]:
+            first += 1
+        if first == n_columns:
+            continue
+        second = -1
+        while drawn >= limits[first, second + 1]:
+            second += 1
+        at[b, first] = 0
+        if second >= 0:
+            at[b, second] = 0
+        for p in range(len(pairs)):
+            if pairs[p, 0] in (first, second) or pairs[p, 1] in (first, second):
+                at[b, n_columns + p] = 0
 
 
 @compiled

@@ -18,7 +18,6 @@ from numpy.typing import DTypeLike
 from catvec.frames import Lists
 from catvec.network import _kernels
 from catvec.network._composition import Composition
-from catvec.network._hiding import hidden_limits
 from catvec.network._inputs import Inputs
 from catvec.network._kernels import AT, DIM, Array
 from catvec.network._tables import EmbeddingTables
@@ -32,7 +31,7 @@ MOMENTUM = 0.1
 OF_ELEMENTS, OF_ROWS = -1, -2
 """Numbers of the two masks of `Lookup`; those of hidden layers count from 0."""
 
-NOTHING_HIDDEN: Array = np.empty(0)
+NOTHING_HIDDEN: Array = np.empty((0, 1), np.uint64)
 
 
 class Parameters(Mapping[str, Array]):
@@ -82,13 +81,12 @@ class Lookup:
 
     Columns for `n_products` products come after them, which an interaction fills.
 
-    The two dropouts are of training, and of categorical columns only. With `hidden`, the share of
-    the rows in which each single column is, whole vectors make room for row 0, which learns from
-    these rows what to say without the column; see `_hiding`. Hence no vector is scaled up, unlike
-    those that are left where others become zero (Gal & Ghahramani 2016, arXiv 1512.05287, section
-    4.2), or where `embedding_dropout` drops single elements (Srivastava et al. 2014, JMLR 15). A
-    pair of columns, `pair_columns` of the last ones, is unknown with either of them, as it is for a
-    category never seen.
+    The two dropouts are of training, and of categorical columns only. With `limits`, those of a
+    `Hiding`, whole vectors make room for row 0, which learns from these rows what to say without
+    the column. Hence no vector is scaled up, unlike those that are left where others become zero
+    (Gal & Ghahramani 2016, arXiv 1512.05287, section 4.2), or where `embedding_dropout` drops
+    single elements (Srivastava et al. 2014, JMLR 15). A pair of columns, `pair_columns` of the last
+    ones, is unknown with either of them, as it is for a category never seen.
     """
 
     def __init__(
@@ -98,7 +96,7 @@ class Lookup:
         n_knots: tuple[int, ...],
         n_products: int = 0,
         embedding_dropout: float = 0.0,
-        hidden: Array = NOTHING_HIDDEN,
+        limits: Array = NOTHING_HIDDEN,
         composition: Composition | None = None,
         pair_columns: Sequence[tuple[int, int]] = (),
     ) -> None:
@@ -114,7 +112,7 @@ class Lookup:
         self.n_elements = int(sum(dims))
         self.threshold = round(embedding_dropout * 2**32)
         self.keep = 1.0 - embedding_dropout
-        self.limits = hidden_limits(hidden)
+        self.limits = limits
         self.n_vectors = tables.width if composition is None else composition.n_vectors
         self.n_inputs = self.n_vectors + inputs.numbers.shape[1]
         self.width = self.n_inputs + n_products

@@ -16,7 +16,7 @@ from catvec.frames import Kind
 from catvec.network import _kernels
 from catvec.network._composition import Composition
 from catvec.network._effect_axes import EffectAxis
-from catvec.network._hiding import hidden_shares
+from catvec.network._hiding import Hiding
 from catvec.network._inputs import Inputs
 from catvec.network._interactions import (
     INTERACTIONS,
@@ -126,9 +126,9 @@ class NetworkConfig:
         """Rows of each table, categories first, where all of them are full."""
         return self.n_codes + tuple(n + 2 for n in self.n_knots)
 
-    def hidden_shares(self, category_dropout: float) -> Array:
-        """Share of the rows in which each column, but for pairs, is taken for unknown."""
-        return hidden_shares(category_dropout, self.n_codes[: len(self.n_codes) - self.n_pairs])
+    def hiding(self, category_dropout: float) -> Hiding:
+        """How often each column, but for pairs, is taken for unknown."""
+        return Hiding(category_dropout, self.n_codes[: len(self.n_codes) - self.n_pairs])
 
     @property
     def composition(self) -> Composition:
@@ -210,7 +210,7 @@ class Network:
         n_knots, made = self.config.n_knots, self.composition
         inputs = inputs.of_columns(len(self.config.n_codes))  # pairs that others see may follow
         if category_dropout:
-            others["hidden"] = self.config.hidden_shares(category_dropout)
+            others["limits"] = self.config.hiding(category_dropout).limits
         return Lookup(self.tables, inputs, n_knots, n_products, composition=made, **others)
 
     def packed(self, rows: Mapping[int, PackedRows]) -> Network:

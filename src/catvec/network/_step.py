@@ -55,7 +55,7 @@ class TrainingConfig:
     embedding_dropout : float in [0, 1)
         Share of the elements of categories' vectors dropped in a step.
     category_dropout : float in [0, 1)
-        Share of the categories taken for unknown in a step, at most one of a row; see `_hiding`.
+        Share of the categories taken for unknown in a step; see `_hiding`.
     pair_columns : tuple of pairs of int
         Columns that the last ones are pairs of: a pair is unknown where either of them is.
     """
@@ -247,9 +247,9 @@ def counts_met(network: Network, settings: TrainingConfig, counts: Array) -> Arr
     """
     if not settings.category_dropout:
         return counts
-    hidden = network.config.hidden_shares(settings.category_dropout)
-    of_pairs = [hidden[a] + hidden[b] for a, b in settings.pair_columns]
-    kept = [1.0 - p for p in (*hidden, *of_pairs)] + [1.0] * len(network.config.n_knots)
+    hiding = network.config.hiding(settings.category_dropout)
+    hidden = *hiding.columns, *hiding.pairs(settings.pair_columns)
+    kept = [1.0 - p for p in hidden] + [1.0] * len(network.config.n_knots)
     return counts * network.tables.per_line(kept, counts.dtype)
 
 

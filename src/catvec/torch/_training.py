@@ -19,7 +19,6 @@ from catvec.network import Inputs, Network, TrainingConfig, TrainingData
 from catvec.network._anchors import NOWHERE, Anchors
 from catvec.network._committee import SharedLimit
 from catvec.network._data import weight_scale
-from catvec.network._hiding import hidden_limits
 from catvec.network._layers import OF_ELEMENTS, OF_ROWS, layer_key
 from catvec.network._optimizers import TABLE_RATE, pulls
 from catvec.network._step import Data, counts_met
@@ -288,10 +287,12 @@ class TorchStep:
         dropped = None
         if share := self.settings.category_dropout:
             pairs = self.settings.pair_columns
-            limits = hidden_limits(self.network.config.hidden_shares(share)).astype(np.int64)
+            limits = self.network.config.hiding(share).limits.astype(np.int64)
             drawn = keyed_bits(len(rows), layer_key(key, OF_ROWS), self.device)
-            column = torch.searchsorted(self._tensor(limits), drawn, right=True)
-            dropped = column[:, None] == torch.arange(len(limits), device=self.device)
+            place = torch.searchsorted(self._tensor(limits.ravel()), drawn, right=True)[:, None]
+            columns = torch.arange(len(limits), device=self.device)
+            width = len(limits) + 1
+            dropped = (columns == place // width) | (columns == place % width - 1)
             of_pairs = [dropped[:, a] | dropped[:, b] for a, b in pairs]
             dropped = torch.cat([dropped, *(pair[:, None] for pair in of_pairs)], 1)
         codes = [tables.look_up(rows, dropped).flatten(1) for tables in self.of_codes]
