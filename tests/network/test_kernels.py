@@ -263,7 +263,7 @@ def test_dropout_drops_the_share_it_is_asked_for_and_keeps_the_mean():
 @pytest.mark.parametrize("p", [0.01, 0.3])
 @pytest.mark.parametrize("size", SIZES)
 def test_drop_categories(size, p):
-    limits = Hiding(p, (4, 9)).limits
+    limits = Hiding(p, (4, 9), 0.5).limits
 
     def dropped(kernels):
         batch = Batch(size).place(_kernels)
@@ -281,7 +281,7 @@ def test_drop_categories(size, p):
 @pytest.mark.parametrize("size", SIZES)
 def test_a_pair_is_dropped_with_either_of_its_columns(size):
     before = np.random.default_rng(size).integers(1, 9, (size, 6)).astype(np.int32)
-    pairs, limits = np.array([[0, 1], [1, 2]]), Hiding(0.7, (4, 9, 4)).limits
+    pairs, limits = np.array([[0, 1], [1, 2]]), Hiding(0.7, (4, 9, 4), 0.5).limits
 
     def dropped(kernels):
         at = before.copy()

@@ -144,7 +144,7 @@ def test_training_the_module_changes_what_comes_back_and_not_the_estimator(fitte
     tables, weights = parameter_groups(module, embedding_lr=1e-2)
     optimizers = [RowwiseAdagrad([tables]), torch.optim.AdamW([weights], lr=1e-2)]
     losses = []
-    for _ in range(40):
+    for _ in range(20):
         loss = module.loss(codes, numbers, target)
         losses.append(loss.item())
         loss.backward()

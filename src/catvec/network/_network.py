@@ -16,7 +16,7 @@ from catvec.frames import Kind
 from catvec.network import _kernels
 from catvec.network._composition import Composition
 from catvec.network._effect_axes import EffectAxis
-from catvec.network._hiding import Hiding
+from catvec.network._hiding import SECOND, Hiding
 from catvec.network._inputs import Inputs
 from catvec.network._interactions import (
     INTERACTIONS,
@@ -128,7 +128,8 @@ class NetworkConfig:
 
     def hiding(self, category_dropout: float) -> Hiding:
         """How often each column, but for pairs, is taken for unknown."""
-        return Hiding(category_dropout, self.n_codes[: len(self.n_codes) - self.n_pairs])
+        n_codes = self.n_codes[: len(self.n_codes) - self.n_pairs]
+        return Hiding(category_dropout, n_codes, SECOND if self.sees_effects else 0.0)
 
     @property
     def composition(self) -> Composition:
