@@ -260,10 +260,11 @@ def test_dropout_drops_the_share_it_is_asked_for_and_keeps_the_mean():
     assert by_row.std() == pytest.approx(np.sqrt(0.21 / 200), rel=0.3)
 
 
+@pytest.mark.parametrize("second", [0.0, 0.5])
 @pytest.mark.parametrize("p", [0.01, 0.3])
 @pytest.mark.parametrize("size", SIZES)
-def test_drop_categories(size, p):
-    limits = Hiding(p, (4, 9), 0.5).limits
+def test_drop_categories(size, p, second):
+    limits = Hiding(p, (4, 9), second).limits
 
     def dropped(kernels):
         batch = Batch(size).place(_kernels)

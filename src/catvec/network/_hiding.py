@@ -73,7 +73,8 @@ class Hiding:
         """What a row's 32 random bits have to be below, uint64 (C, 1 + C), ascending by row.
 
         For the first column to be hidden alone, with the first one, with the second, and so on;
-        then for the second column, and so on; above all of them nothing is hidden.
+        then for the second column, and so on; above all of them nothing is hidden. Without second
+        ones (C, 1).
         """
         return np.round(self._ends * 2.0**32).astype(np.uint64)
 
@@ -84,7 +85,6 @@ class Hiding:
     @property
     def _ends(self) -> Array:
         """`limits` as parts of the rows."""
-        alone = np.full((len(self.firsts), 1), 1 - self._second)
-        others = np.broadcast_to(self._second * self._parts, (len(self.firsts),) * 2)
-        shares = self.firsts[:, None] * np.concatenate([alone, others], 1)
+        others = self._second * self._parts if self._second else []
+        shares = np.outer(self.firsts, [1 - self._second, *others])
         return np.cumsum(shares).reshape(shares.shape)

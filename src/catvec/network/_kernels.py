@@ -81,7 +81,7 @@ def place(
 def drop_categories(at: Array, limits: Array, pairs: Array, key: int) -> None:
     """Take categories of some rows for unknown: 0 in one or two of the first columns of `at`.
 
-    In row b those of the first limit (C, 1 + C) above ``mixed(key + b)``, if there is one; see
+    In row b those of the first limit (C, 1 or 1 + C) above ``mixed(key + b)``, if there is one; see
     `Hiding`. The columns after these are those of `pairs` (pairs, 2): dropped where either of the
     two is.
     """

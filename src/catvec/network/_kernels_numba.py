@@ -76,10 +76,10 @@ def place(
 
 @compiled
 def drop_categories(at: Array, limits: Array, pairs: Array, key: int) -> None:
-    n_columns = len(limits)
+    n_columns, last = limits.shape[0], limits.shape[1] - 1
     for b in range(len(at)):
         drawn, first = np.uint64(_mixed(np.uint32(key + b))), 0
-        while first < n_columns and drawn >= limits[first, n_columns]:
+        while first < n_columns and drawn >= limits[first, last]:
             first += 1
         if first == n_columns:
             continue

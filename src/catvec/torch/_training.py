@@ -290,8 +290,7 @@ class TorchStep:
             limits = self.network.config.hiding(share).limits.astype(np.int64)
             drawn = keyed_bits(len(rows), layer_key(key, OF_ROWS), self.device)
             place = torch.searchsorted(self._tensor(limits.ravel()), drawn, right=True)[:, None]
-            columns = torch.arange(len(limits), device=self.device)
-            width = len(limits) + 1
+            columns, width = torch.arange(len(limits), device=self.device), limits.shape[1]
             dropped = (columns == place // width) | (columns == place % width - 1)
             of_pairs = [dropped[:, a] | dropped[:, b] for a, b in pairs]
             dropped = torch.cat([dropped, *(pair[:, None] for pair in of_pairs)], 1)
