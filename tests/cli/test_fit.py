@@ -426,8 +426,8 @@ def test_integers_of_a_category_type_are_categorical(run, table, named, kept):
     [
         ({"a": [], "y": []}, "the table has no rows"),
         ({"a": ["x", None], "y": [None, None]}, "the target 'y' is missing in every row"),
-        ({"a": ["x", "y"], "y": [1.0, None]}, "the target 'y' is missing in 1 row (2)"),
-        ({"a": ["x", "y"], "y": [1.0, float("nan")]}, "the target 'y' is missing in 1 row (2)"),
+        ({"a": ["x", "y"], "y": [1.0, None]}, "the target 'y' is missing in 1 row: 1;"),
+        ({"a": ["x", "y"], "y": [1.0, float("nan")]}, "the target 'y' is missing in 1 row: 1;"),
         ({"a": ["x", "y"], "y": [1.0, float("inf")]}, "column 'y' contains infinity"),
         ({"a": ["x"] * 3, "y": ["1.5", "2.5", "n.a."]}, "holds text in 1 row: 'n.a.'"),
         ({"a": ["x"] * 3, "y": ["one"] * 3}, "one class only"),
@@ -579,3 +579,12 @@ def test_a_class_that_may_be_a_missing_value_is_told_once(run, tmp_path):
     (tmp_path / "marks.csv").write_text("\n".join(["shop,y", *lines]))
     done = run("fit", "marks.csv", "-t", "y", "--epochs", 1, "--networks", 1, "--quiet")
     assert done.err.count("the target has the class 'NA'") == 1
+
+
+def test_what_may_be_a_slip_is_told_without_a_page_too(run, tmp_path):
+    prices = ["cheap", *(f"{i / 7:.3f}" for i in range(60))]
+    rows = [f"s{i % 3},{price},{i}" for i, price in enumerate(prices)]
+    (tmp_path / "t.csv").write_text("\n".join(["shop,price,y", *rows]))
+    done = run("fit", "t.csv", "-t", "y", "--epochs", 1, "--networks", 1, "--quiet")
+    assert done.out == ""
+    assert "warning: price holds numbers but for cheap: clean it" in done.err

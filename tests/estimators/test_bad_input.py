@@ -254,7 +254,9 @@ def test_each_part_of_the_data_is_named(y, data, message):
 
 
 def test_counts_to_choose_by_are_checked():
-    with pytest.raises(InputError, match="X_val and y_val: a count cannot be negative, got -1"):
+    with pytest.raises(
+        InputError, match="X_val and y_val: a count cannot be negative, but the target is -1"
+    ):
         EmbeddingRegressor(loss="poisson", **QUICK).fit(FRAME, np.arange(60), **of_val([3, -1]))
 
 

@@ -116,7 +116,11 @@ def test_labels_decide_between_two_classes_and_more():
         (objects(1, "x"), "count", "must be numeric for this task, but holds 'x';"),
         (objects([1], [2]), "regression", "must be numeric"),
         (np.array(["2020"], dtype="M8[Y]"), "regression", "must be numeric"),
-        (np.array([-1, -2, 3]), "count", "a count cannot be negative, got -1.0, -2.0"),
+        (
+            np.array([-1, -2, 3]),
+            "count",
+            "a count cannot be negative, but the target is -1.0, -2.0 in rows 0, 1; drop",
+        ),
         (np.array([1, 2, 3]), "binary", "a binary target has two labels, got 1, 2, 3"),
         (np.array([0.5, 1.5]), "classification", "continuous numbers such as 0.5, 1.5 are no"),
         (objects(1, "a"), "auto", "labels of the target must be of one type, got 'int', 'str'"),

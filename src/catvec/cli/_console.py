@@ -67,6 +67,13 @@ class Output:
         """A paragraph of the page."""
         self._print(Padding(Text(text, style=style), (0, 0, 0, indent)))
 
+    def warning(self, text: str) -> None:
+        """A paragraph of the page that is told aside where there is no page."""
+        if self.quiet:
+            warn(text)
+        else:
+            self.text(text, style="yellow", indent=2)
+
     def heading(self, text: str, aside: str = "") -> None:
         """A line that opens a part of the page; `aside` follows, on the same line if it fits."""
         self.page.print()

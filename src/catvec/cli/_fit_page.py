@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +71,10 @@ def print_page(output: Output, fit: Fit) -> None:
         output.text(f"pairs of columns: {listed(list(model.vectors_.pairs))}", indent=2)
     for line in _begun(fit):
         output.text(line, indent=2)
-    for line in _remarks(fit):
+    among_numbers = _texts_among_numbers(fit)
+    for line in among_numbers.values():
+        output.warning(line)
+    for line in _remarks(fit, but=among_numbers):
         output.text(line, indent=2, style="yellow")
     if model.validation_scores_:
         output.heading("Scores on held-out rows", _whose(fit))
@@ -174,21 +178,16 @@ def _benefit(found: dict[str, Any] | None) -> str:
     )
 
 
-def _remarks(fit: Fit) -> list[str]:
-    """What a person should know about the columns and rows."""
-    among_numbers = _texts_among_numbers(fit)
+def _remarks(fit: Fit, but: Collection[str]) -> list[str]:
+    """What a person should know about the columns and rows; of some columns enough is said."""
     wide = [
         shown(name)
         for name, column in ((n, fit.model.vectors_[n]) for n in fit.model.vectors_)
         if len(column) > 20
         and (column.counts > 0).sum() >= ALMOST_ALL * column.counts.sum()
-        and name not in among_numbers
+        and name not in but
     ]
-    remarks = [
-        f"{shown(name)} holds numbers but for {listed(texts)}: clean it, or say --categorical if"
-        " these are categories."
-        for name, texts in among_numbers.items()
-    ]
+    remarks = []
     if wide:
         names = ", ".join(wide)
         remarks += [f"Almost every row has a category of its own in {names}; consider --drop."]
@@ -206,12 +205,17 @@ def _remarks(fit: Fit) -> list[str]:
     return remarks
 
 
-def _texts_among_numbers(fit: Fit) -> dict[str, list[str]]:
-    """By column what is no number, of those that nobody named categorical."""
+def _texts_among_numbers(fit: Fit) -> dict[str, str]:
+    """By column a warning of what is no number, of those that nobody named categorical."""
     vectors = fit.model.vectors_
     open_columns = [name for name in vectors if name not in fit.roles.categorical]
     found = {name: texts_among_numbers(vectors[name].vocabulary) for name in open_columns}
-    return {name: texts for name, texts in found.items() if texts}
+    return {
+        name: f"{shown(name)} holds numbers but for {listed(texts)}: clean it, or say --categorical"
+        " if these are categories."
+        for name, texts in found.items()
+        if texts
+    }
 
 
 def _whose(fit: Fit) -> str:

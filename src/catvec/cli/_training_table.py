@@ -221,9 +221,9 @@ def target_column(rows: pa.Table, name: str, *, skip_gaps: bool = False) -> tupl
     if gaps.all():
         raise InputError(f"the target {name!r} is missing in every row")
     if not skip_gaps:
-        first = some((np.flatnonzero(gaps) + 1).tolist())
+        first = some(np.flatnonzero(gaps).tolist())
         raise InputError(
-            f"the target {name!r} is missing in {plural(int(gaps.sum()), 'row')} ({first});"
+            f"the target {name!r} is missing in {plural(int(gaps.sum()), 'row')}: {first};"
             " --skip-gaps leaves them out"
         )
     kept = pa.array(~gaps)

@@ -88,7 +88,7 @@ class EmbeddingEstimator(SharedParameters):
             Rows of a group stay together in every split; with `time_column` they stand where the
             group ends. By default rows side by side do where they are alike beyond what their
             columns say, else rows equal but for the target where nearly all are distinct; a number
-            for each row parts them all.
+            for each row parts them all. Missing values are one group.
         X_val, y_val : table and array-like, optional
             Rows to choose by, instead of some of the training rows.
         vocabulary_counts : mapping of str to table, optional

@@ -274,7 +274,10 @@ def numbers_target(task: str, mean: float, deviation: float, smallest: float) ->
     """
     if task == "count":
         if smallest < 0:
-            raise InputError(f"a count cannot be negative, got {smallest:g}")
+            raise InputError(
+                f"a count cannot be negative, but the target falls to {smallest:g}; drop such rows,"
+                " or choose another `loss`"
+            )
         return Target(task, None, 0.0, 1.0)
     scale = _scale(mean, deviation)
     if not scale <= LARGEST:
@@ -304,8 +307,12 @@ def _refuse_misfit(values: np.ndarray, task: str) -> None:
     infinite = np.flatnonzero(~np.isfinite(values)).tolist()
     if infinite:
         raise InputError(f"the target contains infinity or NaN in rows {some(infinite)}; drop them")
-    if task == "count" and (values < 0).any():
-        raise InputError(f"a count cannot be negative, got {some(values[values < 0].tolist())}")
+    negative = np.flatnonzero(values < 0)
+    if task == "count" and len(negative):
+        raise InputError(
+            f"a count cannot be negative, but the target is {some(values[negative].tolist())} in"
+            f" rows {some(negative.tolist())}; drop them, or choose another `loss`"
+        )
 
 
 def _settled(y: np.ndarray) -> np.ndarray:
