@@ -121,6 +121,10 @@ def test_unknown_categories_can_be_refused():
     many = open_frame({"a": [f"new {i}" for i in range(9)], "n": [0] * 9})
     with pytest.raises(InputError, match=re.escape("'new 4' and 4 more; use")):
         schema.check_known(many)
+    schema, _ = learn({"a": ["x", "y"], "b": ["u", "v"]})
+    both = "'a' has categories .*: 'z'; column 'b' has categories not seen in training: 'w'; use"
+    with pytest.raises(InputError, match=both):
+        schema.check_known(open_frame({"a": ["x", "z"], "b": ["w", "u"]}))
 
 
 def test_another_type_names_the_column():

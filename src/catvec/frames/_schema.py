@@ -342,18 +342,19 @@ class Schema:
         Raises
         ------
         InputError
-            Naming the column and up to five values. Seen but rare categories are no error.
+            Naming the columns and up to five values of each. Seen but rare categories are no error.
         """
-        place = self._places(frame)
+        place, found = self._places(frame), []
         for vocabulary in self.vocabularies:
             name = place[vocabulary.name]
             column = frame.list_column(name).elements if frame.is_list(name) else frame.column(name)
             unseen = vocabulary.unknown_values(column)
             if unseen:
-                raise InputError(
-                    f"column {vocabulary.name!r} has categories not seen in training:"
-                    f' {some(unseen)}; use handle_unknown="prior" to answer them from the prior'
-                )
+                of_column = f"column {vocabulary.name!r} has categories not seen in training"
+                found.append(f"{of_column}: {some(unseen)}")
+        if found:
+            remedy = 'use handle_unknown="prior" to answer them from the prior'
+            raise InputError("; ".join([*found, remedy]))
 
     def dense(self, values: np.ndarray) -> np.ndarray:
         """Numbers for a network, float32 of shape (n_rows, n_dense).
