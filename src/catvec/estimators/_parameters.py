@@ -91,12 +91,12 @@ columns : list of str or int, optional
         Share of the elements of categories' vectors left out at a time in training, in [0, 0.99].
     category_dropout : float or "auto", default="auto"
         Share of the categories, over rows and columns, that are taken for unknown at a time in
-        training, in [0, 0.99]: at most one of a row, in at most 30% of the rows (or this share),
-        and more often of a column with many. ``"auto"``: 0.05, and of a table above 80,000 rows
-        about 4,000 cells of a column, but no less than 0.02. It trains the row for unknown ones in
-        every column, and the other columns to do without. An encoder's `fit_transform` writes as
-        many so, from which the next model learns to read them (but not where effects alone are
-        wanted).
+        training, in [0, 0.99]: at most one of a row (two for networks that see effects), in at
+        most 30% of the rows (or this share), and more often of a column with many. ``"auto"``:
+        0.05, and of a table above 80,000 rows about 4,000 cells of a column, but no less than 0.02.
+        It trains the row for unknown ones in every column, and the other columns to do without. An
+        encoder's `fit_transform` writes as many so, from which the next model learns to read them
+        (but not where effects alone are wanted).
     loss : str, default="auto"
         What is minimised{losses}
     quantile : float, optional

@@ -17,12 +17,14 @@ employee_salaries had a mean R2 of 0.726 over five fits, and with two of 0.785, 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from catvec.network._kernels import Array, hidden_cells
+if TYPE_CHECKING:
+    from catvec.network._kernels import Array
 
-__all__ = ["SECOND", "Hiding"]
+__all__ = ["SECOND", "Hiding", "hidden_cells"]
 
 MOST_ROWS = 0.3  # with a hidden category, however many columns there are
 SECOND = 0.5  # of these rows have another category drawn where effects are seen
@@ -88,3 +90,10 @@ class Hiding:
         others = self._second * self._parts if self._second else []
         shares = np.outer(self.firsts, [1 - self._second, *others])
         return np.cumsum(shares).reshape(shares.shape)
+
+
+def hidden_cells(draws: Array, limits: Array) -> Array:
+    """Which cells (n, C) are hidden, bool, for what was drawn by row (n,); see `Hiding.limits`."""
+    first, place = np.divmod(np.searchsorted(limits.ravel(), draws, side="right"), limits.shape[1])
+    columns = np.arange(len(limits))
+    return (columns == first[:, None]) | (columns == place[:, None] - 1)

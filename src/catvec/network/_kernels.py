@@ -18,6 +18,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from catvec.network._hiding import hidden_cells
+
 __all__ = [
     "adamw",
     "compose",
@@ -89,13 +91,6 @@ def drop_categories(at: Array, limits: Array, pairs: Array, key: int) -> None:
     dropped = hidden_cells(_hashed(key, len(at)), limits)
     at[:, :n_columns][dropped] = 0
     at[:, n_columns : n_columns + len(pairs)][dropped[:, pairs].any(axis=2)] = 0
-
-
-def hidden_cells(draws: Array, limits: Array) -> Array:
-    """Which cells (n, C) are hidden, bool, for what was drawn by row (n,); see `Hiding.limits`."""
-    first, place = np.divmod(np.searchsorted(limits.ravel(), draws, side="right"), limits.shape[1])
-    columns = np.arange(len(limits))
-    return (columns == first[:, None]) | (columns == place[:, None] - 1)
 
 
 def drop_elements(x: Array, width: int, key: int, threshold: int, keep: float) -> None:
